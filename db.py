@@ -1,0 +1,383 @@
+"""The only doors to the database: reading() and writing(), with the engine rules of both databases.
+
+SQLite: ``BEGIN IMMEDIATE`` for writes behind one fair queue (a lock in the process, a lock file between processes),
+plain ``BEGIN`` for reads. PostgreSQL: READ COMMITTED with row locks. Source: operations 16.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pysqlite3
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, registry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from config import Misconfigured
+from errors import BrokenRule, Busy
+
+OLDEST_SQLITE = (3, 51, 3)
+"""Below this, WAL mode with several connections can lose commits (operations 16.2)."""
+WAIT_SECONDS = 10.0
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "2",
+    "foreign_keys": "1",
+    "recursive_triggers": "1",
+    "trusted_schema": "0",
+    "cell_size_check": "1",
+    "busy_timeout": "10000",
+}
+POSTGRES_OPTIONS = (
+    "-c lock_timeout=3000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=20000 -c timezone=UTC"
+)
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """An aware UTC instant with milliseconds: text on SQLite, timestamptz on PostgreSQL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=3))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("an instant has a time zone")
+        value = value.astimezone(UTC)
+        if dialect.name == "postgresql":
+            return value
+        return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value.astimezone(UTC) if value is not None else None
+        return datetime.fromisoformat(value)
+
+
+class Day(sa.types.TypeDecorator[date]):
+    """A calendar date: ISO text on SQLite, date on PostgreSQL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.Date())
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.isoformat()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
+        if value is None or isinstance(value, date):
+            return value
+        return date.fromisoformat(value)
+
+
+class Flag(sa.types.TypeDecorator[bool]):
+    """True or false as 1 or 0 in both databases, so that one SQL reads both."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> bool | None:
+        return None if value is None else bool(value)
+
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class EnumText(sa.types.TypeDecorator[Word]):
+    """A StrEnum kept as its text; an unknown text in the database is an error, not a guess."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, words: type[Word]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Word | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Word | None:
+        return None if value is None else self.words(value)
+
+
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A 64-bit integer on both databases; SQLite's STRICT tables know it as INTEGER."""
+
+
+class Base(DeclarativeBase):
+    """Root of the tables; STRICT on SQLite."""
+
+    registry = registry(
+        metadata=sa.MetaData(naming_convention=NAMING),
+        type_annotation_map={
+            int: BigInt,
+            str: sa.Text(),
+            bytes: sa.LargeBinary(),
+            bool: Flag(),
+            datetime: UtcTime(),
+            date: Day(),
+        },
+    )
+
+
+db = SQLAlchemy(model_class=Base, disable_autonaming=True, session_options={"expire_on_commit": False})
+
+
+class FairLock:
+    """A lock that serves its waiters first come, first served, with a limit in time."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._queue: deque[threading.Event] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        """Take the lock; False when the wait was too long."""
+        with self._guard:
+            if not self._held and not self._queue:
+                self._held = True
+                return True
+            turn = threading.Event()
+            self._queue.append(turn)
+        if turn.wait(timeout):
+            return True
+        with self._guard:
+            if turn.is_set():
+                return True
+            self._queue.remove(turn)
+            return False
+
+    def release(self) -> None:
+        """Hand the lock to the first waiter, or free it."""
+        with self._guard:
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._held = False
+
+
+class WriteQueue:
+    """One writer at a time over all processes of a host: the fair lock first, then the lock file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FairLock()
+
+    @contextmanager
+    def turn(self, wait: float = WAIT_SECONDS) -> Iterator[None]:
+        """Hold the turn to write. Raises Busy after ``wait`` seconds."""
+        deadline = time.monotonic() + wait
+        if not self._lock.acquire(wait):
+            raise Busy
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                pause = 0.0002
+                while True:
+                    try:
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if time.monotonic() > deadline:
+                            raise Busy from None
+                        time.sleep(pause)
+                        pause = min(pause * 1.5, 0.004)
+                yield
+            finally:
+                os.close(handle)
+        finally:
+            self._lock.release()
+
+
+class _Held(threading.local):
+    """Connections this thread holds, so that the wire can refuse to be used inside a transaction."""
+
+    count = 0
+
+
+_held = _Held()
+_queues: dict[str, WriteQueue] = {}
+
+
+def connections_held() -> int:
+    """How many database connections this thread holds just now (operations 16.1, rule 2)."""
+    return _held.count
+
+
+def _count_connections(engine: Engine) -> None:
+    @event.listens_for(engine, "checkout")
+    def _out(_connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        _held.count += 1
+
+    @event.listens_for(engine, "checkin")
+    def _in(_connection: Any, _record: ConnectionPoolEntry) -> None:
+        _held.count -= 1
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        for name, value in PRAGMAS.items():
+            connection.execute(f"PRAGMA {name}={value}")
+        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA temp_store=memory")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Whether the embedded database is in use."""
+    return engine.dialect.name == "sqlite"
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """How an engine for this address is made: the driver, the pool, the limits."""
+    if url.startswith("sqlite"):
+        return {"module": pysqlite3.dbapi2, "connect_args": {"timeout": WAIT_SECONDS, "check_same_thread": False}}
+    return {"connect_args": {"options": POSTGRES_OPTIONS}, "pool_size": 10, "max_overflow": 5, "pool_pre_ping": True}
+
+
+def prepare(engine: Engine) -> None:
+    """Register the rules of the database on a new engine, before its first connection."""
+    if is_sqlite(engine):
+        _prepare_sqlite(engine)
+        _queues[str(engine.url)] = WriteQueue(Path(f"{engine.url.database}.lock"))
+    _count_connections(engine)
+
+
+def set_up(app: Flask, url: str) -> None:
+    """Bind the app to its database."""
+    if url.startswith("sqlite") and pysqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise Misconfigured(
+            f"SQLite {pysqlite3.sqlite_version} can lose data; Kvitta needs {'.'.join(map(str, OLDEST_SQLITE))} or newer."
+        )
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
+    db.init_app(app)
+    with app.app_context():
+        prepare(db.engine)
+
+
+def assert_safe(engine: Engine) -> None:
+    """Check that the database keeps what it promises. Raises Misconfigured (operations 16.2, 16.3, fault 41)."""
+    with engine.connect() as connection:
+        if is_sqlite(engine):
+            for name, wanted in PRAGMAS.items():
+                found = str(connection.exec_driver_sql(f"PRAGMA {name}").scalar())
+                if found != wanted:
+                    raise Misconfigured(f"SQLite's {name} is {found}, not {wanted}.")
+            return
+        for name in ("synchronous_commit", "fsync", "full_page_writes"):
+            if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off":
+                raise Misconfigured(f"PostgreSQL's {name} is off; bookkeeping needs it on.")
+        if connection.exec_driver_sql("SHOW server_encoding").scalar() != "UTF8":
+            raise Misconfigured("The PostgreSQL database must be in UTF-8.")
+
+
+def _refuse_to_write(session: Session, _context: Any, _instances: Any) -> None:
+    if session.new or session.dirty or session.deleted:
+        raise BrokenRule("a reading session does not write")
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that looks and never writes; everything it shows is one moment's truth."""
+    with Session(db.engine, expire_on_commit=False, autoflush=False) as session:
+        event.listen(session, "before_flush", _refuse_to_write)
+        yield session
+        session.rollback()
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session for exactly one transaction: commits on leaving, rolls back on any exception. Raises Busy."""
+    engine = db.engine
+    queue = _queues.get(str(engine.url))
+    if queue is None:
+        with _transaction(engine) as session:
+            yield session
+        return
+    with queue.turn(), _transaction(engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")) as session:
+        yield session
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Session]:
+    try:
+        with Session(engine, expire_on_commit=False) as session:
+            session.connection()
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+    except OperationalError as error:
+        if is_passing(error):
+            raise Busy from error
+        raise
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether the database gave up for a lock, a deadlock or a clash, so that the same transaction may be run again."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state in {"40001", "40P01", "55P03", "57014"}
+    return "locked" in str(error.orig) or "busy" in str(error.orig)
+
+
+Result = TypeVar("Result")
+
+
+def transact(work: Callable[[Session], Result], tries: int = 3) -> Result:
+    """Run one transaction, again when it failed for a passing reason. Safe, since no transaction contains a call."""
+    for _ in range(tries - 1):
+        try:
+            with writing() as session:
+                return work(session)
+        except Busy as busy:
+            if busy.__cause__ is None:
+                raise
+    with writing() as session:
+        return work(session)
