@@ -1,0 +1,226 @@
+/* Comfort for those who work all day: keys, copying, questions, a word when the network fails. Every page works without it.
+   No words of its own: sentences stand in templates in the page. Safe under a strict content security policy. */
+(function () {
+  "use strict";
+
+  const root = document.documentElement;
+  const FIVE_MINUTES = 5 * 60 * 1000;
+  const one = (selector, from) => (from || document).querySelector(selector);
+  const all = (selector, from) => Array.from((from || document).querySelectorAll(selector));
+  root.classList.add("js");
+
+  /* ---- Messages: the one live region ---- */
+
+  function say(id) {
+    const region = one("#messages");
+    const template = document.getElementById("say-" + id);
+    if (!region || !template) return;
+    region.replaceChildren(template.content.cloneNode(true));
+    region.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("htmx:responseError", (event) => {
+    const status = event.detail.xhr.status;
+    say({ 400: "expired", 403: "forbidden", 404: "missing" }[status] || "broken");
+  });
+  for (const name of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, (event) => {
+      const config = event.detail.requestConfig || {};
+      if (event.detail.elt && event.detail.elt.matches("[data-poll]")) return; // the next round tells
+      say(config.verb === "get" ? "unreachable" : "unanswered");
+    });
+  }
+
+  /* ---- Polling: rests while the tab is hidden, ends after five minutes, begins anew after an act ---- */
+
+  const pollingSince = new Map();
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const panel = event.detail.elt;
+    if (!panel.matches("[data-poll]")) return;
+    if (!pollingSince.has(panel.id)) pollingSince.set(panel.id, Date.now());
+    const tooLong = Date.now() - pollingSince.get(panel.id) > FIVE_MINUTES;
+    if (tooLong) all(".poll-stopped", panel).forEach((note) => { note.hidden = false; });
+    if (tooLong || document.hidden) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if ((event.detail.requestConfig || {}).verb !== "get") pollingSince.clear();
+  });
+
+  /* ---- Forms: ask first, send once, warn before typed text is lost ---- */
+
+  let unsaved = new Set();
+  let asked = null; // the form that has been answered with yes
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const submitter = event.submitter;
+    const question = (submitter && submitter.dataset.confirm) || form.dataset.confirm;
+    const dialog = one("#confirm");
+    if (!question || asked === form || !dialog) return;
+    event.preventDefault();
+    event.stopPropagation();
+    one("#confirm-text").textContent = question;
+    one("[data-yes]", dialog).textContent = submitter ? submitter.textContent.trim() || submitter.getAttribute("aria-label") : "OK";
+    dialog.returnValue = "";
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue !== "yes") return;
+      asked = form;
+      form.requestSubmit(submitter);
+      asked = null;
+    }, { once: true });
+    dialog.showModal();
+  }, true);
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method === "dialog") return;
+    unsaved.delete(form);
+    if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("data-download")) return;
+    if (form.dataset.sending) { event.preventDefault(); return; }
+    form.dataset.sending = "yes";
+    setTimeout(() => { // after the browser has read which button was pressed
+      all("[type=submit]", form).forEach((button) => { button.disabled = true; });
+    }, 0);
+  });
+
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    for (const form of all("form[data-sending]")) {
+      delete form.dataset.sending;
+      all("[type=submit]", form).forEach((button) => { button.disabled = false; });
+    }
+  });
+
+  for (const name of ["input", "change"]) {
+    document.addEventListener(name, (event) => {
+      const form = event.target.form;
+      if (form && form.hasAttribute("data-unsaved") && event.isTrusted) unsaved.add(form);
+    });
+  }
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const form = event.detail.elt.closest("form");
+    if (form && event.detail.successful && event.detail.requestConfig.verb !== "get") unsaved.delete(form);
+  });
+  window.addEventListener("beforeunload", (event) => {
+    unsaved = new Set(Array.from(unsaved).filter((form) => form.isConnected));
+    if (unsaved.size) event.preventDefault();
+  });
+
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-select-all]")) return;
+    all("tbody .select input[type=checkbox]:not(:disabled)", event.target.closest("table")).forEach((box) => { box.checked = event.target.checked; });
+  });
+
+  /* ---- Copying ---- */
+
+  function plainText(element) {
+    const text = (node) => {
+      const copy = node.cloneNode(true);
+      all("button, .tip-text", copy).forEach((part) => part.remove());
+      return copy.textContent.trim().replace(/\s+/g, " ");
+    };
+    return all("p, li, dt", element).map((node) => (
+      node.tagName === "DT" ? text(node) + ": " + text(node.nextElementSibling) : text(node)
+    )).join("\n");
+  }
+
+  async function copy(text) {
+    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+    const field = document.createElement("textarea"); // plain http on the company's network
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    if (!done) throw new Error("not copied");
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy], [data-copy-from]");
+    if (!button) return;
+    const source = button.dataset.copyFrom && document.getElementById(button.dataset.copyFrom);
+    const said = one("#said");
+    said.textContent = "";
+    copy(source ? plainText(source) : button.dataset.copy).then(() => {
+      button.classList.add("copied");
+      const note = button.parentElement.querySelector("[data-copied]");
+      if (note) note.hidden = false; else said.textContent = said.dataset.copied;
+      setTimeout(() => { button.classList.remove("copied"); if (note) note.hidden = true; }, 3000);
+    }, () => button.focus());
+  });
+
+  /* ---- Menus and tooltips close by themselves and by Escape ---- */
+
+  document.addEventListener("click", (event) => {
+    all("details.fold-menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+    if (event.target.closest("[data-open-keys]")) { all("details.fold-menu[open]").forEach((menu) => { menu.open = false; }); one("#keys").showModal(); }
+  });
+  function closeAll() {
+    for (const menu of all("details.fold-menu[open]")) { menu.open = false; one("summary", menu).focus(); }
+    for (const tip of all(".tip:hover, .tip:focus-within")) {
+      tip.classList.add("quiet");
+      const back = () => tip.classList.remove("quiet");
+      tip.addEventListener("mouseleave", back, { once: true });
+      tip.addEventListener("focusout", back, { once: true });
+    }
+  }
+
+  /* ---- Keys: never while one types, never with Ctrl, Alt or Meta; they can be switched off ---- */
+
+  const remembered = {
+    get off() { try { return localStorage.getItem("kvitta-keys") === "off"; } catch { return false; } },
+    set off(value) { try { if (value) localStorage.setItem("kvitta-keys", "off"); else localStorage.removeItem("kvitta-keys"); } catch { /* not kept */ } },
+  };
+  const box = one("#keys-on");
+  if (box) {
+    box.checked = !remembered.off;
+    box.addEventListener("change", () => { remembered.off = !box.checked; });
+  }
+
+  function move(step) {
+    const links = all("table[data-rows] tbody tr [data-open]");
+    if (!links.length) return;
+    const here = document.activeElement && document.activeElement.closest("tr");
+    const at = links.findIndex((link) => link.closest("tr") === here);
+    const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + step, 0), links.length - 1);
+    links[next].focus({ focusVisible: true });
+    links[next].scrollIntoView({ block: "nearest" });
+  }
+
+  let goUntil = 0; // `g` waits this long for its second letter
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { closeAll(); return; }
+    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || remembered.off) return;
+    if (event.target.closest("input:not([type=checkbox]):not([type=radio]), select, textarea, [contenteditable], dialog")) return;
+    const going = Date.now() < goUntil;
+    goUntil = 0;
+    if (going) {
+      const link = all("[data-goto]").find((item) => item.dataset.goto === event.key);
+      if (link) { event.preventDefault(); link.click(); }
+      return;
+    }
+    const act = {
+      g: () => { goUntil = Date.now() + 1500; },
+      j: () => move(1),
+      k: () => move(-1),
+      "/": () => { const field = one("#search"); if (field) { field.focus(); field.select(); } },
+      "?": () => { const dialog = one("#keys"); if (dialog) dialog.showModal(); },
+    }[event.key];
+    if (act) { event.preventDefault(); act(); }
+  });
+
+  /* ---- A wrong scan is heard: the answer carries HX-Trigger: beep ---- */
+
+  document.addEventListener("beep", () => {
+    const Audio = window.AudioContext;
+    if (!Audio) return;
+    const sound = new Audio();
+    const tone = sound.createOscillator();
+    tone.frequency.value = 220;
+    tone.connect(sound.destination);
+    tone.start();
+    tone.stop(sound.currentTime + 0.2);
+    tone.onended = () => sound.close();
+  });
+})();
