@@ -1,0 +1,258 @@
+"""Deliveries: goods that left, all or part of an order; stock moves at once and nothing is sent to Klarna (F20)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.orm import selectinload, Session
+
+import clock
+from errors import BadInput, N_, NotAllowed, Refusal
+from models import Delivery, DeliveryLine, FormUse, Order, OrderLine, Warehouse
+from rights import Actor
+from services import audit, orders, stock
+from states import KlarnaStatus, MovementKind, OrderState
+
+MAX_TRACKING_URI = 1024
+MAX_CARRIER = 100
+"""Klarna's limits of carrier and tracking number, and of the tracking address."""
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\\]")
+
+
+def deliver(
+    session: Session,
+    actor: Actor,
+    order_id: int,
+    quantities: Mapping[int, int],
+    *,
+    warehouse_id: int,
+    carrier: str = "",
+    tracking_number: str = "",
+    tracking_uri: str = "",
+) -> Delivery:
+    """Register that goods have left: ``quantities`` are thousandths per order row, rows with 0 are not in the delivery.
+
+    Stock goes out at once. Raises NotFound; Refusal when the order may not be delivered or a row has less left (B24,
+    B21, F27, catalogue 42); BadInput for rows, warehouse or tracking that cannot be (catalogue 43).
+    """
+    order = orders.get(session, order_id, lock=True)
+    refusal = why_not(session, order)
+    if refusal is not None:
+        raise refusal
+    chosen = _chosen(session, order, quantities)
+    delivery = Delivery(
+        order_id=order.id,
+        ordinal=_next_ordinal(session, order.id),
+        warehouse=_warehouse(session, warehouse_id),
+        carrier=_short(carrier, "carrier"),
+        tracking_number=_short(tracking_number, "tracking_number"),
+        tracking_uri=check_tracking_uri(tracking_uri),
+        delivered_at=clock.now(),
+        delivered_by=actor.name,
+        lines=[DeliveryLine(order_line=line, quantity_milli=milli) for line, milli in chosen],
+    )
+    order.version += 1
+    session.add(delivery)
+    session.flush()
+    _move_out(session, actor, delivery)
+    audit.write(
+        session,
+        actor,
+        "delivery.create",
+        f"delivery:{delivery.id}",
+        {"order": order.number, "ordinal": delivery.ordinal, "rows": {str(line.id): milli for line, milli in chosen}},
+    )
+    orders.refresh(session, order.id)
+    return delivery
+
+
+def deliver_once(
+    session: Session,
+    actor: Actor,
+    nonce: str,
+    order_id: int,
+    quantities: Mapping[int, int],
+    *,
+    warehouse_id: int,
+    carrier: str = "",
+    tracking_number: str = "",
+    tracking_uri: str = "",
+) -> Delivery:
+    """As ``deliver``, but one form gives one delivery however often it is sent (operations 12).
+
+    Raises Refusal when the form was used with other values, NotAllowed when it was drawn for somebody else.
+    """
+    orders.get(session, order_id, lock=True)
+    values = [sorted(quantities.items()), warehouse_id, carrier, tracking_number, tracking_uri]
+    digest = hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()
+    used = session.get(FormUse, nonce)
+    if used is not None:
+        return _made_before(session, actor, used, order_id, digest)
+    delivery = deliver(
+        session,
+        actor,
+        order_id,
+        quantities,
+        warehouse_id=warehouse_id,
+        carrier=carrier,
+        tracking_number=tracking_number,
+        tracking_uri=tracking_uri,
+    )
+    session.add(
+        FormUse(
+            nonce=nonce,
+            user_id=actor.id or 0,
+            action="deliver",
+            subject_id=str(order_id),
+            values_sha256=digest,
+            result=f"delivery:{delivery.id}",
+            used_at=clock.now(),
+        )
+    )
+    session.flush()
+    return delivery
+
+
+def _made_before(session: Session, actor: Actor, used: FormUse, order_id: int, digest: str) -> Delivery:
+    if used.user_id != (actor.id or 0) or (used.action, used.subject_id) != ("deliver", str(order_id)):
+        raise NotAllowed(N_("This form was drawn for somebody else."))
+    delivery = session.get_one(Delivery, int(used.result.removeprefix("delivery:")))
+    if used.values_sha256 != digest:
+        raise Refusal(N_("This form has already been used, for delivery %(ordinal)s."), ordinal=delivery.ordinal)
+    return delivery
+
+
+def why_not(session: Session, order: Order) -> Refusal | None:
+    """Why nothing may be delivered on the order now; None when it may. The page's disabled button says the same."""
+    if order.state is OrderState.CANCELLED:
+        return Refusal(N_("The order is cancelled and cannot be delivered."))
+    if order.klarna_order_id is not None:
+        refusal = _klarna_says_no(order) or orders.open_operation_refusal(session, order)
+        if refusal is not None:
+            return refusal
+    if not orders.to_deliver(session, order):
+        return Refusal(N_("Everything on the order has been delivered."))
+    return None
+
+
+def _klarna_says_no(order: Order) -> Refusal | None:
+    if order.klarna_status is KlarnaStatus.CANCELLED:
+        return Refusal(N_("The purchase is cancelled at Klarna."))
+    if order.klarna_status is KlarnaStatus.EXPIRED:
+        return expired(order)
+    if order.fraud_status == "REJECTED":
+        return Refusal(N_("Klarna has turned the purchase down after review. Do not deliver."))
+    if order.fraud_status != "ACCEPTED":
+        return Refusal(N_("Klarna is reviewing the purchase. Do not deliver or invoice yet."))
+    return None
+
+
+def expired(order: Order) -> Refusal:
+    """The sentence of an expired reservation, with Klarna's own date (F27)."""
+    if order.expires_at is None:
+        return Refusal(N_("The reservation has expired. Ask Klarna whether it can be renewed."))
+    return Refusal(
+        N_("The reservation expired on %(day)s. Ask Klarna whether it can be renewed."),
+        day=clock.local_date(order.expires_at),
+    )
+
+
+def _chosen(session: Session, order: Order, quantities: Mapping[int, int]) -> list[tuple[OrderLine, int]]:
+    rows = {line.id: line for line in order.lines}
+    left = {line.id: milli for line, milli in orders.to_deliver(session, order)}
+    for line_id, milli in quantities.items():
+        if line_id not in rows:
+            raise BadInput(N_("The row does not belong to the order."))
+        if milli < 0:
+            raise BadInput(N_("The quantity must be more than 0."), field=f"quantity-{line_id}")
+        if milli and not orders.is_delivered(rows[line_id]):
+            raise BadInput(N_("The row is not delivered by itself; it goes along with the first delivery."))
+        if milli > left.get(line_id, 0):
+            raise Refusal(
+                N_("The row has %(left)s left to deliver."),
+                field=f"quantity-{line_id}",
+                left=orders.pieces(left.get(line_id, 0)),
+            )
+    chosen = [(line, quantities[line.id]) for line in order.lines if quantities.get(line.id, 0) > 0]
+    if not chosen:
+        raise BadInput(N_("Nothing has been chosen to deliver. Nothing has been saved."))
+    return chosen
+
+
+def _next_ordinal(session: Session, order_id: int) -> int:
+    """The delivery's number within its order, which is locked."""
+    last = session.scalar(sa.select(sa.func.max(Delivery.ordinal)).where(Delivery.order_id == order_id))
+    return (last or 0) + 1
+
+
+def _warehouse(session: Session, warehouse_id: int) -> Warehouse:
+    found = session.get(Warehouse, warehouse_id) if 0 < warehouse_id <= orders.MAX_ID else None
+    if found is None or not found.active:
+        raise BadInput(N_("Choose a warehouse."), field="warehouse_id")
+    return found
+
+
+def _move_out(session: Session, actor: Actor, delivery: Delivery) -> None:
+    """Take stock out row by row, in the order of articles so that two deliveries never wait for each other."""
+    for row in sorted(delivery.lines, key=lambda row: (row.order_line.article_id or 0, row.id)):
+        article = row.order_line.article
+        if article is not None and article.stock_kept:
+            stock.move(
+                session,
+                actor,
+                article=article,
+                warehouse_id=delivery.warehouse_id,
+                quantity_milli=-row.quantity_milli,
+                kind=MovementKind.DELIVERY,
+                delivery_line_id=row.id,
+            )
+
+
+def _short(text: str, field: str) -> str:
+    text = text.strip()
+    if len(text) > MAX_CARRIER:
+        raise BadInput(N_("At most %(most)s characters."), field=field, most=MAX_CARRIER)
+    return text
+
+
+def check_tracking_uri(text: str) -> str:
+    """A tracking address as Klarna takes it, or empty. Raises BadInput (catalogue 43).
+
+    http or https, at most 1,024 characters, with a host and without user name, password or blanks.
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    if len(text) > MAX_TRACKING_URI:
+        raise BadInput(N_("At most %(most)s characters."), field="tracking_uri", most=MAX_TRACKING_URI)
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        whole = whole and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole or _UNSEEN.search(text):
+        raise BadInput(N_("Write a tracking address that begins with http:// or https://."), field="tracking_uri")
+    return text
+
+
+def warehouses(session: Session) -> list[Warehouse]:
+    """The warehouses goods can leave from, by code."""
+    return list(session.scalars(sa.select(Warehouse).where(Warehouse.active).order_by(Warehouse.code)))
+
+
+def listing(session: Session, order_id: int) -> list[Delivery]:
+    """The order's deliveries with rows and warehouse, first one first (F13)."""
+    return list(
+        session.scalars(
+            sa.select(Delivery)
+            .where(Delivery.order_id == order_id)
+            .options(selectinload(Delivery.lines).joinedload(DeliveryLine.order_line), selectinload(Delivery.warehouse))
+            .order_by(Delivery.ordinal)
+        )
+    )

@@ -1,0 +1,414 @@
+"""Orders: take one, what is left of it to deliver and to invoice, and what stands in the way.
+
+Amounts are minor units including VAT, quantities thousandths. What is delivered and invoiced is counted from rows; the
+columns ``delivered``, ``invoiced`` and ``icon`` of an order are copies for the list, made by ``refresh``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+import money
+from errors import BadInput, BrokenRule, N_, NotFound, Refusal
+from models import (
+    Article,
+    Customer,
+    Delivery,
+    DeliveryLine,
+    Document,
+    DocumentLine,
+    KlarnaAccount,
+    KlarnaOp,
+    Order,
+    OrderLine,
+    PaymentMethod,
+)
+from rights import Actor
+from services import audit, numbering
+from states import (
+    DocKind,
+    DocState,
+    DocType,
+    KlarnaStatus,
+    LineKind,
+    OPEN_OPS,
+    OpKind,
+    OpState,
+    OrderState,
+)
+
+FIRST_NUMBER = 1001
+MAX_ID = 2**63 - 1
+MAX_LINES = 1000
+"""Rows of one order, as many as one capture at Klarna takes."""
+
+_INVOICED = (DocState.PENDING, DocState.ISSUED)
+_OF_THE_ORDER = (DocType.DELIVERY, DocType.FINAL)
+_MOVED = (OpState.CONFIRMED, OpState.EXTERNAL)
+_ADVANCES = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A row of an order to be taken. Unit price and discount include VAT; the discount is for the whole row."""
+
+    kind: LineKind
+    name: str
+    quantity_milli: int
+    unit_price_minor: int
+    vat_rate: int
+    article: Article | None = None
+    article_number: str | None = None
+    unit: str = "st"
+    discount_minor: int = 0
+
+    @property
+    def gross_minor(self) -> int:
+        """The row's sum after discount, minor units including VAT."""
+        return money.gross_of(self.quantity_milli, self.unit_price_minor) - self.discount_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Invoiced:
+    """What pending and issued invoices hold of an order row: thousandths, and minor units after discount and discount."""
+
+    quantity_milli: int = 0
+    gross_minor: int = 0
+    discount_minor: int = 0
+
+
+NOTHING = Invoiced()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShare:
+    """A part of an order row to invoice: thousandths; ``gross_minor`` after ``discount_minor``, both minor units."""
+
+    line: OrderLine
+    quantity_milli: int
+    gross_minor: int
+    discount_minor: int
+
+
+def take(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: Customer,
+    payment_method: PaymentMethod,
+    lines: Sequence[NewLine],
+    party: Mapping[str, object],
+    ordered_at: datetime | None = None,
+    shop_number: str | None = None,
+    account: KlarnaAccount | None = None,
+    klarna_order_id: str | None = None,
+    klarna_reference: str | None = None,
+    currency: str = "SEK",
+    note: str = "",
+) -> Order:
+    """Take an order, numbered from 1001 without gaps.
+
+    ``account`` and ``klarna_order_id`` go together and link it to a reservation. Raises BadInput for rows that cannot be,
+    Refusal when the reservation already has an order (B16).
+    """
+    if (account is None) != (klarna_order_id is None):
+        raise BrokenRule("a reservation and its account go together")
+    _check(lines)
+    if klarna_order_id is not None:
+        require_unlinked(session, klarna_order_id)
+    order = Order(
+        number=numbering.take(session, "order", first=FIRST_NUMBER, day=clock.today()),
+        customer=customer,
+        payment_method=payment_method,
+        currency=currency,
+        ordered_at=ordered_at or clock.now(),
+        party=json.dumps(party, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        shop_number=shop_number,
+        account=account,
+        klarna_order_id=klarna_order_id,
+        klarna_reference=klarna_reference,
+        note=note,
+        lines=[_row(position, line) for position, line in enumerate(lines, start=1)],
+    )
+    session.add(order)
+    session.flush()
+    detail: dict[str, object] = {"number": order.number, "rows": len(lines), "klarna_order_id": klarna_order_id}
+    audit.write(session, actor, "order.take", f"order:{order.id}", detail)
+    refresh(session, order.id)
+    return order
+
+
+def _check(lines: Sequence[NewLine]) -> None:
+    if not lines:
+        raise BadInput(N_("The order has no rows."))
+    if len(lines) > MAX_LINES:
+        raise BadInput(N_("An order has at most %(most)s rows."), most=MAX_LINES)
+    for line in lines:
+        if not 0 < line.quantity_milli <= money.MAX_QUANTITY_MILLI:
+            raise BadInput(N_("The quantity must be more than 0."))
+        gross = money.gross_of(line.quantity_milli, line.unit_price_minor)
+        if not 0 <= line.discount_minor <= max(gross, 0):
+            raise BadInput(N_("The discount is more than the row."))
+    if abs(sum(line.gross_minor for line in lines)) > money.MAX_AMOUNT_MINOR:
+        raise BadInput(N_("At most %(most)s can be entered."), most=money.Amount(money.MAX_AMOUNT_MINOR))
+
+
+def _row(position: int, line: NewLine) -> OrderLine:
+    return OrderLine(
+        position=position,
+        kind=line.kind,
+        article=line.article,
+        article_number=line.article_number or (line.article.number if line.article else None),
+        name=line.name,
+        unit=line.unit,
+        quantity_milli=line.quantity_milli,
+        unit_price_minor=line.unit_price_minor,
+        discount_minor=line.discount_minor,
+        vat_rate=line.vat_rate,
+    )
+
+
+def require_unlinked(session: Session, klarna_order_id: str) -> None:
+    """Let pass a reservation that has no order yet. Raises Refusal naming the order that has it (B16)."""
+    found = session.execute(sa.select(Order.id, Order.number).where(Order.klarna_order_id == klarna_order_id)).first()
+    if found:
+        raise Refusal(
+            N_("The reservation already belongs to order %(number)s."),
+            link=("orders.show", {"order_id": found.id}),
+            number=found.number,
+        )
+
+
+def get(session: Session, order_id: int, *, lock: bool = False) -> Order:
+    """The order, with ``lock`` held until the transaction ends (operations 16.1, rule 6). Raises NotFound."""
+    if not 0 < order_id <= MAX_ID:
+        raise NotFound
+    session.flush()
+    order = session.get(Order, order_id, with_for_update=lock or None, populate_existing=lock)
+    if order is None:
+        raise NotFound
+    return order
+
+
+def line_gross(line: OrderLine) -> int:
+    """A row's sum after discount, minor units including VAT."""
+    return money.gross_of(line.quantity_milli, line.unit_price_minor) - line.discount_minor
+
+
+def total(order: Order) -> int:
+    """The order's sum, minor units including VAT; negative when discounts outweigh (K42)."""
+    return sum(line_gross(line) for line in order.lines)
+
+
+def is_delivered(line: OrderLine) -> bool:
+    """Whether the row is delivered by itself; freight, fees, discounts and texts go along with the first delivery."""
+    return line.kind is LineKind.ARTICLE
+
+
+def pieces(milli: int) -> int | Decimal:
+    """A quantity as a number for a sentence: whole where it is whole."""
+    return milli // 1000 if milli % 1000 == 0 else (Decimal(milli) / 1000).normalize()
+
+
+def delivered(session: Session, order_id: int) -> dict[int, int]:
+    """Thousandths delivered per order row; rows without a delivery are left out."""
+    rows = session.execute(
+        sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
+        .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
+        .where(Delivery.order_id == order_id)
+        .group_by(DeliveryLine.order_line_id)
+    )
+    return {line_id: int(milli) for line_id, milli in rows}
+
+
+def invoiced(session: Session, order_id: int) -> dict[int, Invoiced]:
+    """What pending and issued invoices hold per order row; advances and replacement invoices hold none (operations 5)."""
+    rows = session.execute(
+        sa.select(
+            DocumentLine.order_line_id,
+            sa.func.sum(DocumentLine.quantity_milli),
+            sa.func.sum(DocumentLine.gross_minor),
+            sa.func.sum(DocumentLine.discount_minor),
+        )
+        .join(Document, Document.id == DocumentLine.document_id)
+        .where(
+            Document.order_id == order_id,
+            Document.kind == DocKind.INVOICE,
+            Document.type.in_(_OF_THE_ORDER),
+            Document.state.in_(_INVOICED),
+            DocumentLine.order_line_id.is_not(None),
+            DocumentLine.kind.not_in(_ADVANCES),
+        )
+        .group_by(DocumentLine.order_line_id)
+    )
+    return {
+        line_id: Invoiced(int(milli), int(gross), int(off))
+        for line_id, milli, gross, off in rows
+        if line_id is not None
+    }
+
+
+def to_deliver(session: Session, order: Order) -> list[tuple[OrderLine, int]]:
+    """Rows with something left to deliver, and how many thousandths (B25)."""
+    done = delivered(session, order.id)
+    left = [(line, line.quantity_milli - done.get(line.id, 0)) for line in order.lines if is_delivered(line)]
+    return [(line, milli) for line, milli in left if milli > 0]
+
+
+def share_of(line: OrderLine, held: Invoiced, quantity_milli: int) -> OrderShare:
+    """The part of a row that falls on ``quantity_milli`` of what is left of it.
+
+    Shares taken until nothing is left add up to the row to the öre, in any order and however often one is put back
+    (F30). Raises BadInput when more than what is left is asked for.
+    """
+    left = line.quantity_milli - held.quantity_milli
+    if not 0 <= quantity_milli <= left:
+        raise BadInput(N_("The row has %(left)s left to invoice."), left=pieces(max(left, 0)))
+    before = money.gross_of(line.quantity_milli, line.unit_price_minor) - held.gross_minor - held.discount_minor
+    gross = money.take_share(before, quantity_milli, left)
+    discount = money.take_share(line.discount_minor - held.discount_minor, quantity_milli, left)
+    return OrderShare(line, quantity_milli, gross - discount, discount)
+
+
+def to_invoice(session: Session, order: Order, *, delivered_only: bool) -> list[OrderShare]:
+    """What an invoice made now would hold: all that is left (F11), or what is delivered and not yet invoiced (F10).
+
+    Freight, fees, discounts and texts go along with the first invoice of delivered rows.
+    """
+    held = invoiced(session, order.id)
+    left = {line.id: line.quantity_milli - held.get(line.id, NOTHING).quantity_milli for line in order.lines}
+    take_now = dict(left)
+    if delivered_only:
+        gone = delivered(session, order.id)
+        for line in filter(is_delivered, order.lines):
+            take_now[line.id] = gone.get(line.id, 0) - held.get(line.id, NOTHING).quantity_milli
+        if not any(take_now[line.id] > 0 for line in order.lines if is_delivered(line)):
+            return []
+    return [
+        share_of(line, held.get(line.id, NOTHING), min(take_now[line.id], left[line.id]))
+        for line in order.lines
+        if take_now[line.id] > 0 and left[line.id] > 0
+    ]
+
+
+def refresh(session: Session, order_id: int) -> None:
+    """Make the order's copies for the list anew: delivered, invoiced and the Klarna icon (F23, F26, B17).
+
+    Called at the end of every change to the order, its deliveries, documents, operations or Klarna's figures.
+    """
+    order = get(session, order_id, lock=True)
+    gone, held = delivered(session, order_id), invoiced(session, order_id)
+    order.delivered = _measure(
+        [(line.quantity_milli, gone.get(line.id, 0)) for line in order.lines if is_delivered(line)]
+    )
+    order.invoiced = _measure(
+        [(line.quantity_milli, held.get(line.id, NOTHING).quantity_milli) for line in order.lines]
+    )
+    if order.invoiced == "none" and _has_advance(session, order_id):
+        order.invoiced = "part"
+    order.icon = _icon(session, order)
+    session.flush()
+
+
+def _measure(rows: Sequence[tuple[int, int]]) -> str:
+    """none, part or all, from pairs of wanted and done thousandths; nothing wanted is all done."""
+    if all(done >= wanted for wanted, done in rows):
+        return "all"
+    return "part" if any(done > 0 for _, done in rows) else "none"
+
+
+def _has_advance(session: Session, order_id: int) -> bool:
+    wanted = (Document.order_id == order_id, Document.type == DocType.ADVANCE, Document.state.in_(_INVOICED))
+    return session.scalar(sa.select(Document.id).where(*wanted).limit(1)) is not None
+
+
+def moved(session: Session, order_id: int) -> tuple[int, int]:
+    """Captured and refunded at Klarna as far as it is proved, minor units: confirmed operations and those made elsewhere."""
+    rows = session.execute(
+        sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
+        .where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(_MOVED), KlarnaOp.amount_minor.is_not(None))
+        .group_by(KlarnaOp.kind)
+    )
+    sums = {kind: int(amount or 0) for kind, amount in rows}
+    return sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0)
+
+
+def _icon(session: Session, order: Order) -> str | None:
+    if order.klarna_order_id is None:
+        return None
+    operation = open_operation(session, order)
+    if operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW):
+        return "unknown"
+    if _refused(session, Document.order_id == order.id) is not None:
+        return "refused"
+    if order.klarna_status in (KlarnaStatus.CANCELLED, KlarnaStatus.EXPIRED) or order.state is OrderState.CANCELLED:
+        return "cancelled"
+    captured, refunded = moved(session, order.id)
+    if captured <= 0:
+        return "reserved"
+    if refunded >= captured:
+        return "credited"
+    return "captured" if captured >= total(order) or order.remaining_minor == 0 else "partly"
+
+
+def open_operation(session: Session, order: Order) -> KlarnaOp | None:
+    """The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
+    return session.scalar(
+        sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.state.in_(sorted(OPEN_OPS))).limit(1)
+    )
+
+
+def require_no_open_operation(session: Session, order: Order) -> None:
+    """Let pass when nothing awaits Klarna's answer. Raises Refusal naming the document (operations 11)."""
+    refusal = open_operation_refusal(session, order)
+    if refusal is not None:
+        raise refusal
+
+
+def open_operation_refusal(session: Session, order: Order) -> Refusal | None:
+    """Why the order's buttons are off while an operation is open; None when none is."""
+    operation = open_operation(session, order)
+    if operation is None:
+        return None
+    document = session.get(Document, operation.document_id) if operation.document_id is not None else None
+    if document is None:
+        return Refusal(N_("Wait for Klarna's answer about the reservation before doing anything more on the order."))
+    if document.kind is DocKind.CREDIT_NOTE:
+        text = N_("Wait for Klarna's answer about credit note %(number)s before doing anything more on the order.")
+    else:
+        text = N_("Wait for Klarna's answer about invoice %(number)s before doing anything more on the order.")
+    return Refusal(text, link=document_link(document), number=document.number_text)
+
+
+def require_nothing_refused(session: Session, order: Order, original: Document | None = None) -> None:
+    """Let pass when no refused document awaits a decision: of the order's invoices, or with ``original`` of its credit notes.
+
+    Raises Refusal with the sentence of F25 or K15.
+    """
+    if original is None:
+        document = _refused(session, Document.order_id == order.id, Document.kind == DocKind.INVOICE)
+        text = N_("Invoice %(number)s awaits a decision: try again or void it first.")
+    else:
+        document = _refused(session, Document.original_id == original.id, Document.kind == DocKind.CREDIT_NOTE)
+        text = N_("Credit note %(number)s awaits a decision. Finish it first.")
+    if document is not None:
+        raise Refusal(text, link=document_link(document), number=document.number_text)
+
+
+def _refused(session: Session, *which: sa.ColumnElement[bool]) -> Document | None:
+    return session.scalar(sa.select(Document).where(*which, Document.state == DocState.REFUSED).limit(1))
+
+
+def document_link(document: Document) -> tuple[str, Mapping[str, object]]:
+    """The endpoint and id of a document's page."""
+    if document.kind is DocKind.CREDIT_NOTE:
+        return "credit_notes.show", {"document_id": document.id}
+    return "invoices.show", {"document_id": document.id}
