@@ -1,0 +1,129 @@
+"""Who did what, when: append-only and chained, so that a row that is changed or taken away is seen (security 73).
+
+What is written during a transaction is chained right before it commits: the head of the chain is the last lock taken,
+so that auditing never makes two transactions wait for each other crosswise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+import clock
+from models import Audit, NumberSeries
+from rights import Actor
+from services import numbering
+
+SERIES = "audit"
+"""The counter row that holds the number of rows and the head of the chain."""
+_WAITING = "audit rows of this transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the log as a page shows it."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+
+
+def _text(found: Any) -> str:
+    if isinstance(found, (date, datetime)):
+        return found.isoformat()
+    raise TypeError(f"{type(found).__name__} does not belong in the log")
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def write(session: Session, actor: Actor, action: str, object: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Note an act, for example ``write(s, actor, "invoice.create", "document:17", {"number": 42580})``.
+
+    It stands in the log if and only if the transaction commits. ``detail`` never holds personal data or secrets (X3).
+    """
+    row = {
+        "at": clock.now(),
+        "actor": actor.name,
+        "action": action,
+        "object": object,
+        "detail": json.dumps(
+            dict(detail or {}), ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_text
+        ),
+    }
+    waiting = session.info.get(_WAITING)
+    if waiting is None:
+        waiting = session.info[_WAITING] = []
+        event.listen(session, "before_commit", _chain)
+        event.listen(session, "after_rollback", _forget)
+    waiting.append(row)
+
+
+def _forget(session: Session) -> None:
+    session.info[_WAITING].clear()
+
+
+def _chain(session: Session) -> None:
+    """Give the waiting rows their place in the chain: last in the transaction, behind every other lock."""
+    waiting = session.info[_WAITING]
+    if not waiting or session.in_nested_transaction():
+        return
+    count_up = (
+        sa.update(NumberSeries)
+        .where(NumberSeries.code == SERIES, NumberSeries.fiscal_year == numbering.RUNS_ON)
+        .values(next_no=NumberSeries.next_no + len(waiting))
+        .returning(NumberSeries.head_hash)
+        .execution_options(synchronize_session=False)
+    )
+    head = session.scalar(count_up)
+    if head is None:
+        numbering.ensure(session, SERIES)
+        head = session.execute(count_up).scalar_one()
+    for row in waiting:
+        row["previous_hash"] = head
+        content = [head, _instant(row["at"]), row["actor"], row["action"], row["object"], row["detail"]]
+        head = hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        row["hash"] = head
+    session.execute(sa.insert(Audit), waiting)
+    session.execute(
+        sa.update(NumberSeries)
+        .where(NumberSeries.code == SERIES, NumberSeries.fiscal_year == numbering.RUNS_ON)
+        .values(head_hash=head)
+        .execution_options(synchronize_session=False)
+    )
+    session.info[_WAITING] = []
+
+
+def listing(
+    session: Session,
+    *,
+    object: str | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    after: int | None = None,
+    limit: int = 50,
+) -> list[Line]:
+    """Rows of the log, the newest first; ``after`` is the id of the last row of the page before."""
+    query = sa.select(Audit.id, Audit.at, Audit.actor, Audit.action, Audit.object, Audit.detail)
+    if object is not None:
+        query = query.where(Audit.object == object)
+    if actor is not None:
+        query = query.where(Audit.actor == actor)
+    if action is not None:
+        query = query.where(Audit.action == action)
+    if after is not None:
+        query = query.where(Audit.id < after)
+    rows = session.execute(query.order_by(Audit.id.desc()).limit(limit))
+    return [Line(row.id, row.at, row.actor, row.action, row.object, json.loads(row.detail)) for row in rows]

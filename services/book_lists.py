@@ -1,0 +1,360 @@
+"""What is read out of the books: vouchers, trial balance, account sheet. Set-based SQL, nothing is written.
+
+Amounts are minor units, debit positive, credit negative. Source: B34; BFNAR 2013:2 p. 2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from errors import NotFound
+from models import Account, Document, FiscalYear, Payout, Posting, Voucher
+
+MOST_ROWS = 100
+MOST_SHEET_ROWS = 2_000
+"""Rows of an account sheet on one page; a longer one says that it was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """One account of a trial balance; ``closing = opening + debit - credit``; ``credit`` is a magnitude."""
+
+    account: int
+    name: str
+    kind: str
+    opening: int
+    debit: int
+    credit: int
+    closing: int
+
+
+def trial_balance(session: Session, starts: date, ends: date) -> list[BalanceRow]:
+    """Every account with a figure in the period or before it, by number.
+
+    Asset and debt accounts open with all that was booked before; cost and income accounts with what was booked earlier in
+    the financial year of ``starts``.
+    """
+    year_starts = session.scalar(
+        sa.select(FiscalYear.starts).where(FiscalYear.starts <= starts, FiscalYear.ends >= starts)
+    )
+    within = Voucher.day >= starts
+    before = sa.and_(
+        Voucher.day < starts,
+        sa.or_(Account.kind.in_(("T", "S")), Voucher.day >= (year_starts or starts)),
+    )
+    opening = sa.func.sum(sa.case((before, Posting.amount_minor), else_=0))
+    debit = sa.func.sum(sa.case((sa.and_(within, Posting.amount_minor > 0), Posting.amount_minor), else_=0))
+    credit = sa.func.sum(sa.case((sa.and_(within, Posting.amount_minor < 0), -Posting.amount_minor), else_=0))
+    rows = session.execute(
+        sa.select(Account.number, Account.name, Account.kind, opening, debit, credit)
+        .join(Posting, Posting.account == Account.number)
+        .join(Voucher, Voucher.id == Posting.voucher_id)
+        .where(Voucher.day <= ends)
+        .group_by(Account.number, Account.name, Account.kind)
+        .order_by(Account.number)
+    )
+    made = (
+        BalanceRow(number, name, kind, int(first), int(plus), int(minus), int(first) + int(plus) - int(minus))
+        for number, name, kind, first, plus, minus in rows
+    )
+    return [row for row in made if row.opening or row.debit or row.credit]
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherRow:
+    """A voucher in the list; ``total_minor`` is the sum of its debits."""
+
+    id: int
+    series: str
+    number: int
+    day: date
+    text: str
+    total_minor: int
+    currency: str
+    document_id: int | None
+    document_number: str | None
+    payout_id: int | None
+    reverses_id: int | None
+    created_by: str
+
+    @property
+    def label(self) -> str:
+        """Series and number, as ``F12``."""
+        return f"{self.series}{self.number}"
+
+
+def voucher_list(
+    session: Session,
+    *,
+    series: str | None = None,
+    starts: date | None = None,
+    ends: date | None = None,
+    after: tuple[date, int] | None = None,
+    limit: int = 50,
+) -> list[VoucherRow]:
+    """Vouchers, the newest first; ``after`` is day and id of the last row of the page before (B34)."""
+    page = sa.select(Voucher.id).order_by(Voucher.day.desc(), Voucher.id.desc()).limit(min(limit, MOST_ROWS))
+    if series is not None:
+        page = page.where(Voucher.series == series)
+    if starts is not None:
+        page = page.where(Voucher.day >= starts)
+    if ends is not None:
+        page = page.where(Voucher.day <= ends)
+    if after is not None:
+        page = page.where(sa.tuple_(Voucher.day, Voucher.id) < sa.tuple_(*_literals(after)))
+    ids = list(session.scalars(page))
+    return _voucher_rows(session, ids)
+
+
+def _literals(after: tuple[date, int]) -> tuple[sa.ColumnElement[date], sa.ColumnElement[int]]:
+    return sa.literal(after[0], Voucher.day.type), sa.literal(after[1], Voucher.id.type)
+
+
+def _voucher_rows(session: Session, ids: Sequence[int]) -> list[VoucherRow]:
+    debits = (
+        sa.select(Posting.voucher_id, sa.func.sum(Posting.amount_minor).label("total"))
+        .where(Posting.voucher_id.in_(ids), Posting.amount_minor > 0)
+        .group_by(Posting.voucher_id)
+        .subquery()
+    )
+    rows = session.execute(
+        sa.select(
+            Voucher.id,
+            Voucher.series,
+            Voucher.number,
+            Voucher.day,
+            Voucher.text,
+            debits.c.total,
+            Voucher.currency,
+            Voucher.document_id,
+            Document.number_text,
+            Voucher.payout_id,
+            Voucher.reverses_id,
+            Voucher.created_by,
+        )
+        .outerjoin(debits, debits.c.voucher_id == Voucher.id)
+        .outerjoin(Document, Document.id == Voucher.document_id)
+        .where(Voucher.id.in_(ids))
+        .order_by(Voucher.day.desc(), Voucher.id.desc())
+    )
+    return [
+        VoucherRow(
+            row.id,
+            row.series,
+            row.number,
+            row.day,
+            row.text,
+            int(row.total or 0),
+            row.currency,
+            row.document_id,
+            row.number_text,
+            row.payout_id,
+            row.reverses_id,
+            row.created_by,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRow:
+    """A row of a voucher with the names a page shows; one of ``debit`` and ``credit`` is 0."""
+
+    account: int
+    name: str
+    text: str
+    debit: int
+    credit: int
+    vat_rate: int | None
+    document_id: int | None
+    document_number: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherPage:
+    """One voucher with its rows, what it rests on, and the voucher it reverses or is reversed by."""
+
+    row: VoucherRow
+    source: str
+    created_at: datetime
+    hash: str
+    payout_reference: str | None
+    reverses: VoucherRow | None
+    reversed_by: VoucherRow | None
+    postings: list[PostingRow]
+
+
+def voucher(session: Session, voucher_id: int) -> VoucherPage:
+    """One voucher as its page shows it. Raises NotFound."""
+    found = session.execute(
+        sa.select(Voucher.source, Voucher.created_at, Voucher.hash, Voucher.reverses_id, Payout.payment_reference)
+        .outerjoin(Payout, Payout.id == Voucher.payout_id)
+        .where(Voucher.id == voucher_id)
+    ).one_or_none()
+    if found is None:
+        raise NotFound
+    reversed_by = session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher_id))
+    near = {
+        row.id: row
+        for row in _voucher_rows(
+            session, [one for one in (voucher_id, found.reverses_id, reversed_by) if one is not None]
+        )
+    }
+    rows = session.execute(
+        sa.select(
+            Posting.account,
+            Account.name,
+            Posting.text,
+            Posting.amount_minor,
+            Posting.vat_rate,
+            Posting.document_id,
+            Document.number_text,
+        )
+        .join(Account, Account.number == Posting.account)
+        .outerjoin(Document, Document.id == Posting.document_id)
+        .where(Posting.voucher_id == voucher_id)
+        .order_by(Posting.position)
+    )
+    return VoucherPage(
+        row=near[voucher_id],
+        source=found.source,
+        created_at=found.created_at,
+        hash=found.hash,
+        payout_reference=found.payment_reference,
+        reverses=near.get(found.reverses_id) if found.reverses_id is not None else None,
+        reversed_by=near.get(reversed_by) if reversed_by is not None else None,
+        postings=[
+            PostingRow(
+                row.account,
+                row.name,
+                row.text,
+                max(row.amount_minor, 0),
+                max(-row.amount_minor, 0),
+                row.vat_rate,
+                row.document_id,
+                row.number_text,
+            )
+            for row in rows
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """A booking on one account and the balance after it. Merged rows have no voucher of their own: ``joined`` tells how many."""
+
+    day: date
+    voucher_id: int | None
+    label: str
+    text: str
+    document_id: int | None
+    document_number: str | None
+    debit: int
+    credit: int
+    balance: int
+    joined: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSheet:
+    """«Kontoanalys»: one account through a period; ``cut`` when there were more rows than a page takes."""
+
+    account: int
+    name: str
+    kind: str
+    opening: int
+    closing: int
+    rows: list[SheetRow]
+    cut: bool
+
+
+def account_sheet(
+    session: Session, account: int, starts: date, ends: date, *, merge: bool = False, limit: int = MOST_SHEET_ROWS
+) -> AccountSheet:
+    """One account in booking order; ``merge`` joins the rows of each document into one (B34). Raises NotFound."""
+    found = session.get(Account, account)
+    if found is None:
+        raise NotFound
+    balance = next((row for row in trial_balance(session, starts, ends) if row.account == account), None)
+    rows = session.execute(
+        _merged(account, starts, ends, limit) if merge else _plain(account, starts, ends, limit)
+    ).all()
+    opening = balance.opening if balance else 0
+    told: list[SheetRow] = []
+    running = opening
+    for row in rows[:limit]:
+        running += int(row.debit) - int(row.credit)
+        told.append(
+            SheetRow(
+                row.day,
+                row.voucher_id,
+                f"{row.series}{row.number}" if row.voucher_id is not None else "",
+                row.text,
+                row.document_id,
+                row.number_text,
+                int(row.debit),
+                int(row.credit),
+                running,
+                row.joined,
+            )
+        )
+    return AccountSheet(
+        account, found.name, found.kind, opening, balance.closing if balance else 0, told, len(rows) > limit
+    )
+
+
+_DEBIT = sa.case((Posting.amount_minor > 0, Posting.amount_minor), else_=0)
+_CREDIT = sa.case((Posting.amount_minor < 0, -Posting.amount_minor), else_=0)
+
+
+def _plain(account: int, starts: date, ends: date, limit: int) -> sa.Select[tuple[object, ...]]:
+    text = sa.case((Posting.text != "", Posting.text), else_=Voucher.text)
+    return (
+        sa.select(
+            Voucher.day,
+            Voucher.id.label("voucher_id"),
+            Voucher.series,
+            Voucher.number,
+            text.label("text"),
+            Posting.document_id,
+            Document.number_text,
+            _DEBIT.label("debit"),
+            _CREDIT.label("credit"),
+            sa.literal(1).label("joined"),
+        )
+        .join(Voucher, Voucher.id == Posting.voucher_id)
+        .outerjoin(Document, Document.id == Posting.document_id)
+        .where(Posting.account == account, Voucher.day >= starts, Voucher.day <= ends)
+        .order_by(Voucher.day, Voucher.id, Posting.position)
+        .limit(limit + 1)
+    )
+
+
+def _merged(account: int, starts: date, ends: date, limit: int) -> sa.Select[tuple[object, ...]]:
+    alone = sa.func.coalesce(Posting.document_id, -Voucher.id)
+    single = sa.func.min(Voucher.id) == sa.func.max(Voucher.id)
+    return (
+        sa.select(
+            sa.func.min(Voucher.day).label("day"),
+            sa.case((single, sa.func.min(Voucher.id))).label("voucher_id"),
+            sa.func.min(Voucher.series).label("series"),
+            sa.func.min(Voucher.number).label("number"),
+            sa.func.min(Voucher.text).label("text"),
+            sa.func.min(Posting.document_id).label("document_id"),
+            sa.func.min(Document.number_text).label("number_text"),
+            sa.func.sum(_DEBIT).label("debit"),
+            sa.func.sum(_CREDIT).label("credit"),
+            sa.func.count().label("joined"),
+        )
+        .join(Voucher, Voucher.id == Posting.voucher_id)
+        .outerjoin(Document, Document.id == Posting.document_id)
+        .where(Posting.account == account, Voucher.day >= starts, Voucher.day <= ends)
+        .group_by(alone)
+        .order_by(sa.func.min(Voucher.day), sa.func.min(Voucher.id))
+        .limit(limit + 1)
+    )

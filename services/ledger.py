@@ -1,0 +1,278 @@
+"""The books: a voucher balances to zero or does not exist, is written once per source and is reversed, never changed.
+
+Amounts are minor units, debit positive, credit negative. Source: B33; bokföringslagen 5 kap.; A1, A6, A7, A9, A10.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
+
+import clock
+from errors import N_, BrokenRule, Refusal
+from models import Account, Document, NumberSeries, Posting, Voucher
+from rights import Actor
+from services import accounts, numbering
+from services.accounts import dormant_vat_account, role, sales_account, vat_account
+from services.book_lists import (
+    AccountSheet,
+    BalanceRow,
+    VoucherPage,
+    VoucherRow,
+    account_sheet,
+    trial_balance,
+    voucher,
+    voucher_list,
+)
+from services.periods import (
+    VOUCHER_SERIES,
+    OpenMatters,
+    first_open_day,
+    lock,
+    lock_history,
+    locked_through,
+    open_books,
+    open_matters,
+    unlock,
+    year_for_booking,
+    year_of,
+    years,
+)
+from services.series_report import SeriesReport, number_series
+
+__all__ = (
+    "VOUCHER_SERIES",
+    "AccountSheet",
+    "BalanceRow",
+    "Entry",
+    "OpenMatters",
+    "SeriesReport",
+    "VoucherPage",
+    "VoucherRow",
+    "account_sheet",
+    "accounts",
+    "dormant_vat_account",
+    "first_open_day",
+    "label",
+    "lock",
+    "lock_history",
+    "locked_through",
+    "number_series",
+    "open_books",
+    "open_matters",
+    "post",
+    "reverse",
+    "role",
+    "sales_account",
+    "trial_balance",
+    "unlock",
+    "vat_account",
+    "voucher",
+    "voucher_list",
+    "year_for_booking",
+    "year_of",
+    "years",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a voucher to be: debit positive, credit negative, minor units; the rate in hundredths of a percent."""
+
+    account: int
+    amount_minor: int
+    text: str = ""
+    document_id: int | None = None
+    vat_rate: int | None = None
+
+
+def post(
+    session: Session,
+    actor: Actor,
+    *,
+    series: str,
+    day: date,
+    text: str,
+    source: str,
+    entries: Sequence[Entry],
+    document_id: int | None = None,
+    payout_id: int | None = None,
+    reverses: Voucher | None = None,
+    currency: str = "SEK",
+) -> Voucher:
+    """Write a voucher in series F, I or K; zero entries are dropped. Needs a writing session.
+
+    In a locked period it is dated the first open day, and its text names the day of the event (operations 2.3). What it
+    books on receivable accounts is added to ``open_minor`` of the documents named. Raises BrokenRule when it does not
+    balance or a receivable entry names no document, Refusal when an account is closed or no financial year fits.
+    """
+    rows = [entry for entry in entries if entry.amount_minor != 0]
+    _check_rows(rows, series)
+    receivable = _check_accounts(session, rows)
+    year = year_for_booking(session, actor, day)
+    booked = first_open_day(session, day)
+    if booked != day:
+        year = year_for_booking(session, actor, booked)
+        text = f"{text}, avser {day.isoformat()}"
+    at = clock.now()
+    code = f"V:{series}"
+    number = numbering.take(session, code, fiscal_year=year.id, day=booked)
+    this_series = (NumberSeries.code == code, NumberSeries.fiscal_year == year.id)
+    previous = session.execute(sa.select(NumberSeries.head_hash).where(*this_series)).scalar_one()
+    content = [
+        previous,
+        series,
+        year.starts.isoformat(),
+        number,
+        booked.isoformat(),
+        text,
+        source,
+        currency,
+        document_id,
+        payout_id,
+        None if reverses is None else reverses.id,
+        at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
+        actor.name,
+        [[row.account, row.amount_minor, row.text, row.document_id, row.vat_rate] for row in rows],
+    ]
+    digest = hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    made = Voucher(
+        series=series,
+        fiscal_year_id=year.id,
+        number=number,
+        day=booked,
+        text=text,
+        source=source,
+        currency=currency,
+        document_id=document_id,
+        payout_id=payout_id,
+        reverses_id=None if reverses is None else reverses.id,
+        created_at=at,
+        created_by=actor.name,
+        previous_hash=previous,
+        hash=digest,
+    )
+    session.add(made)
+    session.flush()
+    session.execute(
+        sa.insert(Posting),
+        [
+            {
+                "voucher_id": made.id,
+                "position": position,
+                "account": row.account,
+                "amount_minor": row.amount_minor,
+                "text": row.text,
+                "document_id": row.document_id,
+                "vat_rate": row.vat_rate,
+            }
+            for position, row in enumerate(rows, start=1)
+        ],
+    )
+    session.execute(
+        sa.update(NumberSeries)
+        .where(*this_series)
+        .values(head_hash=digest)
+        .execution_options(synchronize_session=False)
+    )
+    _carry_to_documents(session, [row for row in rows if row.account in receivable])
+    return made
+
+
+def _check_rows(rows: Sequence[Entry], series: str) -> None:
+    if series not in VOUCHER_SERIES:
+        raise BrokenRule(f"there is no voucher series {series}")
+    if len(rows) < 2:
+        raise BrokenRule("a voucher has at least two rows")
+    if any(isinstance(row.amount_minor, bool) or not isinstance(row.amount_minor, int) for row in rows):
+        raise BrokenRule("an amount is an integer of minor units")
+    total = sum(row.amount_minor for row in rows)
+    if total != 0:
+        raise BrokenRule(f"a voucher sums to zero, not to {total}")
+
+
+def _check_accounts(session: Session, rows: Sequence[Entry]) -> frozenset[int]:
+    """The receivable accounts among those used. Raises Refusal for one that is unknown or closed (A11)."""
+    used = {row.account for row in rows}
+    found = {
+        number: (active, receivable)
+        for number, active, receivable in session.execute(
+            sa.select(Account.number, Account.active, Account.receivable).where(Account.number.in_(used))
+        )
+    }
+    for account in sorted(used):
+        if account not in found or not found[account][0]:
+            raise Refusal(
+                N_("Account %(account)s is not in the chart of accounts, or is closed. Nothing has been booked."),
+                account=str(account),
+            )
+    receivable = frozenset(account for account in used if found[account][1])
+    if any(row.document_id is None for row in rows if row.account in receivable):
+        raise BrokenRule("a row on a receivable account names its document")
+    return receivable
+
+
+def _carry_to_documents(session: Session, rows: Sequence[Entry]) -> None:
+    """Add what was booked on receivable accounts to what remains of each document: one update per document."""
+    change: defaultdict[int, int] = defaultdict(int)
+    for row in rows:
+        assert row.document_id is not None
+        change[row.document_id] += row.amount_minor
+    moved = [{"of_document": document, "moved": amount} for document, amount in sorted(change.items()) if amount != 0]
+    if not moved:
+        return
+    documents = Document.metadata.tables[Document.__tablename__]
+    session.connection().execute(
+        sa.update(documents)
+        .where(documents.c.id == sa.bindparam("of_document"))
+        .values(open_minor=documents.c.open_minor + sa.bindparam("moved")),
+        moved,
+    )
+    for document_id in change:
+        held = session.identity_map.get(identity_key(Document, document_id))
+        if held is not None:
+            session.expire(held, ["open_minor"])
+
+
+def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text: str, source: str) -> Voucher:
+    """Write the exact negation of a voucher in series K, dated the day it is made (E11). Raises Refusal the second time (A7)."""
+    if voucher.reverses_id is not None:
+        raise Refusal(N_("Voucher %(number)s is itself a reversal and cannot be reversed."), number=label(voucher))
+    done = session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher.id))
+    if done is not None:
+        raise Refusal(
+            N_("Voucher %(number)s has already been reversed."),
+            number=label(voucher),
+            link=("books.voucher", {"voucher_id": done}),
+        )
+    rows = session.execute(
+        sa.select(Posting.account, Posting.amount_minor, Posting.text, Posting.document_id, Posting.vat_rate)
+        .where(Posting.voucher_id == voucher.id)
+        .order_by(Posting.position)
+    )
+    return post(
+        session,
+        actor,
+        series="K",
+        day=day,
+        text=text,
+        source=source,
+        entries=[Entry(row.account, -row.amount_minor, row.text, row.document_id, row.vat_rate) for row in rows],
+        document_id=voucher.document_id,
+        payout_id=voucher.payout_id,
+        reverses=voucher,
+        currency=voucher.currency,
+    )
+
+
+def label(voucher: Voucher) -> str:
+    """How a voucher is called: its series and number, as ``F12``."""
+    return f"{voucher.series}{voucher.number}"

@@ -1,0 +1,185 @@
+"""Financial years and the period lock: on which day something may be booked.
+
+Source: A6; bokföringslagen 5 kap. 5 § (after a lock there are only correcting entries).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, Refusal
+from models import Document, FiscalYear, KlarnaBreak, Payout, PeriodLock
+from rights import Actor, Right
+from services import accounts, audit, numbering
+from states import BreakState, DocState, PayoutState
+
+VOUCHER_SERIES = ("F", "I", "K")
+"""Invoices and credit notes · readings and payments · corrections."""
+
+
+def locked_through(session: Session) -> date | None:
+    """The last day of the locked period; None while nothing is locked."""
+    return session.scalar(sa.select(PeriodLock.locked_through).order_by(PeriodLock.id.desc()).limit(1))
+
+
+def first_open_day(session: Session, day: date) -> date:
+    """The day itself, or the first day after the locked period."""
+    locked = locked_through(session)
+    return day if locked is None or day > locked else locked + timedelta(days=1)
+
+
+def years(session: Session) -> list[FiscalYear]:
+    """The financial years, the newest first."""
+    return list(session.scalars(sa.select(FiscalYear).order_by(FiscalYear.starts.desc())))
+
+
+def year_of(session: Session, day: date) -> FiscalYear | None:
+    """The financial year a day lies in. A writing transaction holds it against a lock made meanwhile."""
+    return session.scalar(
+        sa.select(FiscalYear).where(FiscalYear.starts <= day, FiscalYear.ends >= day).with_for_update(read=True)
+    )
+
+
+def _begin_year(session: Session, actor: Actor, starts: date, ends: date) -> FiscalYear:
+    year = FiscalYear(starts=starts, ends=ends)
+    session.add(year)
+    session.flush()
+    for series in VOUCHER_SERIES:
+        numbering.ensure(session, f"V:{series}", fiscal_year=year.id)
+    audit.write(session, actor, "fiscal_year.open", f"fiscal_year:{year.id}", {"starts": starts, "ends": ends})
+    return year
+
+
+def year_for_booking(session: Session, actor: Actor, day: date) -> FiscalYear:
+    """The financial year of a day, opening the ones that follow the last so that a new year never stops the booking.
+
+    Raises Refusal for a day before the first year, or when no books have been opened.
+    """
+    found = year_of(session, day)
+    if found is not None:
+        return found
+    last = session.scalar(sa.select(FiscalYear).order_by(FiscalYear.ends.desc()).limit(1))
+    if last is None or day < last.starts:
+        raise Refusal(N_("There is no financial year for %(day)s. Open one under Books first."), day=day)
+    while last.ends < day:
+        starts = last.ends + timedelta(days=1)
+        last = _begin_year(session, actor, starts, _a_year_from(starts))
+    return last
+
+
+def _a_year_from(starts: date) -> date:
+    """The last day of the twelve months that begin on a first of a month."""
+    return date(starts.year + 1, starts.month, 1) - timedelta(days=1)
+
+
+def open_books(session: Session, actor: Actor, year: int) -> FiscalYear:
+    """Make what books need: the chart of accounts, the VAT table and the calendar year with its series. Idempotent.
+
+    A year that would leave a gap or overlap is refused (A6). Also run by the set-up command, so the page asks for the right.
+    """
+    accounts.start_chart(session)
+    starts, ends = date(year, 1, 1), date(year, 12, 31)
+    there = year_of(session, starts)
+    if there is not None:
+        return there
+    first = session.scalar(sa.select(sa.func.min(FiscalYear.starts)))
+    if first is None:
+        return _begin_year(session, actor, starts, ends)
+    if ends + timedelta(days=1) == first:
+        return _begin_year(session, actor, starts, ends)
+    if ends < first:
+        raise Refusal(
+            N_("Financial years follow each other without a gap. Open the year before %(day)s first."), day=first
+        )
+    return year_for_booking(session, actor, starts)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMatters:
+    """What still waits in the period that is to be locked: counts."""
+
+    pending_documents: int
+    open_breaks: int
+    unbooked_payouts: int
+
+    def __bool__(self) -> bool:
+        return bool(self.pending_documents or self.open_breaks or self.unbooked_payouts)
+
+
+def open_matters(session: Session, through: date) -> OpenMatters:
+    """What waits for an answer or a decision through a day (catalogue row 38)."""
+    after = sa.literal(through + timedelta(days=1), FiscalYear.starts.type)
+    return OpenMatters(
+        pending_documents=_count(
+            session,
+            sa.select(Document.id).where(
+                Document.state.in_((DocState.PENDING, DocState.REFUSED)), Document.number_date < after
+            ),
+        ),
+        open_breaks=_count(session, sa.select(KlarnaBreak.id).where(KlarnaBreak.state == BreakState.OPEN)),
+        unbooked_payouts=_count(session, sa.select(Payout.id).where(Payout.state != PayoutState.BOOKED)),
+    )
+
+
+def _count(session: Session, query: sa.Select[int]) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+
+
+def _move_lock(session: Session, actor: Actor, through: date | None, reason: str, action: str) -> None:
+    if not reason.strip():
+        raise BadInput(N_("Write a reason."), field="reason")
+    session.add(PeriodLock(locked_through=through, at=clock.now(), by=actor.name, reason=reason.strip()))
+    session.flush()
+    audit.write(session, actor, action, "period_lock", {"through": through, "reason": reason.strip()})
+
+
+def _stop_booking(session: Session) -> None:
+    """Wait for vouchers that are being written, and let none begin until this transaction is over."""
+    session.execute(sa.select(FiscalYear.id).order_by(FiscalYear.id).with_for_update()).all()
+
+
+def lock(session: Session, actor: Actor, through: date, reason: str, *, confirmed: bool = True) -> None:
+    """Lock the books through a day; later bookings go to the first open day. Raises NotAllowed, BadInput, Refusal.
+
+    A page passes ``confirmed`` from its tick: without it, matters that are still open refuse the lock (catalogue row 38).
+    """
+    actor.require(Right.BOOKS)
+    _stop_booking(session)
+    locked = locked_through(session)
+    if through >= clock.today():
+        raise BadInput(N_("The books can be locked through yesterday at the latest."), field="through")
+    if locked is not None and through <= locked:
+        raise BadInput(N_("The books are already locked through %(day)s."), field="through", day=locked)
+    waiting = open_matters(session, through)
+    if waiting and not confirmed:
+        raise Refusal(
+            N_(
+                "Still open: %(documents)s documents, %(breaks)s differences against Klarna, %(payouts)s payouts. "
+                "Tick the box to lock the period nevertheless."
+            ),
+            field="confirmed",
+            documents=str(waiting.pending_documents),
+            breaks=str(waiting.open_breaks),
+            payouts=str(waiting.unbooked_payouts),
+        )
+    _move_lock(session, actor, through, reason, "period.lock")
+
+
+def unlock(session: Session, actor: Actor, through: date | None, reason: str) -> None:
+    """Open locked days again: the books stay locked through an earlier day, or not at all. Raises NotAllowed, BadInput."""
+    actor.require(Right.BOOKS)
+    _stop_booking(session)
+    locked = locked_through(session)
+    if locked is None or (through is not None and through >= locked):
+        raise BadInput(N_("That period is not locked."), field="through")
+    _move_lock(session, actor, through, reason, "period.unlock")
+
+
+def lock_history(session: Session) -> list[PeriodLock]:
+    """Every lock and unlock, the newest first."""
+    return list(session.scalars(sa.select(PeriodLock).order_by(PeriodLock.id.desc())))

@@ -1,0 +1,200 @@
+"""Company settings, dated: what held on a day is answered for that day, and nothing booked ever changes (B36)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+import money
+from errors import N_, BadInput, BrokenRule, Refusal
+from models import Account, Setting, VatRate
+from rights import Actor, Right
+from services import audit
+
+DEFAULTS: Mapping[str, str] = {
+    "account.receivable": "1510",
+    "account.bank": "1930",
+    "account.fee": "6060",
+    "account.input_vat": "2641",
+    "account.holdback": "1686",
+    "account.advance": "2420",
+    "account.debt": "2890",
+    "account.rounding": "3740",
+    "account.freight": "3520",
+    "account.invoicing_fee": "3540",
+    "account.discount": "3730",
+    "account.sales.2500": "3001",
+    "account.sales.1200": "3002",
+    "account.sales.600": "3003",
+    "account.sales.0": "3004",
+    "account.vat.2500": "2611",
+    "account.vat.1200": "2621",
+    "account.vat.600": "2631",
+    "account.dormant.2500": "2618",
+    "account.dormant.1200": "2628",
+    "account.dormant.600": "2638",
+    "advance_vat_rule": "dormant",
+    "refund_limit.clerk": "200000",
+    "match_field": "merchant_reference1",
+    "unpaid_days": "30",
+    "document.first_number": "42580",
+    "company.name": "",
+    "company.organisation_number": "",
+    "company.vat_number": "",
+    "company.street": "",
+    "company.postal_code": "",
+    "company.city": "",
+    "company.email": "",
+    "company.phone": "",
+    "company.bankgiro": "",
+    "company.registered_office": "",
+}
+"""Every setting there is, with what holds until somebody sets it. Amounts are minor units, rates hundredths of a percent."""
+
+_CHOICES: Mapping[str, frozenset[str]] = {
+    "advance_vat_rule": frozenset({"dormant", "at_once"}),
+    "match_field": frozenset({"merchant_reference1", "merchant_reference2"}),
+}
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
+    "unpaid_days": (1, 3650),
+    "document.first_number": (1, 999_999_999),
+}
+LONGEST = 200
+_WHOLE = re.compile(r"[0-9]{1,10}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+_PER_RATE = re.compile(r"account\.(sales|vat|dormant)\.(0|[1-9][0-9]{0,4})")
+"""A VAT rate that comes later gets accounts of its own under such a name."""
+
+
+def _known(name: str) -> None:
+    if name not in DEFAULTS and not _PER_RATE.fullmatch(name):
+        raise BrokenRule(f"there is no setting {name}")
+
+
+def value(session: Session, name: str, day: date | None = None) -> str:
+    """What a setting says on a day (today when none is given); its default when nobody has set it."""
+    _known(name)
+    found = session.scalar(
+        sa.select(Setting.value)
+        .where(Setting.name == name, Setting.valid_from <= (day or clock.today()))
+        .order_by(Setting.valid_from.desc(), Setting.id.desc())
+        .limit(1)
+    )
+    return DEFAULTS.get(name, "") if found is None else found
+
+
+def number(session: Session, name: str, day: date | None = None) -> int:
+    """A setting that is a whole number: an account, a limit in minor units, a number of days. Raises Refusal when unset."""
+    text = value(session, name, day)
+    if not text:
+        raise Refusal(N_("The setting «%(name)s» has not been made. An administrator has to make it first."), name=name)
+    return int(text)
+
+
+def values(session: Session, prefix: str = "", day: date | None = None) -> dict[str, str]:
+    """All settings whose names begin so, as they hold on a day: one query for a page or a print."""
+    told = {name: default for name, default in DEFAULTS.items() if name.startswith(prefix)}
+    rows = session.execute(
+        sa.select(Setting.name, Setting.value)
+        .where(Setting.name.startswith(prefix, autoescape=True), Setting.valid_from <= (day or clock.today()))
+        .order_by(Setting.valid_from, Setting.id)
+    )
+    told.update({name: text for name, text in rows})
+    return told
+
+
+def history(session: Session, prefix: str = "") -> list[Setting]:
+    """Every change that was made, the newest first (behandlingshistorik, BFNAR 2013:2 p. 9.16)."""
+    return list(
+        session.scalars(
+            sa.select(Setting).where(Setting.name.startswith(prefix, autoescape=True)).order_by(Setting.id.desc())
+        )
+    )
+
+
+def _check_account(session: Session, name: str, text: str) -> None:
+    found = session.get(Account, int(text)) if _WHOLE.fullmatch(text) else None
+    if found is None or not found.active:
+        raise BadInput(
+            N_("Account %(account)s is not in the chart of accounts, or is closed."), field="value", account=text
+        )
+    if found.receivable != (name == "account.receivable"):
+        raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
+
+
+def _check_choice(name: str, text: str) -> None:
+    if text not in _CHOICES[name]:
+        raise BadInput(N_("Choose one of the values in the list."), field="value")
+
+
+def _check_range(name: str, text: str) -> None:
+    least, most = _RANGES[name]
+    if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
+        raise BadInput(
+            N_("Enter a whole number from %(least)s to %(most)s."), field="value", least=str(least), most=str(most)
+        )
+
+
+def _check_text(text: str) -> None:
+    if len(text) > LONGEST:
+        raise BadInput(N_("At most %(most)s characters can be entered."), field="value", most=str(LONGEST))
+    if _CONTROL.search(text):
+        raise BadInput(N_("The text holds characters that cannot be shown."), field="value")
+
+
+def _check(session: Session, name: str, text: str) -> None:
+    """Refuse what a setting cannot be. Raises BadInput (catalogue row 72)."""
+    checks: tuple[tuple[bool, Callable[[], None]], ...] = (
+        (name.startswith("account."), lambda: _check_account(session, name, text)),
+        (name in _CHOICES, lambda: _check_choice(name, text)),
+        (name in _RANGES, lambda: _check_range(name, text)),
+        (name.startswith("company."), lambda: _check_text(text)),
+    )
+    for applies, check in checks:
+        if applies:
+            check()
+
+
+def change(session: Session, actor: Actor, name: str, value: str, valid_from: date) -> None:
+    """Let a setting say something else from a day on. Raises NotAllowed, BadInput; what is booked stays as it is (B36)."""
+    actor.require(Right.ADMINISTER)
+    _known(name)
+    text = value.strip()
+    _check(session, name, text)
+    session.add(Setting(name=name, value=text, valid_from=valid_from, set_by=actor.name, set_at=clock.now()))
+    session.flush()
+    audit.write(
+        session, actor, "setting.change", f"setting:{name}", {"value": text, "valid_from": valid_from.isoformat()}
+    )
+
+
+def vat_rate_of(session: Session, vat_class: str, day: date) -> int:
+    """The rate of a VAT class on a day, hundredths of a percent. Raises BadInput when the table has none (accounting 8)."""
+    found = session.scalar(
+        sa.select(VatRate.rate)
+        .where(VatRate.vat_class == vat_class, VatRate.valid_from <= day)
+        .order_by(VatRate.valid_from.desc())
+        .limit(1)
+    )
+    if found is None:
+        raise BadInput(
+            N_("There is no VAT rate for «%(name)s» on %(day)s."), field="vat_class", name=vat_class, day=day
+        )
+    return found
+
+
+def vat_classes(session: Session, day: date) -> dict[str, int]:
+    """The VAT classes and their rates on a day, hundredths of a percent, the highest first."""
+    rows = session.execute(
+        sa.select(VatRate.vat_class, VatRate.rate).where(VatRate.valid_from <= day).order_by(VatRate.valid_from)
+    )
+    told = {name: rate for name, rate in rows}
+    return dict(sorted(told.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,0 +1,259 @@
+"""Stock: a balance is the sum of its movements, and movements are only ever added (S1).
+
+Quantities are thousandths of a unit; plus comes in, minus goes out. Source: B24, B27, K24, K46.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, BrokenRule, NotFound, Refusal
+from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
+from rights import Actor, Right
+from services import audit
+from states import MovementKind, OrderState
+
+MOST_ROWS = 100
+
+
+def pieces(quantity_milli: int) -> str:
+    """A quantity for a sentence: ``3``, ``-2``, ``0,5``."""
+    sign = "-" if quantity_milli < 0 else ""
+    whole, part = divmod(abs(quantity_milli), 1000)
+    return f"{sign}{whole}" + (f",{part:03d}".rstrip("0") if part else "")
+
+
+def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:
+    """What is on hand, thousandths; in one warehouse or in all of them together."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(StockMovement.quantity_milli), 0)).where(
+        StockMovement.article_id == article_id
+    )
+    if warehouse_id is not None:
+        query = query.where(StockMovement.warehouse_id == warehouse_id)
+    return int(session.scalar(query) or 0)
+
+
+def move(
+    session: Session,
+    actor: Actor,
+    *,
+    article: Article,
+    warehouse_id: int,
+    quantity_milli: int,
+    kind: MovementKind,
+    delivery_line_id: int | None = None,
+    document_line_id: int | None = None,
+    reason: str = "",
+) -> StockMovement:
+    """Add a movement. Needs a writing session; other movements of the article wait until it is over.
+
+    Raises Refusal when the balance would fall below zero and the article does not allow it, BrokenRule for an article
+    whose stock is not kept (S2).
+    """
+    if not article.stock_kept:
+        raise BrokenRule(f"article {article.number} has no stock")
+    session.execute(sa.select(Article.id).where(Article.id == article.id).with_for_update()).one()
+    if quantity_milli < 0 and not article.may_go_negative:
+        left = balance(session, article.id, warehouse_id)
+        if left + quantity_milli < 0:
+            raise Refusal(
+                N_("Of article %(article)s only %(left)s is in stock, and %(wanted)s is to go out."),
+                article=article.number,
+                left=pieces(left),
+                wanted=pieces(-quantity_milli),
+                link=("stock.article", {"article_id": article.id}),
+            )
+    movement = StockMovement(
+        article_id=article.id,
+        warehouse_id=warehouse_id,
+        quantity_milli=quantity_milli,
+        kind=kind,
+        delivery_line_id=delivery_line_id,
+        document_line_id=document_line_id,
+        reason=reason,
+        at=clock.now(),
+        by=actor.name,
+    )
+    session.add(movement)
+    session.flush()
+    return movement
+
+
+def adjust(
+    session: Session, actor: Actor, article_id: int, warehouse_id: int, quantity_milli: int, reason: str
+) -> StockMovement:
+    """Change a balance by hand with a reason (B27, K46). Raises NotAllowed, NotFound, BadInput, Refusal."""
+    actor.require(Right.WORK)
+    article, warehouse = session.get(Article, article_id), session.get(Warehouse, warehouse_id)
+    if article is None or warehouse is None:
+        raise NotFound
+    if not article.stock_kept:
+        raise Refusal(N_("No stock is kept of article %(article)s."), article=article.number)
+    if not warehouse.active:
+        raise BadInput(N_("The warehouse is closed."), field="warehouse_id")
+    if quantity_milli == 0:
+        raise BadInput(N_("Enter by how much the balance changes."), field="quantity")
+    if not reason.strip():
+        raise BadInput(N_("Write a reason."), field="reason")
+    movement = move(
+        session,
+        actor,
+        article=article,
+        warehouse_id=warehouse_id,
+        quantity_milli=quantity_milli,
+        kind=MovementKind.ADJUSTMENT,
+        reason=reason.strip(),
+    )
+    audit.write(
+        session,
+        actor,
+        "stock.adjust",
+        f"article:{article_id}",
+        {"warehouse": warehouse.code, "quantity_milli": quantity_milli, "reason": reason.strip()},
+    )
+    return movement
+
+
+@dataclass(frozen=True, slots=True)
+class StockRow:
+    """An article's balance in one warehouse, and what open orders still want of it in all; thousandths."""
+
+    article_id: int
+    number: str
+    name: str
+    unit: str
+    warehouse_id: int
+    warehouse: str
+    on_hand: int
+    wanted: int
+    may_go_negative: bool
+
+
+def _wanted() -> sa.Subquery:
+    """Per article: ordered on open orders and not yet delivered."""
+    delivered = (
+        sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli).label("done"))
+        .group_by(DeliveryLine.order_line_id)
+        .subquery()
+    )
+    left = OrderLine.quantity_milli - sa.func.coalesce(delivered.c.done, 0)
+    return (
+        sa.select(OrderLine.article_id, sa.func.sum(left).label("wanted"))
+        .join(Order, Order.id == OrderLine.order_id)
+        .outerjoin(delivered, delivered.c.order_line_id == OrderLine.id)
+        .where(OrderLine.article_id.is_not(None), Order.state == OrderState.OPEN, Order.delivered != "all")
+        .group_by(OrderLine.article_id)
+        .subquery()
+    )
+
+
+def balances(
+    session: Session,
+    *,
+    warehouse_id: int | None = None,
+    search: str = "",
+    after: tuple[str, int] | None = None,
+    limit: int = 50,
+) -> list[StockRow]:
+    """Balance per article and active warehouse, by article number (B27); ``after`` is number key and warehouse id."""
+    wanted = _wanted()
+    page = (
+        sa.select(Article.id.label("article_id"), Warehouse.id.label("warehouse_id"))
+        .join(Warehouse, sa.true())
+        .where(Article.stock_kept == sa.true(), Article.active == sa.true(), Warehouse.active == sa.true())
+        .order_by(Article.number_key, Warehouse.id)
+        .limit(min(limit, MOST_ROWS))
+    )
+    if warehouse_id is not None:
+        page = page.where(Warehouse.id == warehouse_id)
+    if search:
+        page = page.where(
+            sa.or_(
+                Article.number_key.startswith(search.casefold(), autoescape=True),
+                Article.name.icontains(search, autoescape=True),
+                Article.gtin == search,
+            )
+        )
+    if after is not None:
+        page = page.where(sa.tuple_(Article.number_key, Warehouse.id) > sa.tuple_(*map(sa.literal, after)))
+    shown = page.subquery()
+    sums = (
+        sa.select(
+            StockMovement.article_id,
+            StockMovement.warehouse_id,
+            sa.func.sum(StockMovement.quantity_milli).label("on_hand"),
+        )
+        .where(StockMovement.article_id.in_(sa.select(shown.c.article_id)))
+        .group_by(StockMovement.article_id, StockMovement.warehouse_id)
+        .subquery()
+    )
+    rows = session.execute(
+        sa.select(
+            Article.id,
+            Article.number,
+            Article.name,
+            Article.unit,
+            Warehouse.id,
+            Warehouse.name,
+            sa.func.coalesce(sums.c.on_hand, 0),
+            sa.func.coalesce(wanted.c.wanted, 0),
+            Article.may_go_negative,
+        )
+        .select_from(shown)
+        .join(Article, Article.id == shown.c.article_id)
+        .join(Warehouse, Warehouse.id == shown.c.warehouse_id)
+        .outerjoin(sums, sa.and_(sums.c.article_id == shown.c.article_id, sums.c.warehouse_id == shown.c.warehouse_id))
+        .outerjoin(wanted, wanted.c.article_id == shown.c.article_id)
+        .order_by(Article.number_key, Warehouse.id)
+    )
+    return [
+        StockRow(key, number, name, unit, place, where, int(on_hand), int(wanted_now), negative)
+        for key, number, name, unit, place, where, on_hand, wanted_now, negative in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class MovementRow:
+    """A movement as a page shows it: what moved, why, who, and what it came from."""
+
+    id: int
+    at: datetime
+    kind: MovementKind
+    warehouse: str
+    quantity_milli: int
+    reason: str
+    by: str
+    order_id: int | None
+    document_id: int | None
+
+
+def movements(session: Session, article_id: int, *, after: int | None = None, limit: int = 50) -> list[MovementRow]:
+    """An article's movements, the newest first; ``after`` is the id of the last row of the page before (B27)."""
+    query = (
+        sa.select(
+            StockMovement.id,
+            StockMovement.at,
+            StockMovement.kind,
+            Warehouse.name,
+            StockMovement.quantity_milli,
+            StockMovement.reason,
+            StockMovement.by,
+            Delivery.order_id,
+            DocumentLine.document_id,
+        )
+        .join(Warehouse, Warehouse.id == StockMovement.warehouse_id)
+        .outerjoin(DeliveryLine, DeliveryLine.id == StockMovement.delivery_line_id)
+        .outerjoin(Delivery, Delivery.id == DeliveryLine.delivery_id)
+        .outerjoin(DocumentLine, DocumentLine.id == StockMovement.document_line_id)
+        .where(StockMovement.article_id == article_id)
+        .order_by(StockMovement.id.desc())
+        .limit(min(limit, MOST_ROWS))
+    )
+    if after is not None:
+        query = query.where(StockMovement.id < after)
+    return [MovementRow(*row) for row in session.execute(query)]
