@@ -1,0 +1,1 @@
+"""Tests of Kvitta. ``conftest.py`` gives the fixtures, ``builders.py`` the things, ``web_client.py`` the browser without a browser."""

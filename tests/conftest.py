@@ -1,0 +1,179 @@
+"""Fixtures: a database per test, the app on it, a client that reads every page, and one sandbox per test process.
+
+A test that asks for ``database``, ``books``, ``app`` or ``client`` runs once per database, SQLite and PostgreSQL
+(``--database sqlite|postgres|both``). Mark it ``@pytest.mark.only_on("sqlite")`` when it is about one of them, and
+``@pytest.mark.bare_database`` when it wants a migrated database without a company. Rules need only ``books``; whoever
+speaks HTTP to Kvitta takes ``client``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import db
+from config import Config
+from klarna_sandbox import server as sandbox_server
+from klarna_sandbox.control import Control
+from rights import Actor
+from services.gateway import Gateway
+from states import Role
+from tests import builders, databases
+from tests.web_client import WebClient
+
+CREDENTIALS_KEY = bytes(range(32))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", "--db", choices=(*databases.NAMES, "both"), default="both", help="database the tests run on"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_on(name): the test is about this database, sqlite or postgres")
+    config.addinivalue_line("markers", "bare_database: a migrated database without a company")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--database")
+        only = metafunc.definition.get_closest_marker("only_on")
+        names = [name for name in databases.NAMES if chosen in (name, "both") and (only is None or name in only.args)]
+        metafunc.parametrize("database", names, indirect=True, scope="function")
+
+
+@pytest.fixture(scope="session")
+def all_databases() -> Iterator[databases.Databases]:
+    """The databases of this test process, started when first asked for and removed at the end."""
+    made = databases.Databases()
+    # An interrupted run cleans up behind itself, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield made
+    made.stop()
+
+
+def _with_company() -> None:
+    with db.writing() as session:
+        builders.a_company(session)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, all_databases: databases.Databases) -> Iterator[str]:
+    """The address of a fresh, migrated database with a company in it (or without, see ``bare_database``)."""
+    try:
+        kind = all_databases.of(request.param)
+    except databases.CannotBeHad as error:
+        pytest.skip(str(error))
+    if request.node.get_closest_marker("bare_database"):
+        kind.template("bare")
+        url = kind.make("bare")
+    else:
+        kind.template("company", _with_company)
+        url = kind.make("company")
+    yield url
+    kind.drop(url)
+
+
+@pytest.fixture
+def config(database: str) -> Iterator[Config]:
+    """The settings of the app under test, with a data folder of its own."""
+    data_dir = Path(tempfile.mkdtemp(prefix="kvitta-data-"))
+    yield Config(
+        data_dir=data_dir,
+        database_url=database,
+        redis_url=None,
+        secret_key=b"a key for tests, forty characters long..",
+        secret_key_fallbacks=(),
+        credentials_key=CREDENTIALS_KEY,
+        trusted_hosts=("127.0.0.1", "localhost"),
+        proxies=0,
+        https=False,
+        janitor_in_web=False,
+        testing=True,
+    )
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def books(config: Config) -> Iterator[Flask]:
+    """An app context on the database and nothing of the web: all that services need."""
+    app = Flask("books")
+    app.testing = True
+    db.set_up(app, config.database_url)
+    app.extensions["klarna"] = Gateway(config.credentials_key, config.data_dir, config.database_url)
+    with app.app_context():
+        yield app
+        db.db.engine.dispose()
+
+
+@pytest.fixture
+def app(config: Config) -> Iterator[Flask]:
+    """The whole app on a fresh database, its context pushed so that ``reading()`` and ``writing()`` work in the test."""
+    from app import create_app
+
+    made = create_app(config)
+    with made.app_context():
+        yield made
+        db.db.engine.dispose()
+
+
+@pytest.fixture
+def klarna(request: pytest.FixtureRequest) -> Gateway:
+    """What services that talk to Klarna take, of the app under test (``app`` where the test has it, else ``books``)."""
+    name = "app" if {"app", "client"} & set(request.fixturenames) else "books"
+    gateway: Gateway = request.getfixturevalue(name).extensions["klarna"]
+    return gateway
+
+
+@pytest.fixture
+def client(app: Flask) -> WebClient:
+    """A browser without a browser: every answer is read and checked (see tests/web_client.py)."""
+    return WebClient(app)
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Any]:
+    """The sandbox server of this test process."""
+    running = sandbox_server.start(port=0)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Any) -> Control:
+    """The sandbox as new: no orders, no faults, no log, the clock running."""
+    control = Control(sandbox_process.url)
+    control.reset()
+    return control
+
+
+@pytest.fixture
+def clerk() -> Actor:
+    """«Handläggare»: orders, deliveries, invoices, credit notes up to the limit."""
+    return builders.actor(Role.CLERK)
+
+
+@pytest.fixture
+def finance() -> Actor:
+    """«Ekonomi»: all credit notes, settlements, books, decisions."""
+    return builders.actor(Role.FINANCE)
+
+
+@pytest.fixture
+def viewer() -> Actor:
+    """«Läsare»: sees."""
+    return builders.actor(Role.VIEWER)
+
+
+@pytest.fixture
+def admin() -> Actor:
+    """«Administratör»: users, settings, Klarna accounts."""
+    return builders.actor(Role.ADMIN)

@@ -1,0 +1,210 @@
+"""What every page and fragment must hold to, read from its HTML: each check gives sentences, none means all is well.
+
+Parsed by html5lib in strict mode, so an unclosed tag, a stray end tag or a doubled attribute is a fault by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from xml.etree.ElementTree import Element
+
+import html5lib
+from html5lib.html5parser import ParseError
+
+VERBS = ("hx-get", "hx-post", "hx-put", "hx-patch", "hx-delete")
+CONTROLS = ("input", "select", "textarea")
+UNSEEN_INPUTS = ("hidden", "submit", "button", "image", "reset")
+LEFTOVERS = re.compile(r"%\(\w+\)[sd]|\{\{|\{%|\bUndefined\b|<\w+ object at |\bNoneType\b")
+ONLY_IN = {
+    "tr": "tbody", "td": "tr", "th": "tr", "tbody": "table", "thead": "table", "tfoot": "table", "caption": "table",
+    "option": "select", "colgroup": "table",
+}  # fmt: skip
+"""Fragments that begin with one of these can only be read inside the other."""
+FIRST_TAG = re.compile(r"\s*(?:<!--.*?-->\s*)*<([a-z0-9]+)", re.DOTALL)
+
+
+class Faulty(AssertionError):
+    """A page breaks a rule of the house."""
+
+
+@lru_cache(maxsize=64)
+def parse(html: str) -> Element:
+    """Read a page, or a fragment in its container. Raises Faulty with the place."""
+    whole = html.lstrip()[:9].lower() == "<!doctype"
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    try:
+        if whole:
+            return parser.parse(html)
+        first = FIRST_TAG.match(html)
+        return parser.parseFragment(html, container=ONLY_IN.get(first[1], "div") if first else "div")
+    except ParseError as error:
+        line, column = parser.errors[-1][0] if parser.errors else (1, 0)
+        text = html.splitlines()[line - 1] if html.splitlines() else ""
+        raise Faulty(f"the HTML is broken at line {line}: {error}\n    …{text[max(0, column - 90) : column + 30]}…") from None
+
+
+def elements(tree: Element, *tags: str) -> Iterator[Element]:
+    """Every element, or those of these tags; comments have no name."""
+    for element in tree.iter():
+        if isinstance(element.tag, str) and (not tags or element.tag in tags):
+            yield element
+
+
+def text_of(element: Element) -> str:
+    """All text within, spaces drawn together."""
+    return " ".join("".join(element.itertext()).split())
+
+
+def parents_of(tree: Element) -> dict[Element, Element]:
+    """Each element's parent."""
+    return {child: parent for parent in tree.iter() for child in parent}
+
+
+def _upward(element: Element, parents: dict[Element, Element]) -> Iterator[Element]:
+    while True:
+        yield element
+        if element not in parents:
+            return
+        element = parents[element]
+
+
+def _show(element: Element) -> str:
+    shown = "".join(f' {name}="{value}"' for name, value in list(element.attrib.items())[:4])
+    return f"<{element.tag}{shown}>"
+
+
+def ids_are_single(tree: Element) -> Iterator[str]:
+    """An id stands once."""
+    seen: set[str] = set()
+    for element in elements(tree):
+        found = element.get("id")
+        if found is not None and (not found or found in seen):
+            yield f"the id {found!r} stands twice or is empty: {_show(element)}"
+        seen.add(found or "")
+
+
+def verbs_have_targets(tree: Element) -> Iterator[str]:
+    """Whoever asks by htmx says where the answer goes, itself or by inheritance."""
+    parents = parents_of(tree)
+    for element in elements(tree):
+        if any(verb in element.attrib for verb in VERBS):
+            if not any(each.get("hx-target") for each in _upward(element, parents)):
+                yield f"no hx-target for {_show(element)}"
+
+
+def posts_carry_the_token(tree: Element) -> Iterator[str]:
+    """A form that changes something holds the CSRF field; htmx changes things only through forms."""
+    parents = parents_of(tree)
+    for form in elements(tree, "form"):
+        if form.get("method", "get").lower() == "post":
+            if not any(field.get("name") == "csrf_token" and field.get("value") for field in elements(form, "input")):
+                yield f"no CSRF field in {_show(form)}"
+            if not form.get("action"):
+                yield f"no action on {_show(form)}"
+    for element in elements(tree):
+        if any(verb in element.attrib for verb in VERBS[1:]):
+            if not any(each.tag == "form" for each in _upward(element, parents)):
+                yield f"it changes something outside a form: {_show(element)}"
+
+
+def controls_have_names(tree: Element) -> Iterator[str]:
+    """A control has a label, a button and a link a text, a picture a description, for eyes and ears."""
+    parents = parents_of(tree)
+    ids = {element.get("id") for element in elements(tree)}
+    labelled = {label.get("for") for label in elements(tree, "label")}
+    for control in elements(tree, *CONTROLS):
+        if control.get("type") in UNSEEN_INPUTS:
+            continue
+        named = control.get("aria-label") or control.get("aria-labelledby") or control.get("id") in labelled - {None}
+        if not named and not any(each.tag == "label" for each in _upward(control, parents)):
+            yield f"no label for {_show(control)}"
+    for element in elements(tree, "button", "a", "summary"):
+        if not (text_of(element) or element.get("aria-label") or element.get("aria-labelledby")):
+            if not any(svg.get("aria-label") for svg in elements(element, "svg", "img")):
+                yield f"nothing says what this does: {_show(element)}"
+    for picture in elements(tree, "img"):
+        if picture.get("alt") is None:
+            yield f"no alt for {_show(picture)}"
+    for label in labelled - {None} - ids:
+        yield f"a label points at {label!r}, which is not there"
+
+
+def references_meet(tree: Element) -> Iterator[str]:
+    """aria-labelledby and aria-describedby name ids that are there."""
+    ids = {element.get("id") for element in elements(tree)}
+    for element in elements(tree):
+        for name in ("aria-labelledby", "aria-describedby", "aria-controls"):
+            for wanted in element.get(name, "").split():
+                if wanted not in ids:
+                    yield f"{name} names {wanted!r}, which is not there: {_show(element)}"
+
+
+def nothing_is_inline(tree: Element) -> Iterator[str]:
+    """No script and no style inside the page; the content security policy would stop them."""
+    for element in elements(tree):
+        if element.tag == "style" or element.tag == "script" and (not element.get("src") or text_of(element)):
+            yield f"inline {element.tag}"
+        for name, value in element.attrib.items():
+            if name == "style" or name.startswith(("on", "hx-on")):
+                yield f"inline {name} on {_show(element)}"
+            if name in ("href", "src", "action", "formaction") and value.strip().lower().startswith(("javascript:", "data:")):
+                yield f"{name}={value[:30]!r} on {_show(element)}"
+
+
+def nothing_is_left_over(tree: Element) -> Iterator[str]:
+    """No place that was not filled, no template code, no object where a text belongs."""
+    for element in elements(tree):
+        if element.tag in ("script", "style", "textarea", "pre", "code"):
+            continue
+        for text in (element.text, element.tail):
+            if text and (LEFTOVERS.search(text) or text.strip() == "None"):
+                yield f"left over in <{element.tag}>: {' '.join(text.split())[:80]!r}"
+        for name in ("title", "aria-label", "placeholder", "alt", "data-confirm"):
+            value = element.get(name)
+            if value is not None and (LEFTOVERS.search(value) or value == "None"):
+                yield f"left over in {name}: {value[:80]!r}"
+
+
+def no_translation_is_missing(tree: Element) -> Iterator[str]:
+    """A sentence without its translation is wrapped in ⟦ ⟧ while testing (see tests/web_client.py)."""
+    for element in elements(tree):
+        for text in (element.text, element.tail, *element.attrib.values()):
+            if text and "⟦" in text:
+                yield f"not translated: {' '.join(text.split())[:120]!r}"
+
+
+def pages_are_whole(tree: Element) -> Iterator[str]:
+    """A whole page has a language, a title and one first heading; a fragment is not asked."""
+    if tree.tag != "html":
+        return
+    if not tree.get("lang"):
+        yield "the page names no language"
+    titles = [text_of(title) for title in elements(tree, "title")]
+    if not titles or not titles[0].strip(" –-"):
+        yield "the page has no title"
+    if len(list(elements(tree, "h1"))) != 1:
+        yield f"the page has {len(list(elements(tree, 'h1')))} first headings"
+
+
+CHECKS: tuple[Callable[[Element], Iterator[str]], ...] = (
+    ids_are_single,
+    verbs_have_targets,
+    posts_carry_the_token,
+    controls_have_names,
+    references_meet,
+    nothing_is_inline,
+    nothing_is_left_over,
+    no_translation_is_missing,
+    pages_are_whole,
+)
+
+
+def check(html: str) -> Element:
+    """Read a page or fragment and hold it against every rule. Raises Faulty with all that is wrong."""
+    tree = parse(html)
+    faults = [fault for rule in CHECKS for fault in rule(tree)]
+    if faults:
+        raise Faulty("\n".join(faults))
+    return tree
