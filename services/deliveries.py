@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -12,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import selectinload, Session
 
 import clock
-from errors import BadInput, N_, NotAllowed, Refusal
-from models import Delivery, DeliveryLine, FormUse, Order, OrderLine, Warehouse
+from errors import BadInput, N_, Refusal
+from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
-from services import audit, orders, stock
+from services import audit, operations, orders, stock
 from states import KlarnaStatus, MovementKind, OrderState
 
 MAX_TRACKING_URI = 1024
@@ -85,15 +83,16 @@ def deliver_once(
 ) -> Delivery:
     """As ``deliver``, but one form gives one delivery however often it is sent (operations 12).
 
-    Raises Refusal when the form was used with other values, NotAllowed when it was drawn for somebody else.
+    Raises what ``operations.use_form`` raises when the form was used with other values or by somebody else.
     """
     orders.get(session, order_id, lock=True)
+    ordinal = _next_ordinal(session, order_id)
     values = [sorted(quantities.items()), warehouse_id, carrier, tracking_number, tracking_uri]
-    digest = hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()
-    used = session.get(FormUse, nonce)
+    used = operations.use_form(session, actor, nonce, "deliver", str(order_id), values, result=str(ordinal))
     if used is not None:
-        return _made_before(session, actor, used, order_id, digest)
-    delivery = deliver(
+        made = sa.select(Delivery).where(Delivery.order_id == order_id, Delivery.ordinal == int(used))
+        return session.scalars(made).one()
+    return deliver(
         session,
         actor,
         order_id,
@@ -103,28 +102,6 @@ def deliver_once(
         tracking_number=tracking_number,
         tracking_uri=tracking_uri,
     )
-    session.add(
-        FormUse(
-            nonce=nonce,
-            user_id=actor.id or 0,
-            action="deliver",
-            subject_id=str(order_id),
-            values_sha256=digest,
-            result=f"delivery:{delivery.id}",
-            used_at=clock.now(),
-        )
-    )
-    session.flush()
-    return delivery
-
-
-def _made_before(session: Session, actor: Actor, used: FormUse, order_id: int, digest: str) -> Delivery:
-    if used.user_id != (actor.id or 0) or (used.action, used.subject_id) != ("deliver", str(order_id)):
-        raise NotAllowed(N_("This form was drawn for somebody else."))
-    delivery = session.get_one(Delivery, int(used.result.removeprefix("delivery:")))
-    if used.values_sha256 != digest:
-        raise Refusal(N_("This form has already been used, for delivery %(ordinal)s."), ordinal=delivery.ordinal)
-    return delivery
 
 
 def why_not(session: Session, order: Order) -> Refusal | None:
@@ -174,9 +151,9 @@ def _chosen(session: Session, order: Order, quantities: Mapping[int, int]) -> li
             raise BadInput(N_("The row is not delivered by itself; it goes along with the first delivery."))
         if milli > left.get(line_id, 0):
             raise Refusal(
-                N_("The row has %(left)s left to deliver."),
+                N_("The row has %(left_milli)s left to deliver."),
                 field=f"quantity-{line_id}",
-                left=orders.pieces(left.get(line_id, 0)),
+                left_milli=left.get(line_id, 0),
             )
     chosen = [(line, quantities[line.id]) for line in order.lines if quantities.get(line.id, 0) > 0]
     if not chosen:

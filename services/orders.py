@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -78,7 +77,7 @@ class NewLine:
 
 @dataclass(frozen=True, slots=True)
 class Invoiced:
-    """What pending and issued invoices hold of an order row: thousandths, and minor units after discount and discount."""
+    """What pending and issued invoices hold of an order row: thousandths; minor units after discount, and discount."""
 
     quantity_milli: int = 0
     gross_minor: int = 0
@@ -116,8 +115,8 @@ def take(
 ) -> Order:
     """Take an order, numbered from 1001 without gaps.
 
-    ``account`` and ``klarna_order_id`` go together and link it to a reservation. Raises BadInput for rows that cannot be,
-    Refusal when the reservation already has an order (B16).
+    ``account`` and ``klarna_order_id`` go together and link it to a reservation. Raises BadInput for rows that cannot
+    be, Refusal when the reservation already has an order (B16).
     """
     if (account is None) != (klarna_order_id is None):
         raise BrokenRule("a reservation and its account go together")
@@ -213,11 +212,6 @@ def is_delivered(line: OrderLine) -> bool:
     return line.kind is LineKind.ARTICLE
 
 
-def pieces(milli: int) -> int | Decimal:
-    """A quantity as a number for a sentence: whole where it is whole."""
-    return milli // 1000 if milli % 1000 == 0 else (Decimal(milli) / 1000).normalize()
-
-
 def delivered(session: Session, order_id: int) -> dict[int, int]:
     """Thousandths delivered per order row; rows without a delivery are left out."""
     rows = session.execute(
@@ -230,7 +224,7 @@ def delivered(session: Session, order_id: int) -> dict[int, int]:
 
 
 def invoiced(session: Session, order_id: int) -> dict[int, Invoiced]:
-    """What pending and issued invoices hold per order row; advances and replacement invoices hold none (operations 5)."""
+    """What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
     rows = session.execute(
         sa.select(
             DocumentLine.order_line_id,
@@ -271,7 +265,7 @@ def share_of(line: OrderLine, held: Invoiced, quantity_milli: int) -> OrderShare
     """
     left = line.quantity_milli - held.quantity_milli
     if not 0 <= quantity_milli <= left:
-        raise BadInput(N_("The row has %(left)s left to invoice."), left=pieces(max(left, 0)))
+        raise BadInput(N_("The row has %(left_milli)s left to invoice."), left_milli=max(left, 0))
     before = money.gross_of(line.quantity_milli, line.unit_price_minor) - held.gross_minor - held.discount_minor
     gross = money.take_share(before, quantity_milli, left)
     discount = money.take_share(line.discount_minor - held.discount_minor, quantity_milli, left)
@@ -331,7 +325,7 @@ def _has_advance(session: Session, order_id: int) -> bool:
 
 
 def moved(session: Session, order_id: int) -> tuple[int, int]:
-    """Captured and refunded at Klarna as far as it is proved, minor units: confirmed operations and those made elsewhere."""
+    """Captured and refunded at Klarna as far as it is proved, minor units; what was made elsewhere counts."""
     rows = session.execute(
         sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
         .where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(_MOVED), KlarnaOp.amount_minor.is_not(None))
@@ -389,9 +383,9 @@ def open_operation_refusal(session: Session, order: Order) -> Refusal | None:
 
 
 def require_nothing_refused(session: Session, order: Order, original: Document | None = None) -> None:
-    """Let pass when no refused document awaits a decision: of the order's invoices, or with ``original`` of its credit notes.
+    """Let pass when no refused document awaits a decision.
 
-    Raises Refusal with the sentence of F25 or K15.
+    Looks at the order's invoices, or with ``original`` at its credit notes. Raises Refusal (F25, K15).
     """
     if original is None:
         document = _refused(session, Document.order_id == order.id, Document.kind == DocKind.INVOICE)
