@@ -19,8 +19,17 @@
     region.scrollIntoView({ block: "nearest" });
   }
 
+  // A no that comes with its own sentence is shown as it is; any other no gets one of ours.
+  const speaks = (xhr) => xhr.getResponseHeader("HX-Retarget") === "#messages";
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (speaks(event.detail.xhr)) event.detail.shouldSwap = true;
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.target.id === "messages") event.target.scrollIntoView({ block: "nearest" });
+  });
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
+    if (speaks(event.detail.xhr)) return;
     say({ 400: "expired", 403: "forbidden", 404: "missing" }[status] || "broken");
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
