@@ -8,6 +8,7 @@ import io
 
 from klarna_sandbox.clock import in_seconds
 from klarna_sandbox.records import Doc, Payout, Row
+from klarna_sandbox.refusals import Misuse
 from klarna_sandbox.settlements import TOTALS
 from klarna_sandbox.switches import Switchboard
 
@@ -118,6 +119,16 @@ def major(amount: int, decimal: str = ".") -> str:
     """Minor units as major units with two decimals."""
     whole, cents = divmod(abs(amount), 100)
     return f"{'-' if amount < 0 else ''}{whole}{decimal}{cents:02d}"
+
+
+def minor(text: str) -> int:
+    """Minor units from a typed amount such as 1 234,50 or 1234.5, digit by digit. Raises Misuse."""
+    sign = -1 if text.strip().startswith("-") else 1
+    cleaned = "".join(text.split()).replace("\u2212", "-").removeprefix("-").replace(",", ".")
+    whole, _, cents = cleaned.partition(".")
+    if not (whole + cents).isdecimal() or len(cents) > 2 or not (whole + cents).isascii():
+        raise Misuse(f"{text} is not an amount.")
+    return sign * (int(whole or 0) * 100 + int(cents.ljust(2, "0")))
 
 
 class Printer:

@@ -5,8 +5,9 @@ from urllib.parse import urlencode
 from klarna_sandbox import reports, settlements
 from klarna_sandbox.calls import Answer, Call, as_json
 from klarna_sandbox.clock import parse, stamp
-from klarna_sandbox.records import Doc, Payout, Row
+from klarna_sandbox.records import Doc, Payout
 from klarna_sandbox.refusals import Refused
+from klarna_sandbox.world import World
 
 LARGEST_PAGE = 500
 USUAL_PAGE = 20
@@ -78,10 +79,6 @@ def _payout(call: Call, reference: str | None) -> Payout:
     return found
 
 
-def _rows(call: Call, found: Payout) -> list[Row]:
-    return [call.world.rows[number] for number in found.rows]
-
-
 def list_payouts(call: Call) -> Answer:
     found = _payouts(call, _date(call, "start_date"), _date(call, "end_date"))
     offset, size, pagination = _page(call, len(found))
@@ -129,36 +126,42 @@ def list_transactions(call: Call) -> Answer:
     return as_json({"transactions": shown, "pagination": pagination})
 
 
-def payout_report(call: Call, found: Payout) -> bytes:
+def payout_report(world: World, found: Payout) -> bytes:
     """The CSV report of one payout."""
-    printer = reports.Printer(call.world.switches)
+    printer = reports.Printer(world.switches)
     printer.payout_head(found)
-    printer.rows(_rows(call, found), call.world.payouts)
+    printer.rows([world.rows[number] for number in found.rows], world.payouts)
     return printer.finish()
+
+
+def payout_page(found: Payout) -> bytes:
+    """The PDF that stands in for the printed report of one payout."""
+    return reports.pdf(
+        [
+            f"Sandbox: payout {found.payment_reference}",
+            f"{found.payout_date[:10]}  {found.currency} {reports.major(found.totals['settlement'])}",
+        ]
+    )
 
 
 def payout_csv(call: Call) -> Answer:
     found = _payout(call, call.query.get("payment_reference"))
     name = f"settlement.{found.payment_reference}.csv"
-    return _file(payout_report(call, found), "text/csv; charset=utf-8", name)
+    return _file(payout_report(call.world, found), "text/csv; charset=utf-8", name)
 
 
 def period_csv(call: Call) -> Answer:
     elements, found = _summaries(call)
     printer = reports.Printer(call.world.switches)
     printer.period_head(elements)
-    rows = [row for each in found for row in _rows(call, each)]
+    rows = [row for each in found for row in (call.world.rows[number] for number in each.rows)]
     printer.rows(rows, call.world.payouts, ("payment_reference", "payout_date"))
     return _file(printer.finish(), "text/csv; charset=utf-8", "settlements.csv")
 
 
 def payout_pdf(call: Call) -> Answer:
     found = _payout(call, call.query.get("payment_reference"))
-    lines = [
-        f"Sandbox: payout {found.payment_reference}",
-        f"{found.payout_date[:10]}  {found.currency} {reports.major(found.totals['settlement'])}",
-    ]
-    return _file(reports.pdf(lines), "application/pdf", f"settlement.{found.payment_reference}.pdf")
+    return _file(payout_page(found), "application/pdf", f"settlement.{found.payment_reference}.pdf")
 
 
 def period_pdf(call: Call) -> Answer:
