@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from sqlalchemy.orm import selectinload, Session
+from sqlalchemy.orm import Session, selectinload
 
 import clock
-from errors import BadInput, N_, Refusal
+from db import Flag
+from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
 from services import audit, operations, orders, stock
@@ -220,7 +221,11 @@ def check_tracking_uri(text: str) -> str:
 
 def warehouses(session: Session) -> list[Warehouse]:
     """The warehouses goods can leave from, by code."""
-    return list(session.scalars(sa.select(Warehouse).where(Warehouse.active).order_by(Warehouse.code)))
+    return list(
+        session.scalars(
+            sa.select(Warehouse).where(Warehouse.active == sa.literal(True, Flag())).order_by(Warehouse.code)
+        )
+    )
 
 
 def listing(session: Session, order_id: int) -> list[Delivery]:

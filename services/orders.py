@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import BadInput, BrokenRule, N_, NotFound, Refusal
+from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import (
     Article,
     Customer,
@@ -32,17 +32,7 @@ from models import (
 )
 from rights import Actor
 from services import audit, numbering
-from states import (
-    DocKind,
-    DocState,
-    DocType,
-    KlarnaStatus,
-    LineKind,
-    OPEN_OPS,
-    OpKind,
-    OpState,
-    OrderState,
-)
+from states import OPEN_OPS, DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
 
 FIRST_NUMBER = 1001
 MAX_ID = 2**63 - 1

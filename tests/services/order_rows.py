@@ -121,7 +121,7 @@ def a_document(
     shares: Sequence[OrderShare] = (),
     *,
     kind: DocKind = DocKind.INVOICE,
-    type: DocType = DocType.FINAL,
+    type_: DocType = DocType.FINAL,
     state: DocState = DocState.PENDING,
     original: Document | None = None,
 ) -> Document:
@@ -129,7 +129,7 @@ def a_document(
     number = next(_numbers)
     document = Document(
         kind=kind,
-        type=type,
+        type=type_,
         state=DocState.DRAFT,
         order_id=order.id,
         customer_id=order.customer_id,

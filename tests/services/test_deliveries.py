@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, UTC
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -16,13 +16,13 @@ from rights import Actor
 from services import deliveries, orders, stock
 from states import KlarnaStatus, LineKind, OpState, OrderState
 from tests.services.order_rows import (
+    CLERK,
     a_document,
     a_row,
     a_warehouse,
     an_article,
     an_operation,
     an_order,
-    CLERK,
     freight,
     rows_of,
 )
@@ -66,7 +66,7 @@ def test_a_part_delivery_moves_stock_at_once_and_the_rest_stays(shirts: tuple[Or
     with reading() as session:
         article = order.lines[0].article_id
         assert article is not None and stock.balance(session, article, warehouse) == -2000
-        assert [milli for _, milli in orders.to_deliver(session, now)] == [1000]
+        assert [milli for _, milli in orders.to_deliver(session, orders.get(session, order.id))] == [1000]
         assert session.scalar(sa.select(sa.func.count()).select_from(KlarnaOp)) == 0
 
 
@@ -119,7 +119,7 @@ def test_an_order_is_not_delivered_twice(shirts: tuple[Order, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "column, value, sentence",
+    ("column", "value", "sentence"),
     [
         ("state", OrderState.CANCELLED, "The order is cancelled and cannot be delivered."),
         ("klarna_status", KlarnaStatus.CANCELLED, "The purchase is cancelled at Klarna."),
@@ -161,7 +161,7 @@ def test_nothing_is_delivered_while_klarna_has_not_answered(shirts: tuple[Order,
         _deliver(order, warehouse)
 
 
-@pytest.mark.parametrize("milli, status", [(0, 422), (-1, 422)])
+@pytest.mark.parametrize(("milli", "status"), [(0, 422), (-1, 422)])
 def test_nothing_chosen_is_not_a_delivery(shirts: tuple[Order, int], milli: int, status: int) -> None:
     order, warehouse = shirts
     with pytest.raises(BadInput) as refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db import reading, writing
@@ -15,12 +15,12 @@ from services import deliveries, orders
 from services.orders import Invoiced, NewLine
 from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState
 from tests.services.order_rows import (
+    CLERK,
     a_document,
     a_row,
     a_warehouse,
     an_operation,
     an_order,
-    CLERK,
     freight,
 )
 
@@ -57,7 +57,7 @@ def test_a_new_order_is_undelivered_uninvoiced_and_reserved() -> None:
 
 
 @pytest.mark.parametrize(
-    "lines, sentence",
+    ("lines", "sentence"),
     [
         ([], "The order has no rows."),
         ([a_row(milli=0)], "The quantity must be more than 0."),
@@ -139,7 +139,7 @@ def test_the_invoices_of_an_order_add_up_to_it_with_deliveries_voids_and_freight
             shares = orders.to_invoice(session, order, delivered_only=True)
             if shares:
                 state = DocState.VOID if voided else DocState.ISSUED
-                a_document(session, order, shares, type=DocType.DELIVERY, state=state)
+                a_document(session, order, shares, type_=DocType.DELIVERY, state=state)
                 made += [] if voided else [share.gross_minor for share in shares]
         assert sum(made) == orders.total(order)
         assert orders.to_invoice(session, order, delivered_only=False) == []
@@ -165,7 +165,7 @@ def test_a_delivery_invoice_holds_delivered_rows_and_freight_goes_with_the_first
         deliveries.deliver(session, CLERK, order.id, {shirts.id: 2000}, warehouse_id=warehouse.id)
         first = orders.to_invoice(session, order, delivered_only=True)
         assert {share.line.id: share.gross_minor for share in first} == {shirts.id: 200, sent.id: 4_900}
-        a_document(session, order, first, type=DocType.DELIVERY)
+        a_document(session, order, first, type_=DocType.DELIVERY)
         assert orders.to_invoice(session, order, delivered_only=True) == []
         deliveries.deliver(session, CLERK, order.id, {cap.id: 1000}, warehouse_id=warehouse.id)
         second = orders.to_invoice(session, order, delivered_only=True)
@@ -182,7 +182,7 @@ def test_invoiced_before_it_is_delivered_is_not_invoiced_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, type, state, counted",
+    ("kind", "type_", "state", "counted"),
     [
         (DocKind.INVOICE, DocType.FINAL, DocState.PENDING, True),
         (DocKind.INVOICE, DocType.DELIVERY, DocState.ISSUED, True),
@@ -193,13 +193,13 @@ def test_invoiced_before_it_is_delivered_is_not_invoiced_again() -> None:
     ],
 )
 def test_only_pending_and_issued_invoices_of_the_order_hold_its_rows(
-    kind: DocKind, type: DocType, state: DocState, counted: bool
+    kind: DocKind, type_: DocType, state: DocState, counted: bool
 ) -> None:
     """Operations 5."""
     with writing() as session:
         order = an_order(session, [a_row()])
         shares = orders.to_invoice(session, order, delivered_only=False)
-        a_document(session, order, shares, kind=kind, type=type, state=state)
+        a_document(session, order, shares, kind=kind, type_=type_, state=state)
         orders.refresh(session, order.id)
     assert order.invoiced == ("all" if counted else "none")
 
@@ -208,7 +208,7 @@ def test_an_advance_holds_no_row_but_the_order_is_partly_invoiced() -> None:
     """F29."""
     with writing() as session:
         order = an_order(session, [a_row()])
-        a_document(session, order, type=DocType.ADVANCE, state=DocState.ISSUED)
+        a_document(session, order, type_=DocType.ADVANCE, state=DocState.ISSUED)
         orders.refresh(session, order.id)
         assert order.invoiced == "part"
         assert len(orders.to_invoice(session, order, delivered_only=False)) == 1
@@ -292,7 +292,7 @@ def test_one_open_operation_stops_everything_else_on_the_order() -> None:
 def test_the_sentence_about_an_open_operation_names_what_is_open() -> None:
     with writing() as session:
         order = an_order(session, [a_row()], klarna=True)
-        note = a_document(session, order, kind=DocKind.CREDIT_NOTE, type=DocType.FREE_CREDIT)
+        note = a_document(session, order, kind=DocKind.CREDIT_NOTE, type_=DocType.FREE_CREDIT)
         an_operation(session, order, OpState.REVIEW, kind=OpKind.REFUND, document=note)
         other = an_order(session, [a_row()], klarna=True)
         an_operation(session, other, OpState.PREPARED, kind=OpKind.CANCEL, amount=None)
@@ -318,7 +318,7 @@ def test_a_refused_credit_note_holds_its_own_invoice_alone() -> None:
         first = a_document(session, order, state=DocState.ISSUED)
         second = a_document(session, order, state=DocState.ISSUED)
         note = a_document(
-            session, order, kind=DocKind.CREDIT_NOTE, type=DocType.CREDIT, state=DocState.REFUSED, original=first
+            session, order, kind=DocKind.CREDIT_NOTE, type_=DocType.CREDIT, state=DocState.REFUSED, original=first
         )
         orders.require_nothing_refused(session, order)
         orders.require_nothing_refused(session, order, second)

@@ -1,0 +1,296 @@
+"""The order list: filters, search, keyset pages and capped counts, as Core rows (B17; performance, lists).
+
+``number`` sorts by id, which follows the number: both are given in the transaction that takes the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+import money
+from models import Customer, Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order, OrderLine
+from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
+
+SIZES = (30, 50, 100)
+COUNT_CAP = 1_000
+EXPORT_CAP = 10_000
+EXPIRES_SOON = timedelta(days=7)
+VIEWS = ("all", "to_deliver", "not_invoiced", "partly_invoiced", "expiring", "waiting", "refused")
+"""The filters: all; something to deliver; delivered and not invoiced (F21); partly invoiced; expiring within seven
+days; waiting for Klarna's answer; a refused document."""
+SORTS = ("number", "date")
+
+_OPEN_OPERATION = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
+"""Word for word the condition of the partial index on open operations, so that both databases use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the list shows: one of ``VIEWS``, what is searched for, one of ``SORTS`` and its direction."""
+
+    view: str = "all"
+    search: str = ""
+    sort: str = "number"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the list. ``total_minor`` in minor units; ``captured_…`` and ``klarna_number`` of the last activation."""
+
+    id: int
+    number: int
+    shop_number: str | None
+    ordered_at: datetime
+    customer_id: int
+    customer: str
+    currency: str
+    total_minor: int
+    state: OrderState
+    delivered: str
+    invoiced: str
+    icon: str | None
+    expires_at: datetime | None
+    klarna_reference: str | None
+    klarna_method: str | None
+    captured_at: datetime | None
+    captured_outside: bool
+    klarna_number: str | None
+
+    @property
+    def may_deliver(self) -> bool:
+        """Whether the list offers the delivery page."""
+        return self.delivered != "all" and self.state is OrderState.OPEN and self.icon != "cancelled"
+
+    @property
+    def may_invoice(self) -> bool:
+        """Whether something is left to invoice, so that the row has the icon of F4."""
+        return self.invoiced != "all" and self.state is OrderState.OPEN and self.icon != "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of the list; ``newer`` and ``older`` are the marks of the pages beside it."""
+
+    rows: Sequence[Row]
+    newer: str | None
+    older: str | None
+
+
+def _delivered_more_than_invoiced() -> sa.ColumnElement[bool]:
+    """Whether some row of the order is delivered beyond what is invoiced; asked for orders that are part of both."""
+    gone = (
+        sa.select(sa.func.coalesce(sa.func.sum(DeliveryLine.quantity_milli), 0))
+        .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
+        .where(DeliveryLine.order_line_id == OrderLine.id)
+        .correlate(OrderLine)
+        .scalar_subquery()
+    )
+    held = (
+        sa.select(sa.func.coalesce(sa.func.sum(DocumentLine.quantity_milli), 0))
+        .join(Document, Document.id == DocumentLine.document_id)
+        .where(
+            DocumentLine.order_line_id == OrderLine.id,
+            Document.kind == DocKind.INVOICE,
+            Document.type.in_((DocType.DELIVERY, DocType.FINAL)),
+            Document.state.in_((DocState.PENDING, DocState.ISSUED)),
+        )
+        .correlate(OrderLine)
+        .scalar_subquery()
+    )
+    lines = sa.select(OrderLine.id).where(OrderLine.order_id == Order.id, OrderLine.kind == LineKind.ARTICLE)
+    return lines.where(gone > held).correlate(Order).exists()
+
+
+def condition(view: str) -> Sequence[sa.ColumnElement[bool]]:
+    """What an order of this filter has in common."""
+    is_open = Order.state == OrderState.OPEN
+    alive = sa.or_(Order.icon.is_(None), Order.icon != "cancelled")
+    if view == "to_deliver":
+        return is_open, alive, Order.delivered.in_(("none", "part"))
+    if view == "not_invoiced":
+        sure = sa.or_(
+            sa.and_(Order.delivered == "all", Order.invoiced.in_(("none", "part"))),
+            sa.and_(Order.delivered == "part", Order.invoiced == "none"),
+        )
+        asked = sa.and_(Order.delivered == "part", Order.invoiced == "part", _delivered_more_than_invoiced())
+        return is_open, alive, sa.or_(sure, asked)
+    if view == "partly_invoiced":
+        return is_open, Order.invoiced == "part"
+    if view == "expiring":
+        lasting = Order.klarna_status.in_((KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED))
+        return is_open, Order.expires_at <= clock.now() + EXPIRES_SOON, lasting, Order.remaining_minor > 0
+    if view == "waiting":
+        return (Order.id.in_(sa.select(KlarnaOp.order_id).where(_OPEN_OPERATION)),)
+    if view == "refused":
+        return (Order.id.in_(sa.select(Document.order_id).where(Document.state == DocState.REFUSED)),)
+    return ()
+
+
+def _names(text: str) -> list[sa.ColumnElement[bool]]:
+    """A customer's name that begins so, however å, ä and ö are written: SQLite folds the case of ASCII alone."""
+    written = dict.fromkeys((text, text.lower(), text.upper(), text.title(), text.capitalize()))
+    return [Customer.name.istartswith(each, autoescape=True) for each in written]
+
+
+def _found(search: str) -> sa.ColumnElement[bool]:
+    """Orders with this number, shop number, Klarna reference or id, or whose customer's name begins so."""
+    ways = [
+        sa.select(Order.id).where(Order.shop_number == search),
+        sa.select(Order.id).where(Order.klarna_reference.in_({search, search.upper()})),
+        sa.select(Order.id).where(Order.klarna_order_id == search.lower()),
+        sa.select(Order.id).where(Order.customer_id.in_(sa.select(Customer.id).where(sa.or_(*_names(search))))),
+    ]
+    if search.isascii() and search.isdigit() and len(search) <= 18:
+        ways.append(sa.select(Order.id).where(Order.number == int(search)))
+    return Order.id.in_(sa.union_all(*ways))
+
+
+def _wanted(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    wanted = list(condition(filters.view))
+    if filters.search:
+        wanted.append(_found(filters.search))
+    return wanted
+
+
+def _keys(filters: Filters) -> tuple[Any, ...]:
+    return (Order.ordered_at, Order.id) if filters.sort == "date" else (Order.id,)
+
+
+def _mark(row: Row, filters: Filters, way: str) -> str:
+    """Where a page begins: ``o`` older than or ``n`` newer than a row."""
+    if filters.sort == "date":
+        return f"{way}{row.id}.{int(row.ordered_at.timestamp() * 1000)}"
+    return f"{way}{row.id}"
+
+
+def _read_mark(mark: str, filters: Filters) -> tuple[str, tuple[Any, ...]] | None:
+    """A mark as its way and key; None for one that is not ours, which shows the first page (catalogue 19)."""
+    way, parts = mark[:1], mark[1:].split(".")
+    wanted = 2 if filters.sort == "date" else 1
+    if way not in ("o", "n") or len(parts) != wanted:
+        return None
+    if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+        return None
+    numbers = [int(part) for part in parts]
+    if filters.sort == "number":
+        return way, (numbers[0],)
+    try:
+        at = datetime.fromtimestamp(numbers[1] // 1000, UTC) + timedelta(milliseconds=numbers[1] % 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return way, (at, numbers[0])
+
+
+def listing(session: Session, filters: Filters, after: str | None = None, limit: int = SIZES[0]) -> Listing:
+    """A page of the list: ``limit`` rows from the mark ``after`` on, which another page gave as ``newer`` or ``older``."""
+    limit = limit if limit in SIZES else SIZES[0]
+    place = _read_mark(after, filters) if after else None
+    back = place is not None and place[0] == "n"
+    descending = filters.descending != back
+    keys = _keys(filters)
+    query = _columns().where(*_wanted(filters))
+    if place is not None:
+        there = (
+            sa.tuple_(*keys),
+            sa.tuple_(*[sa.literal(part, key.type) for part, key in zip(place[1], keys, strict=True)]),
+        )
+        query = query.where(there[0] < there[1] if descending else there[0] > there[1])
+    query = query.order_by(*[key.desc() if descending else key.asc() for key in keys]).limit(limit + 1)
+    found = session.execute(query).all()
+    more = len(found) > limit
+    rows = _rows(session, found[:limit])
+    if back:
+        rows.reverse()
+    if not rows:
+        return Listing([], None, None)
+    has_newer, has_older = (more, True) if back else (place is not None, more)
+    return Listing(
+        rows,
+        _mark(rows[0], filters, "n") if has_newer else None,
+        _mark(rows[-1], filters, "o") if has_older else None,
+    )
+
+
+def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
+    """Everything the filters show, at most 10,000 rows, and whether that was all."""
+    keys = _keys(filters)
+    order_by = [key.desc() if filters.descending else key.asc() for key in keys]
+    found = session.execute(_columns().where(*_wanted(filters)).order_by(*order_by).limit(EXPORT_CAP + 1)).all()
+    rows = [row for at in range(0, min(len(found), EXPORT_CAP), 500) for row in _rows(session, found[at : at + 500])]
+    return rows[:EXPORT_CAP], len(found) <= EXPORT_CAP
+
+
+def count(session: Session, filters: Filters) -> int:
+    """How many orders the filters show, counted to at most 1,001, which stands for more than a thousand."""
+    some = sa.select(Order.id).where(*_wanted(filters)).limit(COUNT_CAP + 1).subquery()
+    return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+
+
+def counts(session: Session, filters: Filters) -> dict[str, int]:
+    """The count of every filter for the same search."""
+    return {view: count(session, replace(filters, view=view)) for view in VIEWS}
+
+
+def _columns() -> sa.Select[Any]:
+    columns: list[Any] = [
+        Order.id,
+        Order.number,
+        Order.shop_number,
+        Order.ordered_at,
+        Order.customer_id,
+        Customer.name.label("customer"),
+        Order.currency,
+        Order.state,
+        Order.delivered,
+        Order.invoiced,
+        Order.icon,
+        Order.expires_at,
+        Order.klarna_reference,
+        Order.klarna_method,
+    ]
+    return sa.select(*columns).join(Customer, Customer.id == Order.customer_id)
+
+
+def _rows(session: Session, found: Sequence[sa.Row[Any]]) -> list[Row]:
+    """Add the totals, rounded row by row as everywhere, and the last activation: two queries however many rows."""
+    ids = [row.id for row in found]
+    totals = dict.fromkeys(ids, 0)
+    lines = sa.select(
+        OrderLine.order_id, OrderLine.quantity_milli, OrderLine.unit_price_minor, OrderLine.discount_minor
+    )
+    for order_id, milli, price, discount in session.execute(lines.where(OrderLine.order_id.in_(ids))):
+        totals[order_id] += money.gross_of(milli, price) - discount
+    captures = _last_captures(session, [row.id for row in found if row.icon in ("partly", "captured", "credited")])
+    nothing: tuple[None, bool, None] = (None, False, None)
+    return [
+        Row(
+            row.id, row.number, row.shop_number, row.ordered_at, row.customer_id, row.customer, row.currency,
+            totals[row.id], row.state, row.delivered, row.invoiced, row.icon, row.expires_at, row.klarna_reference,
+            row.klarna_method, *captures.get(row.id, nothing),
+        )
+        for row in found
+    ]  # fmt: skip
+
+
+def _last_captures(session: Session, ids: Sequence[int]) -> dict[int, tuple[datetime | None, bool, str | None]]:
+    """When and under which number Klarna last activated each order, and whether it was done outside Kvitta (F24)."""
+    if not ids:
+        return {}
+    query = (
+        sa.select(KlarnaOp.order_id, KlarnaOp.klarna_event_at, KlarnaOp.state, KlarnaOp.klarna_short_ref)
+        .where(
+            KlarnaOp.order_id.in_(ids),
+            KlarnaOp.kind == OpKind.CAPTURE,
+            KlarnaOp.state.in_((OpState.CONFIRMED, OpState.EXTERNAL)),
+        )
+        .order_by(KlarnaOp.klarna_event_at, KlarnaOp.created_at)
+    )
+    return {order_id: (at, state is OpState.EXTERNAL, ref) for order_id, at, state, ref in session.execute(query)}

@@ -1,0 +1,231 @@
+"""The order list: filters, search, pages that neither skip nor repeat, totals, and what a search cannot do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+import clock
+from db import db, reading, writing
+from models import Order
+from services import deliveries, order_list, orders
+from services.order_list import VIEWS, Filters
+from states import DocState, DocType, KlarnaStatus, OpState, OrderState
+from tests.services.order_rows import CLERK, a_document, a_row, a_warehouse, an_operation, an_order, freight
+
+pytestmark = pytest.mark.usefixtures("books")
+
+
+def _shown(filters: Filters, after: str | None = None) -> list[int]:
+    with reading() as session:
+        return [row.id for row in order_list.listing(session, filters, after).rows]
+
+
+def _deliver(session: Session, order: Order, milli: int) -> None:
+    place = a_warehouse(session, f"L{order.number}-{milli}")
+    deliveries.deliver(session, CLERK, order.id, {order.lines[0].id: milli}, warehouse_id=place.id)
+
+
+def test_a_row_holds_what_the_list_shows() -> None:
+    """B17."""
+    with writing() as session:
+        order = an_order(session, [a_row(milli=1500, price=333), freight()], klarna=True, shop_number="W-17")
+    with reading() as session:
+        row = order_list.listing(session, Filters()).rows[0]
+    assert (row.number, row.shop_number, row.customer) == (order.number, "W-17", "Anna Lind")
+    assert (row.total_minor, row.icon, row.delivered, row.invoiced) == (5_400, "reserved", "none", "none")
+    assert row.may_deliver
+    assert row.may_invoice
+
+
+def test_an_activated_order_says_when_and_under_which_number() -> None:
+    """F24."""
+    with writing() as session:
+        order = an_order(session, [a_row()], klarna=True)
+        made = an_operation(session, order, OpState.CONFIRMED, document=a_document(session, order))
+        elsewhere = an_order(session, [a_row()], klarna=True)
+        an_operation(session, elsewhere, OpState.EXTERNAL)
+        for each in (order, elsewhere):
+            orders.refresh(session, each.id)
+    with reading() as session:
+        second, first = order_list.listing(session, Filters()).rows
+    assert (first.captured_at, first.klarna_number, first.captured_outside) == (
+        made.klarna_event_at,
+        made.klarna_short_ref,
+        False,
+    )
+    assert second.captured_outside
+
+
+def test_each_filter_shows_its_own_orders() -> None:
+    with writing() as session:
+        fresh = an_order(session, [a_row(milli=2000)], klarna=True)
+        gone = an_order(session, [a_row(milli=2000), freight()], klarna=True)
+        _deliver(session, gone, 2000)
+        partly = an_order(session, [a_row(milli=4000), freight()], klarna=True)
+        _deliver(session, partly, 1000)
+        shares = orders.to_invoice(session, partly, delivered_only=True)
+        a_document(session, partly, shares, type_=DocType.DELIVERY, state=DocState.ISSUED)
+        ahead = an_order(session, [a_row(milli=4000)], klarna=True)
+        _deliver(session, ahead, 1000)
+        shares = orders.to_invoice(session, ahead, delivered_only=True)
+        a_document(session, ahead, shares, type_=DocType.DELIVERY, state=DocState.ISSUED)
+        _deliver(session, ahead, 2000)
+        ending = an_order(session, [a_row()], klarna=True)
+        ending.expires_at = clock.now() + timedelta(days=6)
+        later = an_order(session, [a_row()], klarna=True)
+        later.expires_at = clock.now() + timedelta(days=8)
+        waiting = an_order(session, [a_row()], klarna=True)
+        an_operation(session, waiting, OpState.PREPARED, document=a_document(session, waiting))
+        refused = an_order(session, [a_row()], klarna=True)
+        a_document(session, refused, state=DocState.REFUSED)
+        off = an_order(session, [a_row()], klarna=True)
+        off.klarna_status = KlarnaStatus.EXPIRED
+        closed = an_order(session, [a_row()])
+        closed.state = OrderState.CANCELLED
+        every = [fresh, gone, partly, ahead, ending, later, waiting, refused, off, closed]
+        for order in every:
+            orders.refresh(session, order.id)
+    expected = {
+        "all": every,
+        "to_deliver": [fresh, partly, ahead, ending, later, waiting, refused],
+        "not_invoiced": [gone, ahead],
+        "partly_invoiced": [partly, ahead],
+        "expiring": [ending],
+        "waiting": [waiting],
+        "refused": [refused],
+    }
+    for view in VIEWS:
+        assert sorted(_shown(Filters(view))) == sorted(order.id for order in expected[view]), view
+    with reading() as session:
+        assert order_list.counts(session, Filters()) == {view: len(expected[view]) for view in VIEWS}
+
+
+@pytest.mark.parametrize("sort", ["number", "date"])
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages_forth_and_back_show_every_order_once(sort: str, descending: bool) -> None:
+    with writing() as session:
+        made = [an_order(session, [freight()]) for _ in range(65)]
+        for place, order in enumerate(made):
+            order.ordered_at = clock.now() - timedelta(days=place % 7)
+        key = {order.id: (order.ordered_at, order.id) if sort == "date" else (order.id,) for order in made}
+    wanted = sorted(key, key=lambda each: key[each], reverse=descending)
+    filters = Filters(sort=sort, descending=descending)
+    with reading() as session:
+        first = order_list.listing(session, filters)
+        second = order_list.listing(session, filters, first.older)
+        third = order_list.listing(session, filters, second.older)
+        back = order_list.listing(session, filters, third.newer)
+        again = order_list.listing(session, filters, back.newer)
+    assert [row.id for page in (first, second, third) for row in page.rows] == wanted
+    assert (first.newer, third.older) == (None, None)
+    assert [row.id for row in back.rows] == [row.id for row in second.rows]
+    assert [row.id for row in again.rows] == [row.id for row in first.rows]
+    assert again.newer is None
+
+
+@pytest.mark.parametrize(
+    "mark", ["", "x", "o", "o1.2.3", "o-1", "o٣", "n" + "9" * 30, "o1.99999999999999999", "'; drop"]
+)
+def test_a_mark_that_is_not_ours_shows_the_first_page(mark: str) -> None:
+    """Catalogue 19."""
+    with writing() as session:
+        order = an_order(session, [freight()])
+    for sort in order_list.SORTS:
+        assert order.id in _shown(Filters(sort=sort), mark) or mark == "o1.99999999999999999"
+
+
+def test_a_size_that_is_not_offered_is_the_smallest() -> None:
+    with writing() as session:
+        for _ in range(31):
+            an_order(session, [freight()])
+    with reading() as session:
+        assert len(order_list.listing(session, Filters(), limit=10**9).rows) == 30
+        assert len(order_list.listing(session, Filters(), limit=50).rows) == 31
+
+
+@pytest.mark.parametrize(
+    "search", ["{number}", "W-99", "{reference}", "id-{account}", "Åsa", "åsa", "ÅSA B", "åsa berg"]
+)
+def test_an_order_is_found_by_its_numbers_and_the_customers_name(search: str) -> None:
+    with writing() as session:
+        order = an_order(session, [freight()], klarna=True, name="Åsa Berg", shop_number="W-99")
+        an_order(session, [freight()], klarna=True, name="Bo Åsander")
+        reference = str(order.klarna_reference)
+    text = search.format(number=order.number, reference=reference.lower(), account=reference[1:])
+    assert _shown(Filters(search=text)) == [order.id]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200))
+def test_no_search_makes_the_list_fall_over(search: str) -> None:
+    """Catalogue 22."""
+    with reading() as session:
+        order_list.listing(session, Filters(search=search))
+        order_list.counts(session, Filters(search=search))
+
+
+@pytest.mark.parametrize("search", ["%", "_", "\\", "a%' OR 1=1 --"])
+def test_the_signs_of_like_are_only_signs(search: str) -> None:
+    with writing() as session:
+        an_order(session, [freight()])
+    assert _shown(Filters(search=search)) == []
+
+
+def test_counting_stops_after_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_list, "COUNT_CAP", 2)
+    with writing() as session:
+        for _ in range(4):
+            an_order(session, [freight()])
+    with reading() as session:
+        assert order_list.count(session, Filters()) == 3
+
+
+def test_an_export_says_whether_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_list, "EXPORT_CAP", 2)
+    with writing() as session:
+        made = [an_order(session, [freight()]) for _ in range(3)]
+    with reading() as session:
+        rows, whole = order_list.export(session, Filters(descending=False))
+    assert ([row.id for row in rows], whole) == ([order.id for order in made[:2]], False)
+
+
+def test_a_page_costs_the_same_queries_however_many_rows() -> None:
+    """Performance, goal 4."""
+    asked: list[str] = []
+    with writing() as session:
+        an_order(session, [a_row()])
+    sa.event.listen(db.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    _shown(Filters())
+    few = len(asked)
+    with writing() as session:
+        for _ in range(40):
+            an_order(session, [a_row(), freight()])
+    asked.clear()
+    with reading() as session:
+        order_list.listing(session, Filters(), limit=50)
+    assert len(asked) <= few
+
+
+@pytest.mark.only_on("sqlite")
+def test_no_filter_and_no_sort_reads_the_whole_table() -> None:
+    """Performance, goal 3: every page walks an index."""
+    asked: list[tuple[str, object]] = []
+    sa.event.listen(db.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    for view in VIEWS:
+        for sort in order_list.SORTS:
+            _shown(Filters(view, sort=sort))
+    for statement, values in [each for each in asked if each[0].startswith("SELECT sales_order.id")]:
+        with db.engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+        steps = [str(step[-1]) for step in plan]
+        whole = [
+            step for step in steps if step.startswith("SCAN") and "USING" not in step and "sales_order" not in step
+        ]
+        assert not whole, (statement, steps)
+        assert not any("TEMP B-TREE" in step for step in steps) or "IN (" in statement, (statement, steps)
