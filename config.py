@@ -43,15 +43,28 @@ def _private_dir(path: Path) -> Path:
     return path
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """Give a file its content if it has none yet; of two processes at once one wins, and nobody reads half of it."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, content)
+    finally:
+        os.close(handle)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
 def _key_file(path: Path) -> bytes:
     """Read 32 random bytes kept beside the data, making them the first time (security 25, 53)."""
     try:
-        if not path.exists():
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.write(handle, secrets.token_bytes(32))
-            finally:
-                os.close(handle)
+        write_once(path, secrets.token_bytes(32))
         key = path.read_bytes()
     except OSError as error:
         raise Misconfigured(f"The key file {path} cannot be read or made: {error.strerror}.") from error

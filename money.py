@@ -152,6 +152,19 @@ def take_share(remaining_minor: int, part: int, remaining: int) -> int:
     return divide(remaining_minor * part, remaining)
 
 
+def next_share(total_minor: int, whole: int, done: int, taken_minor: int, part: int) -> int:
+    """The share that brings what has been taken up to its exact rounded part: never off by more than an öre or so.
+
+    ``done`` of ``whole`` has been taken for ``taken_minor``; the last part takes the remainder. Shares put back only make
+    the next one catch up. Source: K38.
+    """
+    if not (0 <= done and 0 <= part and done + part <= whole and whole > 0):
+        raise ValueError("a share lies within what remains")
+    share = divide(total_minor * (done + part), whole) - taken_minor
+    left = total_minor - taken_minor
+    return min(max(share, 0), left) if left >= 0 else max(min(share, 0), left)
+
+
 def split(total_minor: int, weights: Sequence[int]) -> list[int]:
     """Split a sum over weights so that the parts add up exactly; spare öre go to the largest remainders.
 

@@ -1,0 +1,388 @@
+"""Klarna's HTTP: one method per call used, three ways to fail; nothing else.
+
+    KlarnaError
+    ├── KlarnaNotSent    surely never left this machine
+    ├── KlarnaRefused    Klarna answered no, in its own envelope: error_code, error_messages, correlation_id
+    └── KlarnaUnclear    anything else: no answer, half an answer, or an answer that is not Klarna's
+
+Dicts in, dicts out, integers as Klarna counts (minor units). Source: reference 1 and 2; operations 6 and 7.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import platform
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+MOST_BYTES = 1_000_000
+"""Longest answer read, decoded."""
+CONNECT_SECONDS = 2.0
+ORDERS = "/ordermanagement/v1/orders"
+SETTLEMENTS = "/settlements/v1"
+USER_AGENT = (
+    f"Application/Kvitta_1.0 Library/requests_{requests.__version__} Language/Python_{platform.python_version()}"
+)
+
+Json = dict[str, Any]
+
+
+def base_url(provider: str, region: str, environment: str, sandbox_url: str | None = None) -> str:
+    """The address that follows from an account; only a sandbox account's is typed, and it must be loopback.
+
+    Raises ValueError. Source: reference 1.1 and 3.4, operations 15.3.
+    """
+    if environment == "sandbox":
+        parts = urllib3.util.parse_url(sandbox_url or "")
+        plain = parts.scheme == "http" and parts.auth is None and parts.query is None and parts.fragment is None
+        if not plain or not _is_loopback(parts.host or "") or parts.path not in (None, "", "/"):
+            raise ValueError("a sandbox address is http on a loopback address, without path or credentials")
+        return f"http://{parts.host}:{parts.port or 80}"
+    if (
+        provider not in ("klarna", "kustom")
+        or region not in ("eu", "na", "oc")
+        or environment not in ("live", "playground")
+    ):
+        raise ValueError("no such provider, region or environment")
+    middle = "" if region == "eu" else f"-{region}"
+    test = ".playground" if environment == "playground" else ""
+    return f"https://api{middle}{test}.{'klarna.com' if provider == 'klarna' else 'kustom.co'}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, complete. ``object_id`` is Capture-Id or Refund-Id; ``retry_after`` seconds."""
+
+    status: int
+    text: str
+    object_id: str | None = None
+    error_code: str | None = None
+    error_messages: tuple[str, ...] = ()
+    correlation_id: str | None = None
+    retry_after: int | None = None
+    duration_ms: int = 0
+
+
+class KlarnaError(Exception):
+    """A call did not do what was asked; see the tree above."""
+
+    def __init__(self, cause: str, answer: Answer | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.answer = answer
+
+
+class KlarnaNotSent(KlarnaError):
+    """No byte of the request left."""
+
+
+class KlarnaRefused(KlarnaError):
+    """Klarna's own no; ``answer`` is always there."""
+
+
+class KlarnaUnclear(KlarnaError):
+    """Nobody can tell from this what happened."""
+
+
+@dataclass(slots=True)
+class Wire:
+    """One call's life on the wire: who may still send, when the first byte left, when to hang up.
+
+    ``permitted`` is asked right before the first byte, after connecting and TLS; ``on_first_byte`` is told of it.
+    """
+
+    loopback: bool
+    seconds: float
+    permitted: Callable[[], bool] = lambda: True
+    on_first_byte: Callable[[], None] = lambda: None
+    sent: bool = False
+    connection: HTTPConnection | None = None
+    ends: float = field(default_factory=time.monotonic)
+
+    def check_peer(self, connected: socket.socket) -> None:
+        """Refuse a private address behind a public name, and anything but loopback for a sandbox (security 50)."""
+        address = ipaddress.ip_address(connected.getpeername()[0])
+        if address.is_loopback if self.loopback else address.is_global:
+            return
+        connected.close()
+        raise OSError(f"the address {address} is not allowed for this account")
+
+    def before_byte(self) -> None:
+        """Let the first byte pass while the permission is fresh, and note that it left."""
+        if self.sent:
+            return
+        if not self.permitted():
+            raise _StalePermission("the permission to send is too old")
+        self.sent = True
+        self.on_first_byte()
+
+    def hang_up(self) -> None:
+        """End a call that is past its time, whatever it drips."""
+        connected = self.connection.sock if self.connection is not None else None
+        if connected is not None:
+            try:
+                connected.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class _StalePermission(OSError):
+    pass
+
+
+def _pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
+    """Pool classes whose connections report to this wire; made per call, so no connection is ever reused."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            connected = super()._new_conn()
+            wire.check_peer(connected)
+            wire.connection = self
+            return connected
+
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            wire.before_byte()
+            super().send(data)
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            connected = super()._new_conn()
+            wire.check_peer(connected)
+            wire.connection = self
+            return connected
+
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            wire.before_byte()
+            super().send(data)
+
+    plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
+    secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
+    return {"http": plain, "https": secure}
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        super().__init__(max_retries=0, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._wire)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> Json:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _parsed(text: str) -> Any:
+    """JSON, or None for what is not: HTML, half a document, a key twice, numbers beyond reason."""
+    try:
+        return json.loads(text, object_pairs_hook=_no_twins)
+    except (ValueError, RecursionError):
+        return None
+
+
+class KlarnaClient:
+    """The calls of one account. ``guard`` is called before every call and raises inside a database transaction."""
+
+    def __init__(self, url: str, username: str, secret: str, guard: Callable[[], None] = lambda: None) -> None:
+        self.url = url
+        self._guard = guard
+        token = base64.b64encode(f"{username}:{secret}".encode()).decode() if username else secret
+        self._authorization = f"Basic {token}"
+        self._loopback = url.startswith("http://")
+
+    def __repr__(self) -> str:
+        return f"KlarnaClient({self.url})"
+
+    def wire(self, seconds: float, **hooks: Any) -> Wire:
+        """A wire for one call of at most ``seconds`` in all."""
+        return Wire(loopback=self._loopback, seconds=seconds, **hooks)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        wire: Wire,
+        body: bytes | None = None,
+        key: str | None = None,
+        accept: str = "application/json",
+        most_bytes: int = MOST_BYTES,
+    ) -> Answer:
+        """Send exactly these bytes once. Raises KlarnaNotSent, KlarnaRefused or KlarnaUnclear for all but 2xx."""
+        self._guard()
+        headers = {"Authorization": self._authorization, "Accept": accept, "User-Agent": USER_AGENT}
+        if body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+        if key is not None:
+            headers["Klarna-Idempotency-Key"] = key
+        began = time.monotonic()
+        wire.ends = began + wire.seconds
+        watchdog = threading.Timer(wire.seconds, wire.hang_up)
+        watchdog.daemon = True
+        session = requests.Session()
+        session.trust_env = False
+        session.mount(self.url, _Adapter(wire))
+        try:
+            watchdog.start()
+            response = session.request(
+                method,
+                self.url + path,
+                data=body,
+                headers=headers,
+                timeout=(min(CONNECT_SECONDS, wire.seconds), wire.seconds),
+                allow_redirects=False,
+                stream=True,
+            )
+            text = self._read(response, wire, most_bytes)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            cause = f"{type(error).__name__}: {error}"[:500]
+            if wire.sent:
+                raise KlarnaUnclear(cause) from error
+            raise KlarnaNotSent(cause) from error
+        finally:
+            watchdog.cancel()
+            session.close()
+        answer = self._answer(response, text, int((time.monotonic() - began) * 1000))
+        if 200 <= answer.status < 300:
+            return answer
+        if answer.error_code is not None:
+            raise KlarnaRefused(f"{answer.status} {answer.error_code}", answer)
+        raise KlarnaUnclear(f"answered {answer.status} without Klarna's envelope", answer)
+
+    @staticmethod
+    def _read(response: requests.Response, wire: Wire, most_bytes: int) -> str:
+        parts: list[bytes] = []
+        size = 0
+        for part in response.iter_content(65_536):
+            size += len(part)
+            if size > most_bytes:
+                raise OSError("the answer is too long")
+            if time.monotonic() > wire.ends:
+                raise OSError("the answer took too long")
+            parts.append(part)
+        return b"".join(parts).decode("utf-8", "replace")
+
+    @staticmethod
+    def _answer(response: requests.Response, text: str, duration_ms: int) -> Answer:
+        found = _parsed(text) if text else None
+        envelope: Mapping[str, Any] = found if isinstance(found, dict) and response.status_code >= 400 else {}
+        code = envelope.get("error_code")
+        messages = envelope.get("error_messages", envelope.get("error_message"))
+        if isinstance(messages, str):
+            messages = [messages]
+        wait = response.headers.get("Retry-After", "")
+        return Answer(
+            status=response.status_code,
+            text=text,
+            object_id=response.headers.get("Capture-Id") or response.headers.get("Refund-Id"),
+            error_code=code if isinstance(code, str) and code else None,
+            error_messages=tuple(m for m in messages if isinstance(m, str)) if isinstance(messages, list) else (),
+            correlation_id=response.headers.get("Klarna-Correlation-Id") or _text(envelope.get("correlation_id")),
+            retry_after=int(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None,
+            duration_ms=duration_ms,
+        )
+
+    def _get(self, path: str, seconds: float) -> Any:
+        answer = self.call("GET", path, wire=self.wire(seconds))
+        found = _parsed(answer.text)
+        if found is None:
+            raise KlarnaUnclear("the answer is not JSON", answer)
+        return found
+
+    # --- Order Management: reads -------------------------------------------------------------------------------------
+
+    def get_order(self, order_id: str, *, seconds: float = 3.0) -> Json:
+        """The order with its captures and refunds (reference 2.2)."""
+        found = self._get(f"{ORDERS}/{order_id}", seconds)
+        if not isinstance(found, dict):
+            raise KlarnaUnclear("the order is not an object")
+        return found
+
+    # --- Settlements -------------------------------------------------------------------------------------------------
+
+    def list_payouts(self, *, start_date: str, end_date: str, size: int = 500, offset: int = 0) -> Json:
+        """One page of payouts by payout date (reference 4.1)."""
+        return _object(
+            self._get(
+                f"{SETTLEMENTS}/payouts?start_date={start_date}&end_date={end_date}&size={size}&offset={offset}", 30.0
+            )
+        )
+
+    def get_payout(self, payment_reference: str) -> Json:
+        """One payout with its totals."""
+        return _object(self._get(f"{SETTLEMENTS}/payouts/{payment_reference}", 30.0))
+
+    def list_transactions(self, *, payment_reference: str, size: int = 500, offset: int = 0) -> Json:
+        """One page of a payout's transactions."""
+        return _object(
+            self._get(
+                f"{SETTLEMENTS}/transactions?payment_reference={payment_reference}&size={size}&offset={offset}", 30.0
+            )
+        )
+
+    # --- Order Management: writes, as frozen requests ----------------------------------------------------------------
+
+    @staticmethod
+    def capture_order(order_id: str, capture: Json) -> tuple[str, str, bytes]:
+        """POST captures: captured_amount, reference, order_lines, shipping_info (reference 2.4)."""
+        return "POST", f"{ORDERS}/{order_id}/captures", canonical(capture)
+
+    @staticmethod
+    def refund_order(order_id: str, refund: Json) -> tuple[str, str, bytes]:
+        """POST refunds: refunded_amount, reference, order_lines (reference 2.6)."""
+        return "POST", f"{ORDERS}/{order_id}/refunds", canonical(refund)
+
+    @staticmethod
+    def release_remaining_authorization(order_id: str) -> tuple[str, str, bytes]:
+        """POST release-remaining-authorization, no body (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/release-remaining-authorization", b""
+
+    @staticmethod
+    def cancel_order(order_id: str) -> tuple[str, str, bytes]:
+        """POST cancel, no body (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/cancel", b""
+
+
+def canonical(content: Json) -> bytes:
+    """The one way a request is written down: sorted keys, no spaces, UTF-8. Frozen with its key."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _text(found: Any) -> str | None:
+    return found if isinstance(found, str) and found else None
+
+
+def _object(found: Any) -> Json:
+    if not isinstance(found, dict):
+        raise KlarnaUnclear("the answer is not an object")
+    return found

@@ -1,0 +1,462 @@
+"""What invoices and credit notes share: moves, freezing, VAT of the rows, references and lines for Klarna, voiding.
+
+Amounts are minor units including VAT, rates hundredths of a percent. Source: operations 2.3, 4 and 9; requirements, ground rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, BrokenRule, NotAllowed, NotFound, Refusal, Stale
+from models import Document, DocumentEvent, DocumentLine, KlarnaOp, Order
+from money import divide, vat_of_gross
+from rights import Actor, Right
+from services import audit, ledger, numbering, settings
+from states import DOC_MOVES, DocKind, DocState, LineKind, OpState, RefusalKind, check_move
+
+SERIES = "F"
+LONGEST_REASON = 500
+LIVE = (DocState.PENDING, DocState.ISSUED)
+"""Documents that count against the rows of an order or an invoice (operations 5)."""
+
+KLARNA_LINE_TYPES = {
+    LineKind.ARTICLE: "physical",
+    LineKind.TEXT: "physical",
+    LineKind.FREIGHT: "shipping_fee",
+    LineKind.FEE: "surcharge",
+    LineKind.DISCOUNT: "discount",
+    LineKind.RETURN_FEE: "return_fee",
+}
+
+
+@dataclass(slots=True)
+class Row:
+    """A row of a document before it is stored; ``gross_minor`` is after discount."""
+
+    kind: LineKind
+    name: str
+    quantity_milli: int
+    unit_price_minor: int
+    discount_minor: int
+    gross_minor: int
+    vat_rate: int
+    unit: str = "st"
+    article_id: int | None = None
+    article_number: str | None = None
+    order_line_id: int | None = None
+    position: int = 0
+    vat_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VatSum:
+    """Gross and VAT of one rate on a document."""
+
+    rate: int
+    gross_minor: int
+    vat_minor: int
+
+    @property
+    def net_minor(self) -> int:
+        """Taxable amount."""
+        return self.gross_minor - self.vat_minor
+
+
+def spread_vat(rows: Sequence[Row]) -> None:
+    """Set each row's VAT so that the rows of a rate add up to the VAT of their sum, to the öre (A4, accounting 8)."""
+    gross: dict[int, int] = {}
+    vat: dict[int, int] = {}
+    for row in rows:
+        before = vat.get(row.vat_rate, 0)
+        gross[row.vat_rate] = gross.get(row.vat_rate, 0) + row.gross_minor
+        vat[row.vat_rate] = vat_of_gross(gross[row.vat_rate], row.vat_rate)
+        row.vat_minor = vat[row.vat_rate] - before
+
+
+def vat_sums(lines: Iterable[Row | DocumentLine]) -> list[VatSum]:
+    """Gross and VAT per rate, highest rate first."""
+    sums: dict[int, tuple[int, int]] = {}
+    for line in lines:
+        gross, vat = sums.get(line.vat_rate, (0, 0))
+        sums[line.vat_rate] = (gross + line.gross_minor, vat + line.vat_minor)
+    return [VatSum(rate, *sums[rate]) for rate in sorted(sums, reverse=True)]
+
+
+def get(session: Session, document_id: int, *, lock: bool = False) -> Document:
+    """A document; ``lock`` takes its order's lock and then its own. Raises NotFound."""
+    if lock:
+        order_id = session.scalar(select(Document.order_id).where(Document.id == document_id))
+        if order_id is not None:
+            session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
+    query = select(Document).where(Document.id == document_id)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(query)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def move(
+    session: Session,
+    document: Document,
+    new: DocState,
+    actor: Actor,
+    *,
+    op_id: str | None = None,
+    reason: str = "",
+    **changes: object,
+) -> None:
+    """Move a document by compare-and-set and write the event. Raises Stale when somebody was faster."""
+    old = document.state
+    check_move(DOC_MOVES, old, new)
+    session.flush()
+    done = session.execute(
+        update(Document)
+        .where(Document.id == document.id, Document.state == old, Document.version == document.version)
+        .values(state=new, version=document.version + 1, changed_at=clock.now(), **changes)
+        .execution_options(synchronize_session=False)
+    )
+    if done.rowcount != 1:  # type: ignore[attr-defined]
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    session.refresh(document)
+    event(session, document, old, new, actor, op_id, reason)
+
+
+def event(
+    session: Session,
+    document: Document,
+    old: DocState | None,
+    new: DocState,
+    actor: Actor,
+    op_id: str | None = None,
+    reason: str = "",
+) -> None:
+    """Write a row of the document's timeline."""
+    last = session.scalar(select(func.max(DocumentEvent.seq)).where(DocumentEvent.document_id == document.id)) or 0
+    session.add(
+        DocumentEvent(
+            document_id=document.id,
+            seq=last + 1,
+            from_state=old,
+            to_state=new,
+            at=clock.now(),
+            actor=actor.name,
+            op_id=op_id,
+            reason=reason,
+        )
+    )
+    session.flush()
+
+
+def lines_of(document: Document) -> list[DocumentLine]:
+    """The rows that count: those not removed from a draft."""
+    return [line for line in document.lines if not line.removed]
+
+
+# --- Freezing ------------------------------------------------------------------------------------------------------------
+
+
+def number_and_freeze(
+    session: Session, document: Document, new: DocState, actor: Actor, *, reason: str = "", **changes: Any
+) -> None:
+    """Take the number and freeze what is true, in the transaction that states the intent (operations 6, T1).
+
+    ``new`` is pending, or issued for a document that is not sent. The number is taken last. Raises BrokenRule.
+    """
+    if document.state is not DocState.DRAFT:
+        raise BrokenRule("a number is taken once")
+    lines = lines_of(document)
+    gross = sum(line.gross_minor for line in lines)
+    vat = sum(line.vat_minor for line in lines)
+    party = document.party if document.party is not None else (document.order.party if document.order else "{}")
+    snapshot = _snapshot(session, document, lines)
+    first = settings.number(session, "document.first_number")
+    number, number_date = numbering.take_dated(session, SERIES, first=first, day=clock.today())
+    snapshot |= {"number": str(number), "number_date": number_date.isoformat()}
+    written = json.dumps(snapshot, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    if new is DocState.ISSUED:
+        changes["issue_date"] = number_date
+    move(
+        session,
+        document,
+        new,
+        actor,
+        reason=reason,
+        series=SERIES,
+        number=number,
+        number_text=str(number),
+        number_date=number_date,
+        snapshot=written,
+        snapshot_sha256=digest(written),
+        party=party,
+        party_sha256=digest(party),
+        gross_minor=gross,
+        vat_minor=vat,
+        **changes,
+    )
+
+
+def digest(written: str) -> str:
+    """SHA-256 of a frozen text."""
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine]) -> dict[str, Any]:
+    today = clock.today()
+    order, original = document.order, document.original
+    company = {
+        name: settings.value(session, f"company.{name}", today)
+        for name in (
+            "name",
+            "organisation_number",
+            "vat_number",
+            "street",
+            "postal_code",
+            "city",
+            "email",
+            "phone",
+            "bankgiro",
+            "registered_office",
+        )
+    }
+    return {
+        "kind": document.kind,
+        "type": document.type,
+        "currency": document.currency,
+        "with_klarna": document.with_klarna,
+        "without_klarna_reason": document.without_klarna_reason,
+        "company": company,
+        "order_number": order.number if order else None,
+        "shop_number": order.shop_number if order else None,
+        "klarna_order_id": order.klarna_order_id if order else None,
+        "klarna_reference": order.klarna_reference if order else None,
+        "buyer": order.account.buyer if order and order.account else None,
+        "payment_method": {"sv": order.payment_method.name_sv, "en": order.payment_method.name_en} if order else None,
+        "original": original.number_text if original else None,
+        "original_date": original.issue_date.isoformat() if original and original.issue_date else None,
+        "lines": [
+            {
+                "position": line.position,
+                "kind": line.kind,
+                "article_number": line.article_number,
+                "name": line.name,
+                "unit": line.unit,
+                "quantity_milli": line.quantity_milli,
+                "unit_price_minor": line.unit_price_minor,
+                "discount_minor": line.discount_minor,
+                "gross_minor": line.gross_minor,
+                "vat_rate": line.vat_rate,
+                "vat_minor": line.vat_minor,
+                "reference": line.klarna_reference,
+            }
+            for line in lines
+        ],
+        "vat": [{"rate": s.rate, "gross_minor": s.gross_minor, "vat_minor": s.vat_minor} for s in vat_sums(lines)],
+    }
+
+
+# --- Klarna's lines ------------------------------------------------------------------------------------------------------
+
+
+def used_references(session: Session, order_id: int) -> tuple[set[str], int]:
+    """Line references already taken within a Klarna order, by numbered documents, and how many rows took one."""
+    rows = session.scalars(
+        select(DocumentLine.klarna_reference)
+        .join(Document, Document.id == DocumentLine.document_id)
+        .where(Document.order_id == order_id, Document.number.is_not(None), DocumentLine.klarna_reference.is_not(None))
+    ).all()
+    return {row for row in rows if row}, len(rows)
+
+
+def capture_references(session: Session, order: Order, rows: Sequence[Row]) -> list[str]:
+    """A reference for each row, unique within the Klarna order over all its captures.
+
+    The article number when it occurs once on the order and was not captured before; else article number, ``#`` and the
+    running position of the captured row; text rows ``TEXT#position``. Source: requirements, ground rules; I10.
+    """
+    taken, running = used_references(session, order.id)
+    numbers = [line.article_number for line in order.lines]
+    references = []
+    for row in rows:
+        running += 1
+        base = (row.article_number or "")[:200]
+        if base and numbers.count(row.article_number) <= 1 and base not in taken:
+            reference = base
+        else:
+            reference = unique_reference(base or "TEXT", running, taken)
+        taken.add(reference)
+        references.append(reference)
+    return references
+
+
+def unique_reference(base: str, position: int, taken: set[str]) -> str:
+    """``base#position``, or the next position that nobody has."""
+    while f"{base}#{position}" in taken:
+        position += 1
+    return f"{base}#{position}"
+
+
+def klarna_line(line: DocumentLine, sign: int = 1) -> dict[str, Any]:
+    """A row as Klarna wants it; decimals of a quantity go into the name and the amount stays exact (B14, reference 2.3)."""
+    gross = sign * line.gross_minor
+    whole = line.quantity_milli % 1000 == 0 and line.quantity_milli > 0
+    quantity = line.quantity_milli // 1000 if whole else 1
+    unit_price, discount = sign * line.unit_price_minor, line.discount_minor
+    name = line.name
+    if not whole or quantity * unit_price - discount != gross or discount < 0:
+        quantity, unit_price, discount = 1, gross, 0
+        if line.quantity_milli != 1000:
+            name = f"{name} ({_decimal(line.quantity_milli)} {line.unit})"
+    kind = KLARNA_LINE_TYPES[line.kind]
+    if gross < 0 and kind == "physical":
+        kind = "discount" if sign > 0 else "surcharge"
+    content: dict[str, Any] = {
+        "type": kind,
+        "reference": line.klarna_reference,
+        "name": name[:255] or "-",
+        "quantity": quantity,
+        "quantity_unit": line.unit[:8] or "st",
+        "unit_price": unit_price,
+        "tax_rate": line.vat_rate,
+        "total_amount": gross,
+        "total_tax_amount": _tax_within_rule(gross, sign * line.vat_minor, line.vat_rate),
+    }
+    if discount:
+        content["total_discount_amount"] = discount
+    return content
+
+
+def _tax_within_rule(gross_minor: int, vat_minor: int, rate: int) -> int:
+    """The row's VAT as Klarna accepts it: within one öre of the exact one (reference 2.3); the books keep the row's own."""
+    exact = divide(gross_minor * rate, 10_000 + rate)
+    return min(max(vat_minor, exact - 1), exact + 1)
+
+
+def _decimal(quantity_milli: int) -> str:
+    whole, part = divmod(quantity_milli, 1000)
+    return f"{whole},{part:03d}".rstrip("0").rstrip(",")
+
+
+# --- Refused, void, withdrawn --------------------------------------------------------------------------------------------
+
+
+def refuse(session: Session, document: Document, actor: Actor, kind: RefusalKind, op_id: str) -> None:
+    """Keep a document that did not happen, with its number, to be decided (operations 9)."""
+    move(session, document, DocState.REFUSED, actor, op_id=op_id, refusal_kind=kind, reason=kind)
+    audit.write(
+        session,
+        actor,
+        f"{document.kind}.refused",
+        f"document:{document.id}",
+        {"number": document.number_text, "kind": kind},
+    )
+
+
+def read_reason(reason: str) -> str:
+    """A reason somebody typed: not blank, at most 500 characters. Raises BadInput (catalogue row 82)."""
+    reason = reason.strip()
+    if not reason:
+        raise BadInput(N_("Write the reason."), field="reason")
+    if len(reason) > LONGEST_REASON:
+        raise BadInput(N_("The reason may be at most %(most)s characters."), field="reason", most=LONGEST_REASON)
+    return reason
+
+
+def void(session: Session, actor: Actor, document_id: int, reason: str) -> Document:
+    """«Makulera» a refused document: the number stays in the series, with who, when and why (K15, F25)."""
+    document = get(session, document_id, lock=True)
+    if not (actor.may(Right.VOID_ANY) or (actor.may(Right.VOID_OWN) and document.created_by_id == actor.id)):
+        raise NotAllowed(N_("Only Finance, or whoever made it, can void it."))
+    if document.state is DocState.DRAFT:
+        raise Refusal(N_("A draft has no number; discard it instead."))
+    if document.state is not DocState.REFUSED:
+        raise Refusal(N_("Only a refused document can be voided. Nothing has been changed."))
+    reason = read_reason(reason)
+    move(
+        session,
+        document,
+        DocState.VOID,
+        actor,
+        reason=reason,
+        void_by=actor.name,
+        void_at=clock.now(),
+        void_reason=reason,
+    )
+    audit.write(session, actor, f"{document.kind}.void", f"document:{document.id}", {"number": document.number_text})
+    return document
+
+
+def withdraw(session: Session, actor: Actor, document: Document, op: KlarnaOp) -> None:
+    """Void a pending document whose operation was taken back before a byte left (operations 4)."""
+    if op.state is not OpState.NOT_EXECUTED:
+        raise BrokenRule("a document is withdrawn together with its operation")
+    reason = "withdrawn before sending"
+    move(
+        session,
+        document,
+        DocState.VOID,
+        actor,
+        op_id=op.id,
+        reason=reason,
+        void_by=actor.name,
+        void_at=clock.now(),
+        void_reason=reason,
+    )
+    audit.write(
+        session, actor, f"{document.kind}.withdrawn", f"document:{document.id}", {"number": document.number_text}
+    )
+
+
+def waiting_for_decision(session: Session, order_id: int) -> Document | None:
+    """A refused document of the order, oldest first: an open question (operations 5)."""
+    return session.scalar(
+        select(Document)
+        .where(Document.order_id == order_id, Document.state == DocState.REFUSED)
+        .order_by(Document.number)
+        .limit(1)
+    )
+
+
+def issue_day(document: Document, happened: date) -> date:
+    """The day a document is issued: that of the proof, never before its number (I12)."""
+    if document.number_date is None:
+        raise BrokenRule("a document without number is not issued")
+    return max(document.number_date, happened)
+
+
+def receivable_of(session: Session, document: Document, day: date) -> ledger.Entry:
+    """The claim a document makes on the receivable account: an invoice's debit, a credit note's credit."""
+    sign = 1 if document.kind is DocKind.INVOICE else -1
+    return ledger.Entry(
+        account=ledger.role(session, "receivable", day),
+        amount_minor=sign * (document.gross_minor or 0),
+        text=document.number_text or "",
+        document_id=document.id,
+    )
+
+
+def sales_entries(session: Session, lines: Iterable[DocumentLine], day: date, sign: int) -> list[ledger.Entry]:
+    """Sales and VAT of the rows, one entry per account, rate and direction; ``sign`` −1 for an invoice, +1 for a credit note."""
+    sums: dict[tuple[int, int, bool], int] = {}
+    for line in lines:
+        up = line.gross_minor >= 0
+        sales = ledger.sales_account(session, line.vat_rate, line.kind, day)
+        sums[sales, line.vat_rate, up] = sums.get((sales, line.vat_rate, up), 0) + line.gross_minor - line.vat_minor
+        if line.vat_rate:
+            vat = ledger.vat_account(session, line.vat_rate, day)
+            sums[vat, line.vat_rate, up] = sums.get((vat, line.vat_rate, up), 0) + line.vat_minor
+    return [
+        ledger.Entry(account=a, amount_minor=sign * amount, vat_rate=rate)
+        for (a, rate, _), amount in sums.items()
+        if amount
+    ]

@@ -1,0 +1,321 @@
+"""Ours against Klarna's: what a look shows is kept, what we did not make is recorded at once, differences are counted.
+
+Amounts are minor units. Source: operations 5, 6 and 13; K31, K32; B20.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+import uuid6
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, Refusal
+from models import Document, Installation, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
+from money import Amount
+from rights import SYSTEM, Actor
+from services import audit
+from services.looks import Found, Look, with_number
+from states import LIVE_OPS, BreakKind, BreakState, OpKind, OpState, Origin
+
+OBJECTS = (OpKind.CAPTURE, OpKind.REFUND)
+UNKNOWN_BREAK = {OpKind.CAPTURE: BreakKind.CAPTURE_UNKNOWN, OpKind.REFUND: BreakKind.REFUND_UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Live operations of an order: what holds or has used the money, and what was captured for sure."""
+
+    captured: int
+    refunded: int
+    captured_for_sure: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Our totals: confirmed, and made elsewhere and settled."""
+
+    captured: int
+    refunded: int
+
+
+class Differs(Refusal):
+    """Klarna's totals are not ours; the form comes back with both, and the difference can be ticked (operations 6)."""
+
+    def __init__(self, look: Look, ours: Totals, difference: int) -> None:
+        currency = look.currency
+        if look.refunded != ours.refunded:
+            message = N_("Not sent: Klarna shows %(theirs)s credited, Kvitta %(ours)s. Settle the difference first.")
+            theirs, own = look.refunded, ours.refunded
+        else:
+            message = N_("Not sent: Klarna shows %(theirs)s activated, Kvitta %(ours)s. Settle the difference first.")
+            theirs, own = look.captured, ours.captured
+        super().__init__(message, theirs=Amount(theirs, currency), ours=Amount(own, currency))
+        self.difference_minor = difference
+
+
+def _sum(session: Session, order_id: int, kind: OpKind, states: frozenset[OpState]) -> int:
+    return int(
+        session.scalar(
+            select(func.sum(KlarnaOp.amount_minor)).where(
+                KlarnaOp.order_id == order_id, KlarnaOp.kind == kind, KlarnaOp.state.in_(states)
+            )
+        )
+        or 0
+    )
+
+
+def held(session: Session, order_id: int) -> Held:
+    """What live operations hold of an order, counting open ones as if they had succeeded (operations 5)."""
+    return Held(
+        captured=_sum(session, order_id, OpKind.CAPTURE, LIVE_OPS),
+        refunded=_sum(session, order_id, OpKind.REFUND, LIVE_OPS),
+        captured_for_sure=_sum(session, order_id, OpKind.CAPTURE, frozenset({OpState.CONFIRMED, OpState.EXTERNAL})),
+    )
+
+
+def ours(session: Session, order_id: int) -> Totals:
+    """Our totals: CONFIRMED, and EXTERNAL without an open break."""
+    open_breaks = select(KlarnaBreak.op_id).where(
+        KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN, KlarnaBreak.op_id.is_not(None)
+    )
+
+    def total(kind: OpKind) -> int:
+        settled = (KlarnaOp.state == OpState.CONFIRMED) | (
+            (KlarnaOp.state == OpState.EXTERNAL) & KlarnaOp.id.not_in(open_breaks)
+        )
+        query = select(func.sum(KlarnaOp.amount_minor)).where(
+            KlarnaOp.order_id == order_id, KlarnaOp.kind == kind, settled
+        )
+        return int(session.scalar(query) or 0)
+
+    return Totals(total(OpKind.CAPTURE), total(OpKind.REFUND))
+
+
+def difference(session: Session, order_id: int, look: Look) -> int:
+    """How far the totals are apart, captured and refunded together; 0 means they agree."""
+    own = ours(session, order_id)
+    return abs(look.captured - own.captured) + abs(look.refunded - own.refunded)
+
+
+def keep_look(session: Session, order: Order, look: Look) -> None:
+    """Store what Klarna showed, fill in its ids and numbers for ours, and record what was made elsewhere."""
+    if order.klarna_read_at is not None and look.at < order.klarna_read_at:
+        return
+    if look.order_id != order.klarna_order_id or look.currency != order.currency:
+        _break(session, order, BreakKind.WRONG_OWNER, expected=order.currency, found=look.currency)
+        return
+    order.klarna_status = look.status
+    order.fraud_status = look.fraud_status
+    order.klarna_method = look.method
+    order.klarna_reference = look.reference or order.klarna_reference
+    order.authorized_minor = look.order_amount
+    order.captured_minor = look.captured
+    order.refunded_minor = look.refunded
+    order.remaining_minor = look.remaining
+    order.expires_at = look.expires_at
+    order.klarna_read_at = look.at
+    for kind in OBJECTS:
+        _compare_objects(session, order, look, kind)
+    session.flush()
+
+
+def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> None:
+    known = list(session.scalars(select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.kind == kind)))
+    by_id = {op.klarna_object_id: op for op in known if op.klarna_object_id is not None}
+    for found in look.objects(kind):
+        op = by_id.get(found.object_id) if found.object_id is not None else None
+        if op is None:
+            op = _waiting_for(known, found)
+            if op is None:
+                if not _ours_to_come(session, known, found, look):
+                    _external(session, order, look, kind, found, known)
+                continue
+        _fill(op, found)
+
+
+def _waiting_for(known: list[KlarnaOp], found: Found) -> KlarnaOp | None:
+    """Our confirmed operation whose answer carried no id, or whose object Klarna shows under our number."""
+    for op in known:
+        same = op.reference is not None and op.reference == found.reference and op.amount_minor == found.amount_minor
+        if op.state is OpState.CONFIRMED and op.klarna_object_id is None and same:
+            return op
+    return None
+
+
+def _ours_to_come(session: Session, known: list[KlarnaOp], found: Found, look: Look) -> bool:
+    """Whether the object is the effect of an operation of ours that is still open: its proof is taken up elsewhere."""
+    from_open = [op for op in known if op.state in LIVE_OPS and op.state not in (OpState.CONFIRMED, OpState.EXTERNAL)]
+    return any(
+        op.reference is not None and op.reference == found.reference and op.amount_minor == found.amount_minor
+        for op in from_open
+    )
+
+
+def _fill(op: KlarnaOp, found: Found) -> None:
+    """Klarna's id, number and time for an operation that lacks them (each is set once)."""
+    if op.klarna_object_id is None:
+        op.klarna_object_id = found.object_id
+    if op.klarna_short_ref is None:
+        op.klarna_short_ref = found.short_ref
+    if op.klarna_event_at is None:
+        op.klarna_event_at = found.at
+
+
+def _external(session: Session, order: Order, look: Look, kind: OpKind, found: Found, known: list[KlarnaOp]) -> None:
+    """Record an object we did not make: it counts against the limits from now on, and a person says what it is."""
+    twin = any(op.reference is not None and op.reference == found.reference for op in known)
+    account = session.get_one(KlarnaAccount, order.account_id)
+    installation = session.get_one(Installation, 1)
+    op_id = str(uuid6.uuid7())
+    op = KlarnaOp(
+        id=op_id,
+        kind=kind,
+        origin=Origin.DRIFT,
+        account_id=account.id,
+        environment=account.environment,
+        installation_id=installation.installation_id,
+        order_id=order.id,
+        klarna_order_id=order.klarna_order_id,
+        amount_minor=found.amount_minor,
+        currency=look.currency,
+        method="",
+        path="",
+        body=b"",
+        body_sha256="",
+        idempotency_key=str(uuid5(UUID(installation.installation_id), op_id)),
+        reference=found.reference,
+        created_by=SYSTEM.name,
+        created_at=clock.now(),
+        klarna_object_id=found.object_id,
+        klarna_event_at=found.at,
+        klarna_short_ref=found.short_ref,
+        state=OpState.EXTERNAL,
+    )
+    session.add(op)
+    session.flush()
+    session.add(
+        KlarnaOpEvent(
+            op_id=op.id,
+            seq=1,
+            from_state=None,
+            to_state=OpState.EXTERNAL,
+            at=clock.now(),
+            actor=SYSTEM.name,
+            evidence_kind="look",
+            evidence_ref=found.object_id,
+            evidence=look.evidence(),
+        )
+    )
+    _break(
+        session,
+        order,
+        BreakKind.DUPLICATE_NUMBER if twin else UNKNOWN_BREAK[kind],
+        op=op,
+        found=found.object_id or "",
+        difference_minor=found.amount_minor,
+    )
+
+
+def _break(
+    session: Session,
+    order: Order,
+    kind: BreakKind,
+    *,
+    op: KlarnaOp | None = None,
+    expected: str = "",
+    found: str = "",
+    difference_minor: int = 0,
+) -> None:
+    """Open a break unless the same one is open already."""
+    same = select(KlarnaBreak.id).where(
+        KlarnaBreak.order_id == order.id,
+        KlarnaBreak.kind == kind,
+        KlarnaBreak.found == found,
+        KlarnaBreak.state == BreakState.OPEN,
+    )
+    if session.scalar(same.limit(1)) is not None:
+        return
+    session.add(
+        KlarnaBreak(
+            kind=kind,
+            account_id=order.account_id,
+            order_id=order.id,
+            op_id=op.id if op else None,
+            expected=expected,
+            found=found,
+            difference_minor=difference_minor,
+            currency=order.currency,
+            opened_at=clock.now(),
+            found_by=SYSTEM.name,
+            owner="finance",
+        )
+    )
+    session.flush()
+
+
+def missing(session: Session, order: Order, look: Look) -> None:
+    """Open a break for each confirmed act of ours that Klarna does not show; only the nightly look concludes from absence."""
+    shown = {found.object_id for kind in OBJECTS for found in look.objects(kind)}
+    confirmed = select(KlarnaOp).where(
+        KlarnaOp.order_id == order.id, KlarnaOp.state == OpState.CONFIRMED, KlarnaOp.kind.in_(OBJECTS)
+    )
+    for op in session.scalars(confirmed):
+        if op.klarna_object_id is not None and op.klarna_object_id not in shown:
+            if not with_number(look, op.kind, op.reference):
+                _break(
+                    session,
+                    order,
+                    BreakKind.OBJECT_MISSING,
+                    op=op,
+                    expected=op.klarna_object_id,
+                    found="",
+                    difference_minor=op.amount_minor or 0,
+                )
+
+
+def unbooked(session: Session, order_id: int, kind: OpKind, amount_minor: int) -> KlarnaOp | None:
+    """An object made elsewhere, of this amount, that no document stands for yet; the oldest first (K20)."""
+    return session.scalar(
+        select(KlarnaOp)
+        .where(
+            KlarnaOp.order_id == order_id,
+            KlarnaOp.kind == kind,
+            KlarnaOp.state == OpState.EXTERNAL,
+            KlarnaOp.document_id.is_(None),
+            KlarnaOp.amount_minor == amount_minor,
+        )
+        .order_by(KlarnaOp.created_at, KlarnaOp.id)
+        .limit(1)
+    )
+
+
+def tie(session: Session, actor: Actor, external: KlarnaOp, document: Document) -> None:
+    """Let a document stand for an object made elsewhere, and close its break as adopted (operations 13)."""
+    external.document_id = document.id
+    found = session.scalars(
+        select(KlarnaBreak).where(KlarnaBreak.op_id == external.id, KlarnaBreak.state == BreakState.OPEN)
+    )
+    for item in found:
+        item.state = BreakState.CLOSED
+        item.resolution = "adopt"
+        item.reason = document.number_text
+        item.closed_by = actor.name
+        item.closed_at = clock.now()
+        item.document_id = document.id
+    session.flush()
+    audit.write(session, actor, "klarna.adopted", f"document:{document.id}", {"op": external.id})
+
+
+def open_breaks(session: Session, order_id: int) -> list[KlarnaBreak]:
+    """The open differences of an order, oldest first."""
+    query = select(KlarnaBreak).where(KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN)
+    return list(session.scalars(query.order_by(KlarnaBreak.id)))
+
+
+def amount_of(found: KlarnaBreak) -> Amount:
+    """The size of a difference."""
+    return Amount(found.difference_minor, found.currency)

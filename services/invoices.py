@@ -1,0 +1,274 @@
+"""Invoices: what one made now would hold, and issuing it once Klarna, or nobody, has to agree.
+
+Amounts are minor units including VAT. Source: F7-F16, F25, F26; operations 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, BrokenRule, Refusal
+from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order
+from money import Amount
+from rights import Actor
+from services import audit, deliveries, documents, ledger, orders
+from services.documents import Row, VatSum
+from states import DocKind, DocState, DocType, OrderState, PaymentKind, WithoutKlarna
+
+MOST_SHIPPING_INFOS = 500
+MADE_HERE = (DocType.DELIVERY, DocType.FINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The invoice that the button would make: shown by the last step, and built anew in the transaction that makes it."""
+
+    order: Order
+    type: DocType
+    rows: Sequence[Row]
+    vat: Sequence[VatSum]
+    gross_minor: int
+    without_klarna: WithoutKlarna | None
+    deliveries: Sequence[Delivery]
+
+    @property
+    def with_klarna(self) -> bool:
+        """Whether a capture will be sent (F16)."""
+        return self.without_klarna is None
+
+    @property
+    def figures(self) -> dict[str, int | str]:
+        """What the form was built from; a form built from other figures is stale (operations 12)."""
+        return {"type": self.type, "gross": self.gross_minor, "rows": len(self.rows), "version": self.order.version}
+
+
+def suggested_type(session: Session, order: Order) -> DocType:
+    """«Leveransfaktura» when delivered rows await invoicing, else «Slutfaktura» (F10, F11)."""
+    return DocType.DELIVERY if orders.to_invoice(session, order, delivered_only=True) else DocType.FINAL
+
+
+def propose(session: Session, order: Order, kind: DocType | None = None) -> Proposal:
+    """Build the invoice of this type from what is left. Raises Refusal when there is nothing to invoice (F3)."""
+    chosen = kind or suggested_type(session, order)
+    if chosen not in MADE_HERE:
+        raise BadInput(N_("Choose a type of invoice from the list."), field="type")
+    if order.state is OrderState.CANCELLED:
+        raise Refusal(N_("The order is cancelled and cannot be invoiced."))
+    shares = orders.to_invoice(session, order, delivered_only=chosen is DocType.DELIVERY)
+    if not shares:
+        if orders.to_invoice(session, order, delivered_only=False):
+            raise Refusal(N_("Nothing that has been delivered awaits invoicing."))
+        raise Refusal(N_("Everything on the order has been invoiced."))
+    rows = [
+        Row(
+            kind=share.line.kind,
+            name=share.line.name,
+            quantity_milli=share.quantity_milli,
+            unit_price_minor=share.line.unit_price_minor,
+            discount_minor=share.discount_minor,
+            gross_minor=share.gross_minor,
+            vat_rate=share.line.vat_rate,
+            unit=share.line.unit,
+            article_id=share.line.article_id,
+            article_number=share.line.article_number,
+            order_line_id=share.line.id,
+            position=place,
+        )
+        for place, share in enumerate(shares, start=1)
+    ]
+    documents.spread_vat(rows)
+    gross = sum(row.gross_minor for row in rows)
+    return Proposal(
+        order=order,
+        type=chosen,
+        rows=rows,
+        vat=documents.vat_sums(rows),
+        gross_minor=gross,
+        without_klarna=why_not_sent(order, gross),
+        deliveries=deliveries.listing(session, order.id),
+    )
+
+
+def why_not_sent(order: Order, gross_minor: int) -> WithoutKlarna | None:
+    """The reason nothing is sent for an invoice of this order, None when a capture will be (F2, F16, K42)."""
+    if order.payment_method.kind is not PaymentKind.KLARNA or order.klarna_order_id is None:
+        return WithoutKlarna.ORDINARY
+    if gross_minor == 0:
+        return WithoutKlarna.NOTHING_TO_PAY
+    if gross_minor < 0:
+        return WithoutKlarna.NEGATIVE_ORDER
+    return None
+
+
+def require_open_to(session: Session, order: Order) -> None:
+    """Refuse a new document while an operation is open or a refused document awaits a decision (operations 5)."""
+    orders.require_no_open_operation(session, order)
+    orders.require_nothing_refused(session, order)
+
+
+def create(session: Session, actor: Actor, proposal: Proposal) -> Document:
+    """Store the proposal as a draft with its rows; numbering and issuing follow in the same transaction."""
+    order = proposal.order
+    now = clock.now()
+    document = Document(
+        kind=DocKind.INVOICE,
+        type=proposal.type,
+        state=DocState.DRAFT,
+        order=order,
+        customer_id=order.customer_id,
+        currency=order.currency,
+        with_klarna=proposal.with_klarna,
+        without_klarna_reason=proposal.without_klarna,
+        created_by=actor.name,
+        created_by_id=actor.id,
+        created_at=now,
+        changed_at=now,
+    )
+    references: Sequence[str | None] = [None] * len(proposal.rows)
+    if order.klarna_order_id is not None:
+        references = documents.capture_references(session, order, proposal.rows)
+    document.lines = [
+        DocumentLine(
+            position=row.position,
+            kind=row.kind,
+            order_line_id=row.order_line_id,
+            article_id=row.article_id,
+            article_number=row.article_number,
+            name=row.name,
+            unit=row.unit,
+            quantity_milli=row.quantity_milli,
+            unit_price_minor=row.unit_price_minor,
+            discount_minor=row.discount_minor,
+            gross_minor=row.gross_minor,
+            vat_rate=row.vat_rate,
+            vat_minor=row.vat_minor,
+            klarna_reference=reference,
+        )
+        for row, reference in zip(proposal.rows, references, strict=True)
+    ]
+    session.add(document)
+    session.flush()
+    return document
+
+
+def capture_content(session: Session, document: Document) -> dict[str, Any]:
+    """The body of the capture: exactly the invoice's total, its number, its rows, the tracking numbers (F1, F20)."""
+    content: dict[str, Any] = {
+        "captured_amount": document.gross_minor,
+        "reference": document.number_text,
+        "description": f"Faktura {document.number_text}",
+        "order_lines": [documents.klarna_line(line) for line in document.lines],
+    }
+    shipping = [_shipping_info(delivery) for delivery in _tracked(session, document)]
+    if shipping:
+        content["shipping_info"] = shipping[:MOST_SHIPPING_INFOS]
+    return content
+
+
+def _tracked(session: Session, document: Document) -> list[Delivery]:
+    """Deliveries with tracking that hold rows of this invoice and went along with no earlier capture."""
+    held = [line.order_line_id for line in document.lines if line.order_line_id is not None]
+    earlier = select(Document.created_at).where(
+        Document.order_id == document.order_id,
+        Document.kind == DocKind.INVOICE,
+        Document.state.in_(documents.LIVE),
+        Document.id != document.id,
+    )
+    latest = max(session.scalars(earlier).all(), default=None)
+    query = (
+        select(Delivery)
+        .join(DeliveryLine, DeliveryLine.delivery_id == Delivery.id)
+        .where(
+            Delivery.order_id == document.order_id, DeliveryLine.order_line_id.in_(held), Delivery.tracking_number != ""
+        )
+        .order_by(Delivery.ordinal)
+        .distinct()
+    )
+    return [found for found in session.scalars(query) if latest is None or found.delivered_at > latest]
+
+
+def _shipping_info(delivery: Delivery) -> dict[str, str]:
+    info = {"shipping_company": delivery.carrier[:100], "tracking_number": delivery.tracking_number[:100]}
+    if delivery.tracking_uri:
+        info["tracking_uri"] = delivery.tracking_uri
+    return {name: value for name, value in info.items() if value}
+
+
+def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | None, happened: datetime) -> None:
+    """Make a numbered invoice final and book it (E1, E2), in the transaction that records the proof.
+
+    Without operation the document was issued as it was numbered, and is booked here. Raises BrokenRule.
+    """
+    if op is not None:
+        day = documents.issue_day(document, clock.local_date(happened))
+        documents.move(session, document, DocState.ISSUED, actor, op_id=op.id, issue_date=day, issued_by_op_id=op.id)
+    if document.issue_date is None:
+        raise BrokenRule("only an issued invoice is booked")
+    day = document.issue_date
+    if document.gross_minor or document.vat_minor:
+        ledger.post(
+            session,
+            actor,
+            series="F",
+            day=day,
+            text=_text(document),
+            source=f"invoice:{document.number_text}",
+            entries=[
+                documents.receivable_of(session, document, day),
+                *documents.sales_entries(session, document.lines, day, sign=-1),
+            ],
+            document_id=document.id,
+            currency=document.currency,
+        )
+    audit.write(
+        session,
+        actor,
+        "invoice.issued",
+        f"document:{document.id}",
+        {"number": document.number_text, "gross_minor": document.gross_minor, "op": op.id if op else None},
+    )
+
+
+def _text(document: Document) -> str:
+    reference = document.order.klarna_reference if document.order and document.with_klarna else None
+    return f"Faktura {document.number_text}" + (f" Klarna {reference}" if reference else "")
+
+
+def require_fits(session: Session, document: Document) -> None:
+    """Refuse an invoice whose rows no longer fit beside the other live ones (operations 5; on «Försök igen»)."""
+    if document.order is None:
+        raise BrokenRule("an invoice has an order")
+    held = orders.invoiced(session, document.order.id)
+    for line in document.lines:
+        if line.order_line_id is None:
+            continue
+        ordered = next(row for row in document.order.lines if row.id == line.order_line_id)
+        taken = held.get(ordered.id, orders.NOTHING)
+        mine = line.quantity_milli if document.state not in documents.LIVE else 0
+        if taken.quantity_milli + mine > ordered.quantity_milli:
+            raise Refusal(
+                N_("The rows of invoice %(number)s have been invoiced otherwise since. It can only be voided."),
+                number=document.number_text,
+            )
+
+
+def require_reservation(session: Session, document: Document, held_minor: int, authorized_minor: int) -> None:
+    """Refuse a capture that does not fit into what is left of the reservation by our own count (F1)."""
+    left = authorized_minor - held_minor
+    gross = document.gross_minor or 0
+    if gross > left:
+        raise Refusal(
+            N_(
+                "The invoice of %(amount)s is more than what is left of the reservation, %(left)s. "
+                "Nothing has been sent to Klarna."
+            ),
+            amount=Amount(gross, document.currency),
+            left=Amount(max(left, 0), document.currency),
+        )
