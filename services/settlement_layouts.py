@@ -111,7 +111,7 @@ DETAILED_TYPES: Mapping[str, frozenset[str]] = {
     "CREDIT": frozenset({"CASH_ADVANCE_PAYOUT", "LOAN_PAYOUT", "CORRECTION_DISPUTE", "MANUAL_ENTRY"}),
     "HOLDBACK": _RESERVES,
     "RELEASE": _RESERVES,
-    "TAX": frozenset(),
+    "TAX": frozenset({"TAX"}),
 }
 
 #: Reversals that newer reports count under the total of their own, commission_reversal.

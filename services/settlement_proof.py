@@ -57,12 +57,12 @@ class Group(NamedTuple):
 class Tally:
     """The sums of a payout's rows, added one by one in flat memory."""
 
-    __slots__ = ("_commission_returns", "_effects", "_fees_seen", "_vat", "_vat_seen")
+    __slots__ = ("_commission_returns", "_effects", "_fees_seen", "_vat", "_vat_refunded", "_vat_seen")
 
     def __init__(self) -> None:
         self._effects: Counter[str] = Counter()
         self._commission_returns = 0
-        self._vat = 0
+        self._vat = self._vat_refunded = 0
         self._fees_seen = False
         self._vat_seen = False
 
@@ -75,12 +75,13 @@ class Tally:
         else:
             self._effects[item.type] += item.signed_minor
         if item.type in FEE_TYPES:
-            self._vat -= item.signed_vat_minor
+            if item.type == "FEE_REFUND":
+                self._vat_refunded += item.signed_vat_minor
+            else:
+                self._vat -= item.signed_vat_minor
             told = item.vat_rows if isinstance(item, Group) else item.vat_amount_minor is not None
             self._fees_seen = True
             self._vat_seen = self._vat_seen or bool(told)
-        elif item.type == "TAX":
-            self._vat_seen = True
 
     @property
     def leaves_vat_out(self) -> bool:
@@ -88,13 +89,14 @@ class Tally:
         return self._fees_seen and not self._vat_seen
 
     def totals(self, *, commission_apart: bool) -> Totals:
-        """The rows as totals; ``tax`` is what was taken less what was given back. Debt movements have no rows."""
+        """The rows as totals. Debt movements have no rows."""
         sums: Counter[str] = Counter()
         for type_, effect in self._effects.items():
             field = TYPES[type_][0]
             sums[field] += effect if _gives(field) else -effect
         sums["commission_reversal" if commission_apart else "reversal"] -= self._commission_returns
         sums["tax"] += self._vat
+        sums["tax_refund"] = self._vat_refunded
         return Totals(**sums)
 
 
@@ -113,12 +115,16 @@ def tally(rows: Iterable[Row | Group]) -> Tally:
 _PER_TYPE = tuple(dict.fromkeys(field for field, _ in TYPES.values() if field != "tax"))
 
 
-def prove(payout: Payout | Period, rows: Tally | Iterable[Row | Group]) -> list[Difference]:
+def prove(
+    payout: Payout | Period, rows: Tally | Iterable[Row | Group], *, explained_minor: int = 0
+) -> list[Difference]:
     """Everything that does not add up, to the öre; an empty list is the proof.
 
     Rows per type against the stated totals; VAT on fees against the stated tax; rows and totals against the settlement
     amount; opening debt plus deposit less repay against closing debt. A total that is not stated is taken from the
-    rows. For a period, give the rows of all its payouts in its currency. Source: B5.
+    rows, save deposit and repay, which have none. For a period, give the rows of all its payouts in its currency.
+    ``explained_minor`` is the effect of rows of unknown types, in no total, to which a person has given a direction.
+    Source: B5.
     """
     sums = rows if isinstance(rows, Tally) else tally(rows)
     totals, stated = payout.totals, payout.stated
@@ -129,23 +135,29 @@ def prove(payout: Payout | Period, rows: Tally | Iterable[Row | Group]) -> list[
         for field in (*_PER_TYPE, *(("commission_reversal",) if commission_apart else ()))
         if field in stated and getattr(ours, field) != getattr(totals, field)
     ]
-    tax = totals.tax - totals.tax_refund
-    if "tax" in stated and ours.tax != tax:
-        kind = DifferenceKind.VAT_LEFT_OUT if sums.leaves_vat_out else DifferenceKind.VAT
-        found.append(Difference(kind, "tax", ours.tax, tax))
-        if sums.leaves_vat_out:
-            ours = replace(ours, tax=tax)
+    if "tax" in stated:
+        # A report without a total for refunded VAT either counts it in tax or leaves it to the rows.
+        net = "tax_refund" in stated or ours.tax != totals.tax
+        rows_tax, tax = ours.tax - net * ours.tax_refund, totals.tax - totals.tax_refund
+        if rows_tax != tax:
+            kind = DifferenceKind.VAT_LEFT_OUT if sums.leaves_vat_out else DifferenceKind.VAT
+            found.append(Difference(kind, "tax", rows_tax, tax))
+        if net or sums.leaves_vat_out:
+            ours = replace(ours, tax=tax if sums.leaves_vat_out else rows_tax, tax_refund=0)
+            totals = replace(totals, tax=tax, tax_refund=0)
     if "settlement" in stated:
         ours = replace(ours, deposit=totals.deposit, repay=totals.repay)
         filled = replace(
-            totals, **{field: getattr(ours, field) for field in (*_PER_TYPE, "tax") if field not in stated}
+            totals,
+            **{field: getattr(ours, field) for field in (*_PER_TYPE, "tax", "tax_refund") if field not in stated},
         )
-        if ours.net() != totals.settlement:
-            found.append(Difference(DifferenceKind.SETTLEMENT, "settlement", ours.net(), totals.settlement))
-        if filled.net() not in (totals.settlement, ours.net()):
-            found.append(Difference(DifferenceKind.NET, "settlement", filled.net(), totals.settlement))
+        by_rows, by_totals = ours.net() + explained_minor, filled.net() + explained_minor
+        if by_rows != totals.settlement:
+            found.append(Difference(DifferenceKind.SETTLEMENT, "settlement", by_rows, totals.settlement))
+        if by_totals not in (totals.settlement, by_rows):
+            found.append(Difference(DifferenceKind.NET, "settlement", by_totals, totals.settlement))
     else:
-        found.append(Difference(DifferenceKind.UNSTATED, "settlement", ours.net(), 0))
+        found.append(Difference(DifferenceKind.UNSTATED, "settlement", ours.net() + explained_minor, 0))
     if {"opening_debt", "closing_debt"} <= stated and totals.debt_after() != totals.closing_debt:
         found.append(Difference(DifferenceKind.DEBT, "closing_debt", totals.debt_after(), totals.closing_debt))
     return found

@@ -158,7 +158,7 @@ class Reading:
                 kind.detailed_type,
                 signed,
                 abs(amount(vat, line)) if vat else None,
-                hundredths(rate) if rate else None,
+                hundredths(rate) if rate and len(rate) < 20 else None,
                 order or None,
                 short or None,
                 capture or None,
@@ -275,6 +275,7 @@ class Reading:
         reference = read.reference(given.get("payment_reference", ""), line)
         if reference in self._payouts or (self._payouts and "" in {reference, *self._payouts}):
             raise bad(N_("Row %(row)s: the summary does not tell its payouts apart."), row=line)
+        _refuse_long(line, tuple(given.values()))
         self._summary = True
         self._payouts[reference] = Payout(
             reference,
@@ -311,6 +312,7 @@ class Reading:
                 row=line,
                 text=reference,
             )
+        _refuse_long(line, (merchant_id,))
         code = self._cells.currency(currency, line) or known.currency
         if not code:
             raise bad(N_("Row %(row)s does not say its currency."), row=line)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from services.settlement_layouts import Statement
 from services.settlement_proof import Difference, DifferenceKind, compare, content_key, numbered_keys, prove
 from services.settlement_reader import read_csv
@@ -103,3 +105,35 @@ def test_a_report_with_fewer_columns_is_compared_on_what_both_have() -> None:
     (short,) = read(names + "\n".join(lines))
     assert compare(full.rows, short.rows).new != ()
     assert compare(full.rows, short.rows, full.fields & short.fields) == compare((), ())
+
+
+def test_a_row_of_an_unknown_type_is_in_no_sum_until_a_person_gives_it_a_direction() -> None:
+    text = "total_sale_amount;total_settlement_amount\n10.00;12.00\n" + HEADER + "SALE;10.00;a;SEK\nBONUS;2.00;a;SEK\n"
+    (statement,) = read(text)
+    assert prove(statement.payout, statement.rows) == [Difference(DifferenceKind.SETTLEMENT, "settlement", 1000, 1200)]
+    assert prove(statement.payout, statement.rows, explained_minor=200) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "figures"),
+    [
+        ("total_tax_amount;total_tax_refund_amount", "2.50;0.50"),
+        ("total_tax_amount", "2.50"),
+        ("total_tax_amount", "2.00"),
+    ],
+    ids=["a total of its own", "left to the rows", "counted in tax"],
+)
+def test_vat_given_back_with_a_fee_is_proven_however_the_totals_count_it(columns: str, figures: str) -> None:
+    """Klarna's list has a total for it in the API and none in the CSV."""
+    text = f"total_fee_amount;total_fee_refund_amount;{columns};total_settlement_amount\n10.00;2.00;{figures};-10.00\n"
+    rows = "tax_amount;" + HEADER + "2.50;FEE;10.00;a;SEK\n0.50;FEE_REFUND;2.00;a;SEK\n"
+    (statement,) = read(text + rows)
+    assert prove(statement.payout, statement.rows) == []
+    (off,) = read(text + rows.replace("0.50", "0.51"))
+    assert {found.kind for found in prove(off.payout, off.rows)} >= {DifferenceKind.SETTLEMENT}
+
+
+def test_a_default_report_with_a_tax_row_leaves_the_vat_on_its_fees_out() -> None:
+    text = "total_tax_amount;total_fee_amount;total_settlement_amount\n3.50;10.00;-13.50\n" + HEADER
+    (statement,) = read(text + "FEE;10.00;;SEK\nTAX;1.00;;SEK\n")
+    assert prove(statement.payout, statement.rows) == [Difference(DifferenceKind.VAT_LEFT_OUT, "tax", 100, 350)]

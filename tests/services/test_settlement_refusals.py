@@ -83,6 +83,8 @@ def test_row_48_a_field_over_the_limit_is_refused_with_its_row() -> None:
 def test_a_text_longer_than_any_of_klarnas_is_refused() -> None:
     assert refused(HEADER + f"SALE;1.00;{'a' * 256};SEK\n").values == {"row": 2, "found": 256, "limit": 255}
     assert rows_of(HEADER + f"SALE;1.00;{'a' * 255};SEK\n")[0].order_id == "a" * 255
+    assert refused("merchant_id;" + HEADER + f"{'K' * 256};SALE;1.00;a;SEK\n").values["row"] == 2
+    assert refused(SUMMARY.strip() + f";merchant_id\n1.00;1.00;1;SEK;{'K' * 256}\n" + HEADER).values["row"] == 2
 
 
 def test_too_many_payouts_in_one_file_are_refused() -> None:
