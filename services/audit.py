@@ -49,7 +49,7 @@ def _instant(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
 
 
-def write(session: Session, actor: Actor, action: str, object: str, detail: Mapping[str, Any] | None = None) -> None:
+def write(session: Session, actor: Actor, action: str, object: str, detail: Mapping[str, Any] | None = None) -> None:  # noqa: A002
     """Note an act, for example ``write(s, actor, "invoice.create", "document:17", {"number": 42580})``.
 
     It stands in the log if and only if the transaction commits. ``detail`` never holds personal data or secrets (X3).
@@ -109,7 +109,7 @@ def _chain(session: Session) -> None:
 def listing(
     session: Session,
     *,
-    object: str | None = None,
+    object: str | None = None,  # noqa: A002
     actor: str | None = None,
     action: str | None = None,
     after: int | None = None,

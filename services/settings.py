@@ -107,7 +107,7 @@ def values(session: Session, prefix: str = "", day: date | None = None) -> dict[
         .where(Setting.name.startswith(prefix, autoescape=True), Setting.valid_from <= (day or clock.today()))
         .order_by(Setting.valid_from, Setting.id)
     )
-    told.update({name: text for name, text in rows})
+    told.update({row.name: row.value for row in rows})
     return told
 
 
@@ -196,5 +196,5 @@ def vat_classes(session: Session, day: date) -> dict[str, int]:
     rows = session.execute(
         sa.select(VatRate.vat_class, VatRate.rate).where(VatRate.valid_from <= day).order_by(VatRate.valid_from)
     )
-    told = {name: rate for name, rate in rows}
+    told = {row.vat_class: row.rate for row in rows}
     return dict(sorted(told.items(), key=lambda pair: (-pair[1], pair[0])))

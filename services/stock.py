@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -21,11 +22,9 @@ from states import MovementKind, OrderState
 MOST_ROWS = 100
 
 
-def pieces(quantity_milli: int) -> str:
-    """A quantity for a sentence: ``3``, ``-2``, ``0,5``."""
-    sign = "-" if quantity_milli < 0 else ""
-    whole, part = divmod(abs(quantity_milli), 1000)
-    return f"{sign}{whole}" + (f",{part:03d}".rstrip("0") if part else "")
+def pieces(milli: int) -> int | Decimal:
+    """A quantity as a number for a sentence: whole where it is whole."""
+    return milli // 1000 if milli % 1000 == 0 else (Decimal(milli) / 1000).normalize()
 
 
 def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:

@@ -1,0 +1,121 @@
+"""Settlement readings: every row has its partner, every payout adds up, nothing that is booked changes (M8, M9, M16)."""
+# ruff: noqa: S608 - the SQL is put together from constants of this file; nothing that was typed reaches it
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from models import ReadingFile
+from services import settings
+from services.findings import Check, Finding, accounts_of, broken
+
+
+def rows_have_partners(session: Session) -> Iterator[Finding]:
+    """M8: a booked row has one partner, or a person has handled it, or a break; what was sold is paid in time or a break
+    says so; no number stands on two sale or two return rows.
+    """
+    yield from broken(
+        session,
+        "SELECT r.id, r.type FROM payout_row r JOIN payout p ON p.id = r.payout_id AND p.state = 'booked'"
+        " LEFT JOIN row_match m ON m.row_id = r.id WHERE r.type IN ('SALE','RETURN')"
+        " AND (m.row_id IS NULL OR (m.document_id IS NULL AND m.pile <> 'handled'))"
+        " AND NOT EXISTS (SELECT 1 FROM klarna_break b WHERE b.row_id = r.id)",
+        "row:{0}",
+        "{1} is booked without a partner or a break",
+    )
+    for column, kind in (("capture_reference", "SALE"), ("refund_reference", "RETURN")):
+        yield from broken(
+            session,
+            f"SELECT min(r.id), r.{column}, count(*) FROM payout_row r WHERE r.type = :kind AND r.{column} IS NOT NULL"
+            f" AND EXISTS (SELECT 1 FROM document d WHERE d.number_text = r.{column})"
+            " AND NOT EXISTS (SELECT 1 FROM klarna_break b LEFT JOIN document d ON d.id = b.document_id"
+            f" WHERE b.row_id = r.id OR d.number_text = r.{column}) GROUP BY r.{column} HAVING count(*) > 1",
+            "row:{0}",
+            f"number {{1}} stands on {{2}} {kind} rows",
+            kind=kind,
+        )
+    wait = timedelta(days=settings.number(session, "unpaid_days"))
+    yield from broken(
+        session,
+        "SELECT d.id, d.number_text, d.issue_date FROM document d JOIN klarna_op k ON k.id = d.issued_by_op_id"
+        " WHERE k.klarna_event_at < :before AND NOT EXISTS (SELECT 1 FROM row_match m WHERE m.document_id = d.id)"
+        " AND NOT EXISTS (SELECT 1 FROM klarna_break b WHERE b.document_id = d.id OR b.op_id = k.id)",
+        "document:{0}",
+        "{1} of {2} has no settlement row and no break",
+        before=clock.now() - wait,
+    )
+
+
+def payouts_add_up(session: Session) -> Iterator[Finding]:
+    """M9: rows and movement of debt are the stated amount, which is what the voucher puts on the bank."""
+    yield from broken(
+        session,
+        "SELECT p.id, p.settlement_minor, p.closing_debt_minor - p.opening_debt_minor,"
+        " coalesce(sum(r.amount_minor + r.vat_minor), 0)"
+        " FROM payout p LEFT JOIN payout_row r ON r.payout_id = p.id WHERE p.state = 'booked'"
+        " GROUP BY p.id, p.settlement_minor, p.closing_debt_minor, p.opening_debt_minor"
+        " HAVING p.settlement_minor <> coalesce(sum(r.amount_minor + r.vat_minor), 0)"
+        " + p.closing_debt_minor - p.opening_debt_minor",
+        "payout:{0}",
+        "states {1} with a movement of debt of {2}, its rows add up to {3}",
+    )
+    yield from broken(
+        session,
+        "SELECT p.id, p.settlement_minor, coalesce(sum(x.amount_minor), 0) FROM payout p"
+        " LEFT JOIN posting x ON x.voucher_id = p.voucher_id AND x.account IN :bank WHERE p.state = 'booked'"
+        " GROUP BY p.id, p.settlement_minor HAVING coalesce(sum(x.amount_minor), 0) <> p.settlement_minor",
+        "payout:{0}",
+        "states {1}, on the bank account are {2}",
+        bank=accounts_of(session, "bank"),
+    )
+    yield from broken(
+        session,
+        "SELECT v.id, v.payout_id FROM voucher v JOIN payout p ON p.id = v.payout_id"
+        " WHERE v.source LIKE 'payout:%' AND p.voucher_id IS DISTINCT FROM v.id AND v.reverses_id IS NULL"
+        " AND p.state <> 'booked'",
+        "voucher:{0}",
+        "books payout {1}, which does not say so",
+    )
+
+
+def readings_stay_as_they_came(session: Session) -> Iterator[Finding]:
+    """M16: nothing faulty is booked; handled rows say who, when and why; files and rows are what they were."""
+    yield from broken(
+        session,
+        "SELECT r.id, p.id FROM payout p JOIN payout_row r ON r.payout_id = p.id JOIN row_match m ON m.row_id = r.id"
+        " WHERE p.state = 'booked' AND m.pile = 'faulty'",
+        "row:{0}",
+        "is faulty in booked payout {1}",
+    )
+    yield from broken(
+        session,
+        "SELECT row_id FROM row_match WHERE pile = 'handled'"
+        " AND (handled_by IS NULL OR handled_at IS NULL OR coalesce(note, '') = '')",
+        "row:{0}",
+        "was handled without a name, a time or a note",
+    )
+    yield from broken(
+        session,
+        "SELECT p.id, p.row_count, count(r.id) FROM payout p LEFT JOIN payout_row r ON r.payout_id = p.id"
+        " WHERE p.state <> 'loading' GROUP BY p.id, p.row_count HAVING count(r.id) <> p.row_count",
+        "payout:{0}",
+        "was read with {1} rows and has {2}",
+    )
+    for key, digest, content in session.execute(
+        sa.select(ReadingFile.id, ReadingFile.sha256, ReadingFile.content).execution_options(yield_per=1)
+    ):
+        if hashlib.sha256(content).hexdigest() != digest:
+            yield Finding(f"file:{key}", "its bytes are not those that came")
+
+
+CHECKS: dict[str, Check] = {
+    "M8": rows_have_partners,
+    "M9": payouts_add_up,
+    "M16": readings_stay_as_they_came,
+}
