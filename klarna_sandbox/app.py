@@ -88,7 +88,7 @@ class Api:
         call = self._call(environ)
         wire: Wire = environ.get(WIRE) or Wire()
         correlation_id = str(uuid.uuid4())
-        entry = self._log_entry(call, correlation_id)
+        entry = self._log_entry(call)
         try:
             answer = self._through_faults(call, wire, entry, correlation_id)
         except Dropped:
@@ -124,7 +124,7 @@ class Api:
         route(call)
         return call
 
-    def _log_entry(self, call: Call, correlation_id: str) -> Logged:
+    def _log_entry(self, call: Call) -> Logged:
         body: Any = None
         if call.raw:
             try:
@@ -158,16 +158,16 @@ class Api:
             if fault is not None:
                 self.world.save_faults()
         if fault is None:
-            return self._finished(self._checked(call, entry, correlation_id, None, wire), entry)
+            return self._finished(self._checked(call, correlation_id, None, wire), entry)
         entry.fault = fault.kind
         kind = fault.behaviour
         call.lagging = fault.kind == "lag"
         if kind.wait == "instead":
             self._wait(wire, fault, until_gone=True)
             raise Dropped
-        answer = self._injected(call, fault, correlation_id)
+        answer = self._injected(fault, correlation_id)
         if fault.carried_out:
-            real = self._checked(call, entry, correlation_id, fault, wire)
+            real = self._checked(call, correlation_id, fault, wire)
             self._finished(real, entry)
             answer = answer or real
         elif answer is not None:
@@ -181,7 +181,7 @@ class Api:
         wire.cut = kind.cut
         return answer
 
-    def _injected(self, call: Call, fault: Fault, correlation_id: str) -> Answer | None:
+    def _injected(self, fault: Fault, correlation_id: str) -> Answer | None:
         """The answer a fault puts in place of the real one, if it does."""
         kind, status = fault.behaviour, fault.status or fault.behaviour.status
         if status is None:
@@ -238,7 +238,7 @@ class Api:
             return None
         return self.world.passwords.get((username, password)) or self.world.api_keys.get(password or username)
 
-    def _checked(self, call: Call, entry: Logged, correlation_id: str, fault: Fault | None, wire: Wire) -> Answer:
+    def _checked(self, call: Call, correlation_id: str, fault: Fault | None, wire: Wire) -> Answer:
         """Everything an unhindered call goes through."""
         with self.world.lock:
             mid = self._who(call)
@@ -247,14 +247,7 @@ class Api:
             call.merchant = self.world.merchants[mid]
             limited = self._limited(mid)
         try:
-            if limited and not limited[1]:
-                raise Refused(429, "TOO_MANY_REQUESTS", "Too many requests")
-            if len(call.raw) > LARGEST_BODY:
-                raise Refused(413, "REQUEST_TOO_LARGE", "Request is too large")
-            if not call.operation:
-                if call.allowed:
-                    raise Refused(405, "METHOD_NOT_ALLOWED", f"{call.method} is not allowed here")
-                raise Refused(404, "NOT_FOUND", "There is no such resource")
+            self._admit(call, limited)
             if call.key is not None:
                 answer = self._keyed(call, call.key, correlation_id, fault, wire)
             else:
@@ -268,6 +261,18 @@ class Api:
             if not left:
                 answer.headers.append(("Retry-After", "1"))
         return answer
+
+    @staticmethod
+    def _admit(call: Call, limited: tuple[int, int] | None) -> None:
+        """What is turned away before its key or its body is looked at. Raises Refused."""
+        if limited and not limited[1]:
+            raise Refused(429, "TOO_MANY_REQUESTS", "Too many requests")
+        if len(call.raw) > LARGEST_BODY:
+            raise Refused(413, "REQUEST_TOO_LARGE", "Request is too large")
+        if not call.operation:
+            if call.allowed:
+                raise Refused(405, "METHOD_NOT_ALLOWED", f"{call.method} is not allowed here")
+            raise Refused(404, "NOT_FOUND", "There is no such resource")
 
     def _limited(self, mid: str) -> tuple[int, int] | None:
         """The limit and how many calls were left before this one in the running second; None without a limit."""
@@ -357,7 +362,7 @@ def create_app(world: World, courier: Courier) -> "WSGIApplication":
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
-        if path == "/" or path == "/_sandbox" or path.startswith("/_sandbox/"):
+        if path in ("/", "/_sandbox") or path.startswith("/_sandbox/"):
             return pages(environ, start_response)
         return api(environ, start_response)
 

@@ -41,7 +41,8 @@ class Whole:
     def __call__(self, value: Any, path: str) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
             raise unprocessable(f"The {path} value must be an integer")
-        if self.least is not None and value < self.least or self.most is not None and value > self.most:
+        too_small = self.least is not None and value < self.least
+        if too_small or (self.most is not None and value > self.most):
             low = "" if self.least is None else f" at least {self.least}"
             high = "" if self.most is None else f" at most {self.most}"
             raise unprocessable(f"The {path} value must be{low}{' and' if low and high else ''}{high}")

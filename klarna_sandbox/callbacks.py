@@ -98,11 +98,8 @@ class Courier:
     def deliver(self) -> list[Doc]:
         """Send every callback that is due now, once each; gives the attempts. After a leap of the clock the turns it
         leapt over are sent as one."""
-        attempts = []
         with self._one_at_a_time:
-            for callback in self._due():
-                attempts.append(self._attempt(callback))
-        return attempts
+            return [self._attempt(callback) for callback in self._due()]
 
     def _due(self) -> list[Callback]:
         due = []

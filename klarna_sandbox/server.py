@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         wire = Wire(self.connection, self.server.stopping.is_set)
         state: list[Any] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
             state[:] = [status, headers]
 
         answer = self.server.app(self._environ(body, wire), start_response)
@@ -234,7 +234,7 @@ def serve(port: int, data: str | Path | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     asked = threading.Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(*_: object) -> None:
         asked.set()
 
     signal.signal(signal.SIGTERM, ask)

@@ -38,7 +38,7 @@ OF_FEES = ("FEE", "FEE_REFUND")
 
 
 def half_up(amount: int, share: int, whole: int) -> int:
-    """amount × share / whole, rounded half up; none of them negative."""
+    """Amount × share / whole, rounded half up; none of them negative."""
     return (2 * amount * share + whole) // (2 * whole)
 
 
