@@ -26,6 +26,7 @@ SERVICE_ORDER: tuple[frozenset[str], ...] = tuple(
         "orders",
         "operations",
         "gateway looks register users",
+        "logins passwords",
         "stock ledger book_lists series_report",
         "periods",
         "accounts",
@@ -158,7 +159,9 @@ def only_db_commits(name: str, tree: ast.Module) -> Iterator[Fault]:
 
 
 def few_know_klarna_client(name: str, tree: ast.Module) -> Iterator[Fault]:
-    if "klarna_client" in map(top, imports(tree)) and name not in {f"services.{each}" for each in KNOW_KLARNA} | {"demo"}:
+    if "klarna_client" in map(top, imports(tree)) and name not in {f"services.{each}" for each in KNOW_KLARNA} | {
+        "demo"
+    }:
         yield "knows klarna_client"
 
 
@@ -177,7 +180,13 @@ def rules_open_no_transactions(name: str, tree: ast.Module) -> Iterator[Fault]:
         if isinstance(function, ast.FunctionDef) and any(each.arg == "session" for each in function.args.args):
             for node in ast.walk(function):
                 called = node.func if isinstance(node, ast.Call) else None
-                word = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+                word = (
+                    called.attr
+                    if isinstance(called, ast.Attribute)
+                    else called.id
+                    if isinstance(called, ast.Name)
+                    else ""
+                )
                 if word in ("reading", "writing", "transact"):
                     yield f"{function.name} takes a session and opens another"
 
@@ -208,7 +217,8 @@ def nothing_floats(name: str, tree: ast.Module) -> Iterator[Fault]:
     seconds = {
         id(node)
         for statement in ast.walk(tree)
-        if isinstance(statement, ast.Assign) and all(re.search("SECONDS$", ast.unparse(each)) for each in statement.targets)
+        if isinstance(statement, ast.Assign)
+        and all(re.search("SECONDS$", ast.unparse(each)) for each in statement.targets)
         for node in ast.walk(statement)
     }
     for node in ast.walk(tree):
@@ -217,7 +227,10 @@ def nothing_floats(name: str, tree: ast.Module) -> Iterator[Fault]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "round"):
             yield f"{node.func.id}() in line {node.lineno}"
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            if not any(isinstance(each, ast.JoinedStr) or isinstance(getattr(each, "value", None), str) for each in (node.left, node.right)):
+            if not any(
+                isinstance(each, ast.JoinedStr) or isinstance(getattr(each, "value", None), str)
+                for each in (node.left, node.right)
+            ):
                 yield f"a division in line {node.lineno}"
 
 
@@ -226,7 +239,8 @@ def only_the_clock_tells_the_time(name: str, tree: ast.Module) -> Iterator[Fault
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-            "datetime.now", "datetime.utcnow", "datetime.datetime.now", "date.today", "datetime.date.today", "datetime.today", "time.time",
+            "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time",
+            "datetime.datetime.now", "datetime.date.today",
         ):  # fmt: skip
             yield f"reads the clock in line {node.lineno}"
 
@@ -314,5 +328,7 @@ def test_no_module_is_too_long() -> None:
 
 
 def test_exemptions_are_still_needed() -> None:
-    stale = [(name, word) for name, word in SANDBOX_WORDS if name not in files() or word not in set(words(tree_of(name)))]
+    stale = [
+        (name, word) for name, word in SANDBOX_WORDS if name not in files() or word not in set(words(tree_of(name)))
+    ]
     assert not stale

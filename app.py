@@ -1,0 +1,171 @@
+"""create_app(): the one place where all rooms of Kvitta meet. Run directly, this file starts the demo."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from argon2 import PasswordHasher
+from flask import Flask
+from flask_babel import Babel
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import config
+import db
+import migrations
+import web_doors
+import web_log
+from config import Config
+from errors import BrokenRule
+from services import passwords
+from services.gateway import Gateway
+from web import capped, may, nonce
+from web_access import DEMANDS, MEGABYTE
+from web_words import filters, gettext, ngettext, spoken
+
+ROOMS = (
+    "start",
+    "orders",
+    "deliveries",
+    "invoices",
+    "credit_notes",
+    "operations",
+    "settlements",
+    "offsets",
+    "books",
+    "stock",
+    "register",
+    "settings",
+    "users",
+    "login",
+    "search",
+    "push",
+)
+"""The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
+
+
+def _setup_config(app: Flask, settings: Config) -> None:
+    app.config.update(
+        TESTING=settings.testing,
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        HTTPS=settings.https,
+        TRUSTED_HOSTS=list(settings.trusted_hosts),
+        SESSION_COOKIE_NAME="__Host-kvitta" if settings.https else "kvitta",
+        SESSION_COOKIE_SECURE=settings.https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        MAX_CONTENT_LENGTH=MEGABYTE,
+        MAX_FORM_PARTS=200,
+        MAX_FORM_MEMORY_SIZE=500_000,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_HEADERS=[],
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    if settings.proxies:
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _serves() -> bool:
+    """Whether the app is made to serve pages: a command may run on a database that has yet to be migrated."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
+
+
+def _setup_database(app: Flask, settings: Config) -> None:
+    db.set_up(app, settings.database_url)
+    if not settings.testing and _serves():
+        with app.app_context():
+            db.assert_safe(db.db.engine)
+            migrations.assert_current(db.db.engine)
+
+
+def _setup_services(app: Flask, settings: Config) -> None:
+    app.extensions["klarna"] = Gateway(settings.credentials_key, settings.data_dir, settings.database_url)
+    cheap = partial(passwords.Passwords, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    app.extensions["passwords"] = cheap() if settings.testing else passwords.STRONG
+
+
+def _setup_languages(app: Flask) -> None:
+    Babel(app, default_locale="sv", default_timezone="Europe/Stockholm", locale_selector=lambda: spoken().code)
+    app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+
+
+def _static_addresses(app: Flask) -> Callable[..., str]:
+    """``url_for`` for templates: addresses of static files carry a mark of their content and are made once."""
+    known: dict[str, str] = {}
+
+    def url_for(endpoint: str, **values: Any) -> str:
+        if endpoint != "static":
+            return app.url_for(endpoint, **values)
+        name = values["filename"]
+        if name not in known:
+            content = Path(app.static_folder or "", name)
+            mark = hashlib.sha256(content.read_bytes()).hexdigest()[:12] if content.is_file() else "0"
+            known[name] = app.url_for("static", filename=name, v=mark)
+        return known[name]
+
+    return url_for
+
+
+def _setup_templates(app: Flask) -> None:
+    app.jinja_env.filters.update(filters())
+    app.jinja_env.globals.update(url_for=_static_addresses(app), nonce=nonce, may=may, capped=capped)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = False
+
+
+def _setup_rooms(app: Flask) -> None:
+    for name in ROOMS:
+        if Path(__file__).with_name("blueprints").joinpath(f"{name}.py").exists():
+            app.register_blueprint(import_module(f"blueprints.{name}").blueprint)
+    for endpoint, view in app.view_functions.items():
+        if endpoint != "static" and view not in DEMANDS:
+            raise BrokenRule(
+                f"{endpoint} does not say who may see it: put @needs(Right.…) or @open_to_all below its route"
+            )
+
+
+def _setup_commands(app: Flask) -> None:
+    if Path(__file__).with_name("commands.py").exists():
+        import_module("commands").register(app)
+
+
+def _assert_walls(app: Flask) -> None:
+    """Refuse to serve with a wall taken down (12, 62)."""
+    walls = {"WTF_CSRF_ENABLED": True, "WTF_CSRF_CHECK_DEFAULT": True, "DEBUG": False}
+    for name, wanted in walls.items():
+        if app.config[name] is not wanted:
+            raise BrokenRule(f"{name} is {app.config[name]}")
+
+
+def create_app(settings: Config | None = None) -> Flask:
+    """Make the app from the environment, or from given settings. Raises Misconfigured with one sentence."""
+    settings = settings or config.load()
+    if not settings.testing:
+        web_log.set_up()
+    app = Flask(__name__)
+    _setup_config(app, settings)
+    _setup_database(app, settings)
+    _setup_services(app, settings)
+    _setup_languages(app)
+    _setup_templates(app)
+    _setup_rooms(app)
+    web_doors.set_up(app)
+    _setup_commands(app)
+    if not settings.testing:
+        _assert_walls(app)
+        gc.collect()
+        gc.freeze()
+    return app
+
+
+if __name__ == "__main__":
+    import_module("demo.start").main()

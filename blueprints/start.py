@@ -1,0 +1,100 @@
+"""The start page: what needs a human today. And the constant answer that says the program is up."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from flask import Blueprint, url_for
+from werkzeug.wrappers import Response
+
+from db import reading
+from errors import N_
+from rights import Right
+from services import worklists
+from services.worklists import Item
+from states import DocKind
+from web import capped, label, needs, open_to_all, page
+from web_words import gettext as _
+
+blueprint = Blueprint("start", __name__)
+
+CARDS = {
+    "unknown": (
+        N_("Outcome unknown"),
+        N_("What was sent to Klarna without a clear answer. Kvitta asks Klarna by itself; do not do it again."),
+    ),
+    "review": (
+        N_("Needs a decision"),
+        N_("Klarna's answer and Klarna's order do not tell what happened. Somebody has to look and decide."),
+    ),
+    "refused": (
+        N_("Refused documents"),
+        N_("Invoices and credit notes that Klarna did not accept. Try again or void them."),
+    ),
+    "not_sent": (N_("Not sent"), N_("Made in Kvitta and not yet sent to Klarna.")),
+    "to_invoice": (
+        N_("Delivered but not invoiced"),
+        N_("Orders with Klarna where goods have left and the money has not been claimed."),
+    ),
+    "expiring": (N_("Reservations that soon expire"), N_("What is left to activate expires within seven days.")),
+    "rows": (N_("Settlement rows to settle"), N_("Rows of payouts that are faulty or carry a warning.")),
+    "breaks": (N_("Differences against Klarna"), N_("What Klarna shows and Kvitta does not, or the other way round.")),
+}
+"""Title of each work list, and what would be in it."""
+
+
+DELIVERED = {"part": N_("Partly delivered"), "all": N_("Delivered")}
+
+
+def _address(item: Item) -> str:
+    if item.document_id is not None and item.document_kind is DocKind.CREDIT_NOTE:
+        return url_for("credit_notes.show", note_id=item.document_id)
+    if item.document_id is not None:
+        return url_for("invoices.show", invoice_id=item.document_id)
+    if item.order_id is not None:
+        return url_for("orders.show", order_id=item.order_id)
+    return url_for("settlements.show", payout_id=item.payout_id)
+
+
+def _name(item: Item) -> str:
+    if item.document_id is not None:
+        if item.document_kind is DocKind.CREDIT_NOTE:
+            return _("Credit note %(number)s", number=item.number or "")
+        return _("Invoice %(number)s", number=item.number or "")
+    if item.order_id is not None:
+        return _("Order %(number)s", number=item.order_number)
+    return _("Payout %(number)s", number=item.number or "")
+
+
+def _state(item: Item) -> str:
+    return label(item.state) if isinstance(item.state, StrEnum) else _(DELIVERED.get(item.state or "", ""))
+
+
+def _card(found: worklists.WorkList) -> dict[str, Any]:
+    title, about = CARDS[found.name]
+    rows = [{"url": _address(item), "name": _name(item), "item": item, "state": _state(item)} for item in found.items]
+    return {
+        "name": found.name,
+        "title": _(title),
+        "about": _(about),
+        "count": capped(found.count),
+        "rows": rows,
+    }
+
+
+@blueprint.get("/")
+@needs(Right.READ)
+def index() -> Response:
+    """The start page."""
+    with reading() as looked:
+        lists = worklists.today(looked)
+        owed = worklists.klarna_owes(looked)
+    return page("start/index.html", cards=[_card(each) for each in lists], owed=owed)
+
+
+@blueprint.get("/health")
+@open_to_all
+def health() -> Response:
+    """A constant: up, and nothing about what is inside (63)."""
+    return Response("ok\n", content_type="text/plain; charset=utf-8")

@@ -1,0 +1,267 @@
+"""What needs a human today: work lists with capped counts and their oldest rows, and what Klarna owes. Pure reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from models import (
+    Delivery,
+    DeliveryLine,
+    Document,
+    DocumentLine,
+    KlarnaAccount,
+    KlarnaBreak,
+    KlarnaOp,
+    Order,
+    OrderLine,
+    Payout,
+    PayoutRow,
+    RowMatch,
+)
+from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, Pile
+
+MOST = 1000
+"""A work list counts so far and then says "1,000+" (performance)."""
+SHOWN = 5
+EXPIRES_WITHIN = timedelta(days=7)
+NOT_SENT_AFTER = timedelta(minutes=1)
+"""An intention this old that has not been sent is work; a younger one is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of a work list. Which ids are set depends on the list; amounts in minor units."""
+
+    order_id: int | None = None
+    order_number: int | None = None
+    document_id: int | None = None
+    document_kind: DocKind | None = None
+    number: str | None = None
+    payout_id: int | None = None
+    amount_minor: int | None = None
+    currency: str = "SEK"
+    at: datetime | None = None
+    state: str | None = None
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkList:
+    """A card of the start page: ``count`` is at most MOST + 1."""
+
+    name: str
+    count: int
+    items: Sequence[Item] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the top bar shows: how much needs a human, and which environments Klarna is reached in."""
+
+    waiting: int
+    environments: tuple[str, ...]
+
+
+def _count(session: Session, query: sa.Select[*tuple[object, ...]]) -> int:
+    """Rows of a query, counted to MOST + 1 and no further."""
+    inner = query.with_only_columns(sa.literal(1)).order_by(None).limit(MOST + 1).subquery()
+    return session.scalar(sa.select(sa.func.count()).select_from(inner)) or 0
+
+
+# --- The queries, oldest first ---------------------------------------------------------------------------------------
+
+
+def _operations(state: OpState) -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            KlarnaOp.order_id,
+            Order.number.label("order_number"),
+            KlarnaOp.document_id,
+            Document.kind.label("document_kind"),
+            Document.number_text.label("number"),
+            KlarnaOp.amount_minor,
+            Order.currency,
+            KlarnaOp.created_at.label("at"),
+            KlarnaOp.kind.label("state"),
+        )
+        .join(Order, Order.id == KlarnaOp.order_id)
+        .outerjoin(Document, Document.id == KlarnaOp.document_id)
+        .where(KlarnaOp.state == state)
+        .order_by(KlarnaOp.created_at, KlarnaOp.id)
+    )
+
+
+def _not_sent() -> sa.Select[*tuple[object, ...]]:
+    return _operations(OpState.PREPARED).where(KlarnaOp.created_at < clock.now() - NOT_SENT_AFTER)
+
+
+def _refused() -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            Document.order_id,
+            Document.id.label("document_id"),
+            Document.kind.label("document_kind"),
+            Document.number_text.label("number"),
+            Document.gross_minor.label("amount_minor"),
+            Document.currency,
+            Document.changed_at.label("at"),
+            Document.refusal_kind.label("state"),
+        )
+        .where(Document.state == DocState.REFUSED)
+        .order_by(Document.changed_at, Document.id)
+    )
+
+
+def _more_delivered_than_invoiced() -> sa.ColumnElement[bool]:
+    """Whether some row of the order has left the house in a larger quantity than has been invoiced."""
+    delivered = (
+        sa.select(sa.func.sum(DeliveryLine.quantity_milli))
+        .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
+        .where(DeliveryLine.order_line_id == OrderLine.id)
+        .correlate(OrderLine)
+        .scalar_subquery()
+    )
+    invoiced = (
+        sa.select(sa.func.coalesce(sa.func.sum(DocumentLine.quantity_milli), 0))
+        .join(Document, Document.id == DocumentLine.document_id)
+        .where(
+            DocumentLine.order_line_id == OrderLine.id,
+            Document.kind == DocKind.INVOICE,
+            Document.type != DocType.ADVANCE,
+            Document.state.in_((DocState.PENDING, DocState.ISSUED)),
+        )
+        .correlate(OrderLine)
+        .scalar_subquery()
+    )
+    return sa.exists(sa.select(1).where(OrderLine.order_id == Order.id, delivered > invoiced).correlate(Order))
+
+
+def _to_invoice() -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            Order.id.label("order_id"),
+            Order.number.label("order_number"),
+            Order.remaining_minor.label("amount_minor"),
+            Order.currency,
+            Order.ordered_at.label("at"),
+            Order.delivered.label("state"),
+        )
+        .where(
+            Order.state == OrderState.OPEN,
+            Order.account_id.is_not(None),
+            sa.or_(
+                sa.and_(Order.delivered == "all", Order.invoiced.in_(("none", "part"))),
+                sa.and_(Order.delivered == "part", Order.invoiced == "none"),
+                sa.and_(Order.delivered == "part", Order.invoiced == "part", _more_delivered_than_invoiced()),
+            ),
+        )
+        .order_by(Order.ordered_at, Order.id)
+    )
+
+
+def _expiring() -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            Order.id.label("order_id"),
+            Order.number.label("order_number"),
+            Order.remaining_minor.label("amount_minor"),
+            Order.currency,
+            Order.expires_at.label("at"),
+            Order.klarna_status.label("state"),
+        )
+        .where(
+            Order.state == OrderState.OPEN,
+            Order.expires_at < clock.now() + EXPIRES_WITHIN,
+            Order.klarna_status.in_((KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED)),
+            Order.remaining_minor > 0,
+        )
+        .order_by(Order.expires_at, Order.id)
+    )
+
+
+def _settlement_rows() -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            PayoutRow.payout_id,
+            Payout.payment_reference.label("number"),
+            PayoutRow.amount_minor,
+            Payout.currency,
+            Payout.payout_date.label("at"),
+            RowMatch.pile.label("state"),
+            PayoutRow.type.label("what"),
+        )
+        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
+        .join(Payout, Payout.id == PayoutRow.payout_id)
+        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)))
+        .order_by(Payout.payout_date, PayoutRow.id)
+    )
+
+
+def _breaks() -> sa.Select[*tuple[object, ...]]:
+    return (
+        sa.select(
+            KlarnaBreak.order_id,
+            Order.number.label("order_number"),
+            KlarnaBreak.document_id,
+            Document.kind.label("document_kind"),
+            Document.number_text.label("number"),
+            KlarnaBreak.payout_id,
+            KlarnaBreak.difference_minor.label("amount_minor"),
+            KlarnaBreak.currency,
+            KlarnaBreak.opened_at.label("at"),
+            KlarnaBreak.kind.label("state"),
+        )
+        .outerjoin(Order, Order.id == KlarnaBreak.order_id)
+        .outerjoin(Document, Document.id == KlarnaBreak.document_id)
+        .where(KlarnaBreak.state == BreakState.OPEN)
+        .order_by(KlarnaBreak.opened_at, KlarnaBreak.id)
+    )
+
+
+def _queries() -> dict[str, sa.Select[*tuple[object, ...]]]:
+    return {
+        "unknown": _operations(OpState.UNKNOWN),
+        "review": _operations(OpState.REVIEW),
+        "refused": _refused(),
+        "not_sent": _not_sent(),
+        "to_invoice": _to_invoice(),
+        "expiring": _expiring(),
+        "rows": _settlement_rows(),
+        "breaks": _breaks(),
+    }
+
+
+def today(session: Session) -> list[WorkList]:
+    """The work lists of the start page, the most pressing first, each with its five oldest rows."""
+    lists = []
+    for name, query in _queries().items():
+        items = [Item(**row) for row in session.execute(query.limit(SHOWN)).mappings()]
+        count = len(items) if len(items) < SHOWN else _count(session, query)
+        lists.append(WorkList(name, count, items))
+    return lists
+
+
+def glance(session: Session) -> Glance:
+    """The figure beside Overview, and the environments of the accounts in use."""
+    counts = [_count(session, query) for query in _queries().values()]
+    environments = session.scalars(
+        sa.select(KlarnaAccount.environment).where(KlarnaAccount.active.is_(True)).distinct()
+    ).all()
+    return Glance(sum(counts), tuple(sorted(environments)))
+
+
+def klarna_owes(session: Session) -> dict[str, int]:
+    """What is issued with Klarna and not yet paid out, per currency, minor units; negative where we owe Klarna."""
+    rows = session.execute(
+        sa.select(Document.currency, sa.func.sum(Document.open_minor))
+        .where(Document.open_minor != 0, Document.state == DocState.ISSUED, Document.with_klarna.is_(True))
+        .group_by(Document.currency)
+        .order_by(Document.currency)
+    )
+    return {currency: int(total) for currency, total in rows}
