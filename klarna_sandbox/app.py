@@ -150,12 +150,9 @@ class Api:
 
     def _through_faults(self, call: Call, wire: Wire, entry: Logged, correlation_id: str) -> Answer:
         with self.world.working():
-            fault = (
-                self.world.faults.take(call.operation, call.changing, call.order_id, entry.mid)
-                if call.operation
-                else None
-            )
-            if fault is not None:
+            fault, book = None, self.world.faults
+            if call.operation and book.waiting:
+                fault = book.take(call.operation, call.changing, call.order_id, entry.mid)
                 self.world.save_faults()
         if fault is None:
             return self._finished(self._checked(call, correlation_id, None, wire), entry)
