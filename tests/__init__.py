@@ -1,1 +1,1 @@
-"""Tests of Kvitta. ``conftest.py`` gives the fixtures, ``builders.py`` the things, ``web_client.py`` the browser without a browser."""
+"""Tests of Kvitta. ``conftest.py`` gives the fixtures, ``builders.py`` the things, ``web_client.py`` the pages."""

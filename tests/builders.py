@@ -11,6 +11,7 @@ VAT, quantities whole pieces unless named ``_milli``.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -22,11 +23,13 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
+from db import reading, writing
 from klarna_sandbox.control import Control
 from models import (
     Article,
     Customer,
     Delivery,
+    Document,
     Installation,
     KlarnaAccount,
     Order,
@@ -37,14 +40,15 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import deliveries, orders, periods, settings, stock
+from services import deliveries, invoices, orders, periods, reservations, settings, stock
 from services.gateway import Gateway
 from services.orders import NewLine
-from states import KlarnaStatus, LineKind, PaymentKind, Role
+from services.reservations import MoneyForm
+from states import DocType, KlarnaStatus, LineKind, PaymentKind, Role
 
 PASSWORD = "en lång mening som bara proven kan"
 """The password of every test user."""
-CHEAP = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 FIRST_YEAR = 2025
 COMPANY = {
     "company.name": "Provbolaget AB",
@@ -91,15 +95,18 @@ CLERK = actor(Role.CLERK)
 
 def a_company(session: Session) -> None:
     """A company with open books, four people (login and role alike), one warehouse and the two payment methods."""
-    session.add(
-        Installation(id=1, installation_id=str(uuid.uuid4()), environment_class="test", sending_enabled=True)
-    )
+    session.add(Installation(id=1, installation_id=str(uuid.uuid4()), environment_class="test", sending_enabled=True))
     for role, (number, name) in PEOPLE.items():
         session.add(
             User(
-                id=number, login=role.value, name=name, password_hash=CHEAP.hash(PASSWORD), language=None,
-                created_at=clock.now(), roles=[UserRole(role=role)],
-            )  # fmt: skip
+                id=number,
+                login=role.value,
+                name=name,
+                password_hash=CHEAP.hash(PASSWORD),
+                language=None,
+                created_at=clock.now(),
+                roles=[UserRole(role=role)],
+            )
         )
     session.add_all(
         [
@@ -199,7 +206,9 @@ def vat_class_of(session: Session, rate: int) -> str:
 # --- Klarna -------------------------------------------------------------------------------------------------------------
 
 
-def an_account(session: Session, sandbox: Control, klarna: Gateway, *, name: str = "Butiken", **fields: Any) -> KlarnaAccount:
+def an_account(
+    session: Session, sandbox: Control, klarna: Gateway, *, name: str = "Butiken", **fields: Any
+) -> KlarnaAccount:
     """A Klarna account at the sandbox, with credentials that the sandbox knows. The merchant id is ``store_id``."""
     store_id = fields.pop("store_id", None) or f"K{_count(session, KlarnaAccount) + 1:06d}"
     username, password = f"{store_id}_user", f"hemlighet-{store_id}"
@@ -283,7 +292,8 @@ def _with_article(session: Session, line: NewLine) -> NewLine:
         return line
     article = an_article(session, line.name, line.unit_price_minor, rate=line.vat_rate, unit=line.unit)
     return NewLine(
-        **{name: getattr(line, name) for name in line.__slots__} | {"article": article, "article_number": article.number}
+        **{name: getattr(line, name) for name in line.__slots__}
+        | {"article": article, "article_number": article.number}
     )
 
 
@@ -368,3 +378,36 @@ def a_delivery(
         quantities = {line.id: milli for line, milli in orders.to_deliver(session, orders.get(session, order.id))}
     place = warehouse or the_warehouse(session)
     return deliveries.deliver(session, actor, order.id, quantities, warehouse_id=place.id, **tracking)
+
+
+def a_money_form(shown_minor: int, *, accepted_difference_minor: int = 0) -> MoneyForm:
+    """A money form that was just drawn and not yet sent."""
+    return MoneyForm(secrets.token_hex(16), shown_minor, accepted_difference_minor)
+
+
+def an_invoice(klarna: Gateway, order: Order, *, kind: DocType = DocType.DELIVERY, actor: Actor = CLERK) -> Document:
+    """The invoice that the order's page offers just now, created for real: captured at Klarna when the order is Klarna's."""
+    with reading() as session:
+        proposed = invoices.propose(session, orders.get(session, order.id), kind).gross_minor
+    return the_document(reservations.invoice(klarna, actor, order.id, kind, a_money_form(proposed)))
+
+
+def the_document(document_id: int) -> Document:
+    """A document as it stands, with its rows."""
+    with reading() as session:
+        found = session.get_one(Document, document_id)
+        assert found.lines is not None
+        session.expunge_all()
+        return found
+
+
+def a_captured_invoice(
+    klarna: Gateway, sandbox: Control, *, lines: int | Sequence[NewLine] = 1, **order: Any
+) -> Document:
+    """An invoice of a new Klarna order, all of it delivered, captured and issued."""
+    with writing() as session:
+        made = an_order(session, sandbox, klarna, lines=lines, **order)
+        a_delivery(session, made)
+    document = an_invoice(klarna, made)
+    assert document.state.value == "issued", f"the invoice is {document.state}"
+    return document

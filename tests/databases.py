@@ -72,8 +72,8 @@ class Sqlite:
             path = self._folder / f"template-{name}.db"
             path.unlink(missing_ok=True)
             furnish(f"sqlite:///{path}", *steps)
-            for leftover in (f"{path}-wal", f"{path}-shm"):
-                assert not os.path.exists(leftover) or not os.path.getsize(leftover), "the template is not whole"
+            log = Path(f"{path}-wal")
+            assert not log.exists() or not log.stat().st_size, "the template is not whole"
             self._templates[name] = path
 
     def make(self, template: str) -> str:

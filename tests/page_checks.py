@@ -42,7 +42,9 @@ def parse(html: str) -> Element:
     except ParseError as error:
         line, column = parser.errors[-1][0] if parser.errors else (1, 0)
         text = html.splitlines()[line - 1] if html.splitlines() else ""
-        raise Faulty(f"the HTML is broken at line {line}: {error}\n    …{text[max(0, column - 90) : column + 30]}…") from None
+        raise Faulty(
+            f"the HTML is broken at line {line}: {error}\n    …{text[max(0, column - 90) : column + 30]}…"
+        ) from None
 
 
 def elements(tree: Element, *tags: str) -> Iterator[Element]:
@@ -149,7 +151,9 @@ def nothing_is_inline(tree: Element) -> Iterator[str]:
         for name, value in element.attrib.items():
             if name == "style" or name.startswith(("on", "hx-on")):
                 yield f"inline {name} on {_show(element)}"
-            if name in ("href", "src", "action", "formaction") and value.strip().lower().startswith(("javascript:", "data:")):
+            if name in ("href", "src", "action", "formaction") and value.strip().lower().startswith(
+                ("javascript:", "data:")
+            ):
                 yield f"{name}={value[:30]!r} on {_show(element)}"
 
 

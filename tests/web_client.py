@@ -58,7 +58,9 @@ class Node:
         """Every element under this one that the selector fits."""
         found = [self.element]
         for step in selector.split():
-            found = list(dict.fromkeys(each for base in found for each in base.iter() if each is not base and _fits(each, step)))
+            found = list(
+                dict.fromkeys(each for base in found for each in base.iter() if each is not base and _fits(each, step))
+            )
         return [Node(element) for element in found]
 
     def find(self, selector: str) -> Node:
@@ -103,7 +105,9 @@ class Page(Node):
         self.url = url
         self.status = response.status_code
         self.headers = response.headers
-        self.html = response.get_data(as_text=True) if response.mimetype.startswith(("text/", "application/json")) else ""
+        self.html = (
+            response.get_data(as_text=True) if response.mimetype.startswith(("text/", "application/json")) else ""
+        )
         is_html = response.mimetype == "text/html" and self.html.strip() != ""
         super().__init__(page_checks.check(self.html) if is_html and self.status < 500 else Element("nothing"))
         if is_html:
@@ -161,13 +165,17 @@ class Form:
     def fill(self, fields: Mapping[str, Any]) -> None:
         """Type into the form. A field that is not there is a mistake of the test; None takes a box or field out."""
         for name, value in fields.items():
-            assert name in self.names, f"the form {self.url} has no field {name!r}; it has {sorted(filter(None, self.names))}"
+            assert name in self.names, (
+                f"the form {self.url} has no field {name!r}; it has {sorted(filter(None, self.names))}"
+            )
             if value is None or value is False:
                 self.values.poplist(name)
             elif isinstance(value, list | tuple) and not (len(value) and hasattr(value[0], "read")):
                 self.values.setlist(name, [str(each) for each in value])
             elif value is True:
-                box = next(each for each in page_checks.elements(self.node.element, "input") if each.get("name") == name)
+                box = next(
+                    each for each in page_checks.elements(self.node.element, "input") if each.get("name") == name
+                )
                 self.values.setlist(name, [box.get("value", "on")])
             else:
                 self.values.setlist(name, [value if hasattr(value, "read") or isinstance(value, tuple) else str(value)])
@@ -179,7 +187,8 @@ class Form:
         found = [
             each
             for each in buttons
-            if (each.get("name") == name and (not value or each.get("value") == value)) or page_checks.text_of(each) == which
+            if (each.get("name") == name and (not value or each.get("value") == value))
+            or page_checks.text_of(each) == which
         ]
         assert len(found) == 1, f"{len(found)} buttons fit {which!r}: {[page_checks.text_of(each) for each in buttons]}"
         assert found[0].get("aria-disabled") != "true" and "disabled" not in found[0].attrib, f"{which!r} is off"
@@ -196,7 +205,12 @@ def _values(form: Element) -> Iterator[tuple[str, str]]:
             off.update(fieldset.iter())
     for control in page_checks.elements(form, *page_checks.CONTROLS):
         name, kind = control.get("name"), control.get("type", "text")
-        if not name or "disabled" in control.attrib or control in off or kind in ("submit", "button", "image", "reset", "file"):
+        if (
+            not name
+            or "disabled" in control.attrib
+            or control in off
+            or kind in ("submit", "button", "image", "reset", "file")
+        ):
             continue
         if control.tag == "textarea":
             yield name, "".join(control.itertext()).removeprefix("\n")
@@ -221,7 +235,15 @@ class WebClient:
         self.page: Page | None = None
         self._client = app.test_client()
 
-    def open(self, url: str, *, method: str = "GET", follow: bool = True, headers: Mapping[str, str] | None = None, **how: Any) -> Page:
+    def open(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        follow: bool = True,
+        headers: Mapping[str, str] | None = None,
+        **how: Any,
+    ) -> Page:
         """One request with a browser's headers; a redirect is followed unless ``follow`` is false."""
         for _ in range(LONGEST_CHAIN):
             sent = {
@@ -246,7 +268,9 @@ class WebClient:
             self.page = page
         return page
 
-    def get(self, url: str, *, htmx: bool | str = False, follow: bool = True, headers: Mapping[str, str] | None = None) -> Page:
+    def get(
+        self, url: str, *, htmx: bool | str = False, follow: bool = True, headers: Mapping[str, str] | None = None
+    ) -> Page:
         """Ask for a page; with ``htmx`` for its fragment (a text names the target's id)."""
         return self.open(url, follow=follow, headers={**_as_htmx(htmx, url), **(headers or {})})
 
@@ -278,7 +302,9 @@ class WebClient:
         sent = dict(data or {})
         if csrf:
             sent.setdefault("csrf_token", self.csrf())
-        return self.open(url, method="POST", data=sent, follow=follow, headers={**_as_htmx(htmx, url), **(headers or {})})
+        return self.open(
+            url, method="POST", data=sent, follow=follow, headers={**_as_htmx(htmx, url), **(headers or {})}
+        )
 
     def csrf(self) -> str:
         """The CSRF value of the last page, or of the page every visitor may see."""
@@ -296,7 +322,9 @@ class WebClient:
         sent = Form(form.element, page)
         sent.fill({user_field: name, password_field: password})
         answer = self.open(sent.url, method="POST", data=sent.values, follow=True)
-        assert answer.status == 200 and not answer.has("input[type=password]"), f"{name} could not log in: {answer.text[:200]}"
+        assert answer.status == 200 and not answer.has("input[type=password]"), (
+            f"{name} could not log in: {answer.text[:200]}"
+        )
         return self
 
 

@@ -1,0 +1,160 @@
+"""What is done from the command line: ``flask <command>``. Each is a few lines over a service.
+
+A command speaks English to whoever runs it, ends with 0 when all went well and with 1 and one sentence when it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, cast
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+
+import db
+import migrations
+import tasks
+from config import Misconfigured
+from errors import Refusal
+from rights import Actor
+from services import janitor, periods, users, verify
+from services.gateway import Gateway
+from services.passwords import Passwords, check, forbidden_words
+from states import Role
+
+OPERATOR = Actor("command line", roles=frozenset({Role.ADMIN, Role.FINANCE}))
+"""Whoever may run commands on the machine holds its database anyway; the audit log names the way it was done."""
+
+
+def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A refusal is one sentence and exit status 1, never a traceback."""
+
+    @wraps(command)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (Refusal, Misconfigured) as error:
+            raise click.ClickException(str(error)) from error
+
+    return told
+
+
+def _klarna() -> Gateway:
+    return cast(Gateway, current_app.extensions["klarna"])
+
+
+@click.command("migrate")
+@with_appcontext
+@_plainly
+def migrate() -> None:
+    """Bring the database up to this program, all of it or nothing."""
+    before = migrations.current(db.db.engine)
+    migrations.upgrade(db.db.engine)
+    click.echo(f"The database is at {migrations.head()}" + (", as before." if before == migrations.head() else "."))
+
+
+@click.command("verify")
+@click.argument("ids", nargs=-1)
+@with_appcontext
+@_plainly
+def verify_books(ids: Sequence[str]) -> None:
+    """Check what must always be true, all of it or the rules with these IDS (A5 M7 …); changes nothing."""
+    failed = 0
+    with db.reading() as session:
+        for result in verify.run(session, [each.upper() for each in ids] or None):
+            click.echo(
+                f"{result.id:4} {result.state:14} {result.title}" + (f" ({result.because})" * bool(result.because))
+            )
+            for finding in result.findings:
+                click.echo(f"     {finding}")
+            if result.more:
+                click.echo("     … and more")
+            failed += result.state is verify.CheckState.FAILED
+    if failed:
+        raise click.ClickException(f"{failed} of the rules do not hold.")
+
+
+@click.command("open-books")
+@click.argument("year", type=click.IntRange(1990, 2100))
+@with_appcontext
+@_plainly
+def open_books(year: int) -> None:
+    """Open the books for a calendar YEAR: chart of accounts, VAT table, number series. Safe to repeat."""
+    with db.writing() as session:
+        made = periods.open_books(session, OPERATOR, year)
+    click.echo(f"The books are open from {made.starts} to {made.ends}.")
+
+
+@click.command("setup-token")
+@with_appcontext
+@_plainly
+def setup_token() -> None:
+    """Print the address with which the first administrator makes an account; it works once."""
+    with db.reading() as session:
+        token = users.set_up_token(session, cast(bytes, current_app.secret_key))
+    if token is None:
+        raise click.ClickException("There is a user already; an administrator adds the others.")
+    click.echo(f"/set-up/{token}")
+
+
+@click.command("worker")
+@with_appcontext
+@_plainly
+def worker() -> None:
+    """Take jobs, keep the timetable and let the janitor make its rounds, until stopped by SIGTERM or Ctrl-C."""
+    tasks.work(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - the app itself, for threads
+
+
+user = AppGroup("user", help="People who log in.")
+
+
+@user.command("add")
+@click.argument("login")
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice([role.value for role in Role]))
+@click.password_option(help="Asked for when left out, which keeps it out of the shell's history.")
+@_plainly
+def add_user(login: str, name: str, roles: Sequence[str], password: str) -> None:
+    """Add a person with a LOGIN, a NAME and one role or several."""
+    passwords = cast(Passwords, current_app.extensions["passwords"])
+    with db.reading() as session:
+        words = forbidden_words(session, login, name)
+    hashed = passwords.hash(check(password, words))
+    with db.writing() as session:
+        made = users.create(
+            session, OPERATOR, login=login, name=name, roles=[Role(role) for role in roles], password_hash=hashed
+        )
+    click.echo(f"{made.login} can log in.")
+
+
+klarna = AppGroup("klarna", help="What is under way at Klarna.")
+
+
+@klarna.command("janitor")
+@click.option("--once", is_flag=True, required=True, help="One round; the worker makes one every 15 seconds.")
+@_plainly
+def run_janitor(once: bool) -> None:  # noqa: ARG001 - the option is there to be read in the shell
+    """Settle what a crash or a lost answer left open."""
+    janitor.run(_klarna())
+    click.echo("One round made.")
+
+
+settlements_group = AppGroup("settlements", help="What Klarna has paid out.")
+
+
+@settlements_group.command("fetch")
+@_plainly
+def fetch_settlements() -> None:
+    """Fetch new payouts of every account now."""
+    from services import settlements
+
+    settlements.fetch_all(_klarna())
+    click.echo("Fetched.")
+
+
+def register(app: Flask) -> None:
+    """Add the commands to the app."""
+    for command in (migrate, verify_books, open_books, setup_token, worker, user, klarna, settlements_group):
+        app.cli.add_command(command)

@@ -1,0 +1,187 @@
+"""What runs without anybody waiting: the worker's queue, its timetable and the janitor's round every 15 seconds.
+
+The queue is a SQLite file of its own in the data folder, or Redis when REDIS_URL is set. ``flask worker`` runs it. The
+timetable counts minutes, so the janitor has a loop of its own: a thread of the worker, or of the web process where no worker
+runs (JANITOR_IN_WEB). However many loops there are, the job lease lets one janitor work at a time (operations 10 and 15).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from flask import Flask
+from huey import Huey, RedisHuey, SqliteHuey
+from huey.exceptions import HueyException
+from huey.registry import Message
+from huey.serializer import Serializer
+
+import clock
+import config
+from config import Config
+from services import janitor
+from services.gateway import Gateway
+
+JANITOR_SECONDS = 15.0
+NEXT_FETCH = (6, 0)
+"""When settlements are fetched every day, local hour and minute (B6)."""
+NIGHTLY_LOOK = (2, 30)
+"""When Klarna is compared with our orders, local hour and minute (operations 10, rule 8)."""
+ALIVE = "worker.alive"
+"""File in the data folder that the worker touches on every round."""
+
+log = logging.getLogger("kvitta.tasks")
+
+
+_FIELDS = Message._fields  # noqa: SLF001 - how a named tuple names its fields
+
+
+class PlainSerializer(Serializer):  # type: ignore[misc]
+    """Jobs as JSON: whoever can write to the queue can ask for a job we have, and can run no code of their own."""
+
+    def _serialize(self, data: Any) -> bytes:
+        plain = dict(zip(_FIELDS, data, strict=True)) if isinstance(data, Message) else data
+        return json.dumps(plain, default=_instant).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        read = json.loads(data, object_hook=_from_json)
+        return Message(**read) if isinstance(read, dict) and read.keys() == set(_FIELDS) else read
+
+
+def _instant(value: object) -> dict[str, str]:
+    assert isinstance(value, datetime), f"{value!r} cannot be put into the queue"
+    return {"at": value.isoformat()}
+
+
+def _from_json(read: dict[str, Any]) -> Any:
+    return datetime.fromisoformat(read["at"]) if set(read) == {"at"} else read
+
+
+class _KnowsItsTasks:
+    """A job this program does not know is not silently dropped: it sounds an alarm in the log."""
+
+    def dequeue(self) -> Any:
+        try:
+            return cast(Any, super()).dequeue()
+        except HueyException as error:
+            log.critical(
+                "The queue held a job this program does not know: %s. Is the worker older than the web?", error
+            )
+            return None
+
+
+class _SqliteQueue(_KnowsItsTasks, SqliteHuey):  # type: ignore[misc]
+    pass
+
+
+class _RedisQueue(_KnowsItsTasks, RedisHuey):  # type: ignore[misc]
+    pass
+
+
+def queue(settings: Config) -> Huey:
+    """The queue these settings say; while testing a job is done at once, in the process that asks for it."""
+    common: dict[str, Any] = {"results": False, "serializer": PlainSerializer(), "immediate": settings.testing}
+    if settings.redis_url:
+        return _RedisQueue("kvitta", url=settings.redis_url, **common)
+    return _SqliteQueue(
+        "kvitta", filename=str(settings.data_dir / "queue.db"), fsync=True, journal_mode="delete", **common
+    )
+
+
+def at_local(hour: int, minute: int) -> Callable[[datetime], bool]:
+    """Whether a UTC minute is this minute of the company's day, in summer as in winter."""
+
+    def is_it(moment: datetime) -> bool:
+        local = moment.replace(tzinfo=UTC).astimezone(clock.LOCAL)
+        return (local.hour, local.minute) == (hour, minute)
+
+    return is_it
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The app's queue and the jobs that can be asked for: ``current_app.extensions["tasks"].fetch_settlements()``."""
+
+    huey: Huey
+    fetch_settlements: Callable[[], object]
+
+
+def register(app: Flask, settings: Config | None = None) -> Tasks:
+    """Give the app its queue with every job registered, as ``app.extensions["tasks"]``."""
+    settings = settings or config.load()
+    huey = queue(settings)
+    klarna = cast(Gateway, app.extensions["klarna"])
+
+    def fetch() -> None:
+        from services import settlements
+
+        with app.app_context():
+            settlements.fetch_all(klarna)
+
+    def look() -> None:
+        with app.app_context():
+            janitor.nightly(klarna)
+
+    asked = huey.task(name="fetch_settlements")(fetch)
+    huey.periodic_task(at_local(*NEXT_FETCH), name="fetch_settlements_daily")(fetch)
+    huey.periodic_task(at_local(*NIGHTLY_LOOK), name="look_at_all_orders")(look)
+    made = app.extensions["tasks"] = Tasks(huey, asked)
+    return made
+
+
+class Round(threading.Thread):
+    """A thread that does the same thing again and again, a pause apart; what goes wrong is logged and tried again."""
+
+    def __init__(self, app: Flask, work: Callable[[], object], pause: float, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._app, self._work, self._pause = app, work, pause
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                with self._app.app_context():
+                    self._work()
+            # Whatever it was, the next round is another chance, and a dead loop would leave money waiting in silence.
+            except Exception:
+                log.exception("%s failed and is tried again in %s s", self.name, self._pause)
+            self._over.wait(self._pause)
+
+    def stop(self) -> None:
+        """No further round; waits for the one that is under way."""
+        self._over.set()
+        self.join(timeout=90)
+
+
+def start_janitor(app: Flask, settings: Config, *, in_worker: bool = False) -> Round:
+    """Let the janitor make its rounds in a thread of this process."""
+    klarna = cast(Gateway, app.extensions["klarna"])
+    alive = settings.data_dir / ALIVE
+
+    def work() -> None:
+        janitor.run(klarna)
+        if in_worker:
+            alive.touch()
+
+    made = Round(app, work, JANITOR_SECONDS, "janitor")
+    made.start()
+    return made
+
+
+def work(app: Flask) -> None:
+    """Be the worker until SIGTERM: take jobs, keep the timetable, let the janitor make its rounds."""
+    settings = config.load()
+    app.extensions["klarna"] = Gateway(
+        settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True
+    )
+    made = register(app, settings)
+    rounds = start_janitor(app, settings, in_worker=True)
+    try:
+        made.huey.create_consumer(workers=1, graceful_signal="TERM", max_delay=1.0).run()
+    finally:
+        rounds.stop()
