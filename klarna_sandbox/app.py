@@ -215,8 +215,7 @@ class Api:
 
     def _finished(self, answer: Answer, entry: Logged) -> Answer:
         entry.changed = answer.changed
-        entry.replayed = answer.header("X-Replayed") is not None
-        answer.headers = [pair for pair in answer.headers if pair[0] != "X-Replayed"]
+        entry.replayed = answer.replayed
         return answer
 
     # From credentials to the operation
@@ -320,7 +319,7 @@ class Api:
             )
         headers = [(name, value) for name, value in record.headers]
         code = json.loads(record.answer)["error_code"] if record.status >= 400 and record.answer else None
-        return Answer(record.status, record.answer.encode(), headers=[*headers, ("X-Replayed", "1")], error_code=code)
+        return Answer(record.status, record.answer.encode(), headers=headers, error_code=code, replayed=True)
 
     def _around(self, call: Call, correlation_id: str, fault: Fault | None, wire: Wire) -> Answer:
         """The operation, with the waiting a fault asks for before or after it."""

@@ -104,13 +104,15 @@ def route(call: Call) -> None:
 
 @dataclass
 class Answer:
-    """A response; `changed` says whether the call had an effect of its own."""
+    """A response; `changed` says whether the call had an effect of its own, `replayed` that its key gave an old answer,
+    `plain` that it comes from the edge and carries no correlation id."""
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
     changed: bool = False
+    replayed: bool = False
     error_code: str | None = None
     plain: bool = False
 

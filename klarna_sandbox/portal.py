@@ -43,7 +43,12 @@ def _whole(name: str) -> int | None:
 def _said(where: str, sentence: str) -> AnyResponse:
     from_here = redirect(where, 303)
     from_here.set_cookie(
-        "said", sentence.encode("ascii", "replace").decode(), max_age=20, path="/_sandbox", httponly=True
+        "said",
+        sentence.encode("ascii", "replace").decode(),
+        max_age=20,
+        path="/_sandbox",
+        httponly=True,
+        samesite="Lax",
     )
     return from_here
 
