@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -74,6 +75,7 @@ def reset(folder: Path) -> None:
 
 def prepare(stack: Stack) -> None:
     """Migrate; the first time make the people and the company. An interrupted first time is begun again."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     built = stack.data_dir / BUILT
     settings = config.load(stack.settings())
     # Only here and not above: what the app imports is slow to load, and --reset and --help do without it.

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import Element
 
+import requests
 from flask import Flask
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
@@ -30,10 +31,24 @@ from werkzeug.test import TestResponse
 from tests import page_checks
 from tests.builders import PASSWORD
 
-ORIGIN = "http://localhost"
 STEP = re.compile(r"(?P<tag>[a-z0-9*]*)(?P<rest>(?:[#.][\w-]+|\[[\w-]+(?:[*^$]?=[^\]]*)?\])*)")
 PART = re.compile(r"([#.])([\w-]+)|\[([\w-]+)(?:([*^$]?)=\"?([^\]\"]*)\"?)?\]")
 LONGEST_CHAIN = 5
+
+
+class OverHttp:
+    """An answer that came over a real connection, shaped like the test client's."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self.status_code = answer.status_code
+        self.headers = answer.headers
+        self.content_type = answer.headers.get("Content-Type", "")
+        self.mimetype = self.content_type.split(";")[0].strip()
+        self._content = answer.content
+
+    def get_data(self, as_text: bool = False) -> Any:
+        """The body."""
+        return self._content.decode("utf-8") if as_text else self._content
 
 
 class Node:
@@ -100,7 +115,7 @@ def _compare(found: str, how: str, value: str) -> bool:
 class Page(Node):
     """An answer, parsed and checked when it is HTML."""
 
-    def __init__(self, response: TestResponse, url: str) -> None:
+    def __init__(self, response: TestResponse | OverHttp, url: str) -> None:
         self.response = response
         self.url = url
         self.status = response.status_code
@@ -141,7 +156,7 @@ def _same_address(base: str, action: str | None, which: str) -> bool:
     return which in (found.path, f"{found.path}?{found.query}") or found.path.endswith(which)
 
 
-def _check_headers(response: TestResponse) -> None:
+def _check_headers(response: TestResponse | OverHttp) -> None:
     """What security asks of every page (security 1, 8, 9 and 77)."""
     headers = response.headers
     assert response.content_type == "text/html; charset=utf-8", response.content_type
@@ -228,12 +243,32 @@ def _values(form: Element) -> Iterator[tuple[str, str]]:
 
 
 class WebClient:
-    """One person's browser. ``page`` is the last whole page that was drawn."""
+    """One person's browser, on an app or on the address of a running one. ``page`` is the last whole page drawn."""
 
-    def __init__(self, app: Flask) -> None:
-        self.app = app
+    def __init__(self, app: Flask | str) -> None:
         self.page: Page | None = None
-        self._client = app.test_client()
+        self.origin = app if isinstance(app, str) else "http://localhost"
+        self._app = None if isinstance(app, str) else app.test_client()
+        self._wire = requests.Session()
+        self._wire.trust_env = False
+
+    def _send(self, url: str, *, method: str, headers: Mapping[str, str], **how: Any) -> TestResponse | OverHttp:
+        if self._app is not None:
+            # A context of its own, as for a real request: nothing of the test's app context or of the last request is seen.
+            return contextvars.Context().run(self._app.open, url, method=method, headers=headers, **how)
+        values = how.get("data")
+        data = list(values.items(multi=True)) if isinstance(values, MultiDict) else values
+        query = how.get("query_string")
+        return OverHttp(
+            self._wire.request(method, url, headers=headers, data=data, params=query, allow_redirects=False, timeout=60)
+        )
+
+    def _shown(self, url: str) -> str:
+        """What is in the address bar when an htmx request is made: the page, or the address itself before any page."""
+        return self.page.url if self.page is not None else self._at(url)
+
+    def _at(self, url: str) -> str:
+        return urljoin(self.origin, url)
 
     def open(
         self,
@@ -250,20 +285,17 @@ class WebClient:
                 "Sec-Fetch-Site": "same-origin",
                 "Sec-Fetch-Mode": "navigate",
                 **({"Referer": self.page.url} if self.page else {}),
-                **({"Origin": ORIGIN} if method == "POST" else {}),
+                **({"Origin": self.origin} if method == "POST" else {}),
                 **(headers or {}),
             }
-            # A context of its own, as for a real request: nothing of the test's app context or of the last request is seen.
-            response = contextvars.Context().run(
-                self._client.open, urljoin(ORIGIN, url), method=method, headers=sent, **how
-            )
+            response = self._send(self._at(url), method=method, headers=sent, **how)
             if not (follow and response.status_code in (302, 303)):
                 break
-            url, method, how = urljoin(urljoin(ORIGIN, url), response.headers["Location"]), "GET", {}
-            assert url.startswith(ORIGIN), f"sent away to {url}"
+            url, method, how = urljoin(self._at(url), response.headers["Location"]), "GET", {}
+            assert url.startswith(self.origin), f"sent away to {url}"
         else:
             raise AssertionError(f"sent around in a circle: {url}")
-        page = Page(response, urljoin(ORIGIN, url))
+        page = Page(response, self._at(url))
         if page.element.tag == "html":
             self.page = page
         return page
@@ -272,7 +304,7 @@ class WebClient:
         self, url: str, *, htmx: bool | str = False, follow: bool = True, headers: Mapping[str, str] | None = None
     ) -> Page:
         """Ask for a page; with ``htmx`` for its fragment (a text names the target's id)."""
-        return self.open(url, follow=follow, headers={**_as_htmx(htmx, url), **(headers or {})})
+        return self.open(url, follow=follow, headers={**_as_htmx(htmx, self._shown(url)), **(headers or {})})
 
     def submit(
         self, form: str = "main form", /, *, press: str | None = None, htmx: bool | str = False, follow: bool = True,
@@ -303,7 +335,11 @@ class WebClient:
         if csrf:
             sent.setdefault("csrf_token", self.csrf())
         return self.open(
-            url, method="POST", data=sent, follow=follow, headers={**_as_htmx(htmx, url), **(headers or {})}
+            url,
+            method="POST",
+            data=sent,
+            follow=follow,
+            headers={**_as_htmx(htmx, self._shown(url)), **(headers or {})},
         )
 
     def csrf(self) -> str:
@@ -332,4 +368,4 @@ def _as_htmx(htmx: bool | str, url: str) -> dict[str, str]:
     if not htmx:
         return {}
     target = {"HX-Target": htmx} if isinstance(htmx, str) else {}
-    return {"HX-Request": "true", "HX-Current-URL": urljoin(ORIGIN, url), "Sec-Fetch-Mode": "cors", **target}
+    return {"HX-Request": "true", "HX-Current-URL": url, "Sec-Fetch-Mode": "cors", **target}
