@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from flask import request
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage, MultiDict
 from wtforms import BooleanField, Field, RadioField, SelectField
+from wtforms.fields import SelectChoice
+from wtforms.validators import ValidationError
 from wtforms.widgets import FileInput, HiddenInput, ListWidget, PasswordInput, RadioInput, TextArea, TextInput
 
 import money
@@ -278,9 +281,15 @@ class UrlField(TypedField):
 
 
 class ChoiceField(SelectField):
-    """One of a list; with ``coerce=int`` for ids. What is not in the list is refused."""
+    """One of a list of (value, label); with ``coerce=int`` for ids. What is not in the list is refused."""
 
     type = "SelectField"
+
+    def __init__(
+        self, label: Any = None, validators: Any = None, *, choices: Iterable[tuple[Any, Any]] = (), **kwargs: Any
+    ) -> None:
+        offered = [SelectChoice(value, name) for value, name in choices]
+        super().__init__(label, validators, choices=offered, **kwargs)
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         text = str(valuelist[0]) if valuelist else ""
@@ -292,8 +301,8 @@ class ChoiceField(SelectField):
                 self.data = None
 
     def pre_validate(self, form: Any) -> None:  # noqa: ARG002 - the library's signature
-        if self.data not in {choice[0] for choice in self.choices or ()}:
-            raise ValueError(say(BadInput(N_("Choose one of the values in the list."))))
+        if not any(choice.selected for choice in self.iter_choices()):
+            raise ValidationError(say(BadInput(N_("Choose one of the values in the list."))))
 
 
 class RadioChoiceField(ChoiceField, RadioField):

@@ -49,6 +49,7 @@ from states import (
 LANGUAGES: Mapping[str, str] = {"sv": "Svenska", "en": "English"}
 """The languages of Kvitta and their own names; the first is used when nothing else is known."""
 MINUS = "\u2212"
+NO_BREAK_SPACE = "\u00a0"
 _CATALOGUES = Path(__file__).with_name("translations")
 
 
@@ -65,9 +66,14 @@ class Language:
     labels: dict[tuple[type[StrEnum], str], str] = field(default_factory=dict)
 
     def currency(self, code: str) -> tuple[str, str]:
-        """What stands before and after an amount in this currency, learnt from Babel once."""
+        """What stands before and after an amount in this currency, learnt from Babel once.
+
+        Between letters and digits stands a no-break space: Unicode's currency spacing, which Babel leaves out.
+        """
         written = format_currency(1, code, locale=self.code, currency_digits=False)
         before, _, after = written.partition(f"1{self.decimal}00")
+        if before[-1:].isalpha():
+            before += NO_BREAK_SPACE
         self.currencies[code] = before, after
         return before, after
 
