@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from babel.support import NullTranslations, Translations
 from flask import Flask
 
 import db
+import web_words
 from config import Config
 from klarna_sandbox import server as sandbox_server
 from klarna_sandbox.control import Control
@@ -48,6 +50,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         only = metafunc.definition.get_closest_marker("only_on")
         names = [name for name in databases.NAMES if chosen in (name, "both") and (only is None or name in only.args)]
         metafunc.parametrize("database", names, indirect=True, scope="function")
+
+
+class _Missing(NullTranslations):
+    """Shows what has no Swedish: the reading client fails on ⟦ ⟧."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return f"⟦{msgid1 if n == 1 else msgid2}⟧"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _missing_translations_show() -> None:
+    swedish = web_words.language("sv").catalogue
+    if isinstance(swedish, Translations):
+        swedish.add_fallback(_Missing())
 
 
 @pytest.fixture(scope="session")
