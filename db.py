@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pysqlite3
 import sqlalchemy as sa
@@ -110,6 +110,21 @@ class Flag(sa.types.TypeDecorator[bool]):
 
     impl = sa.Integer
     cache_ok = True
+
+    class Comparator(sa.types.TypeDecorator.Comparator[bool]):
+        """Compare with a number, since PostgreSQL has no ``integer IS 1``."""
+
+        def is_(self, other: Any) -> sa.ColumnElement[bool]:
+            if not isinstance(other, bool):
+                return cast("sa.ColumnElement[bool]", super().is_(other))
+            return sa.type_coerce(self.expr, sa.Integer) == int(other)
+
+        def is_not(self, other: Any) -> sa.ColumnElement[bool]:
+            if not isinstance(other, bool):
+                return cast("sa.ColumnElement[bool]", super().is_not(other))
+            return sa.type_coerce(self.expr, sa.Integer) != int(other)
+
+    comparator_factory = Comparator
 
     def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)
@@ -322,11 +337,10 @@ def _refuse_to_write(session: Session, _context: Any, _instances: Any) -> None:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that looks and never writes; everything it shows is one moment's truth."""
+    """A session that looks and never writes; everything it shows is one moment's truth, and stays readable afterwards."""
     with Session(db.engine, expire_on_commit=False, autoflush=False) as session:
         event.listen(session, "before_flush", _refuse_to_write)
         yield session
-        session.rollback()
 
 
 @contextmanager

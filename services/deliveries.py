@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -20,7 +22,96 @@ from states import KlarnaStatus, MovementKind, OrderState
 MAX_TRACKING_URI = 1024
 MAX_CARRIER = 100
 """Klarna's limits of carrier and tracking number, and of the tracking address."""
+PIECE_MILLI = 1000
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """A row that can be delivered: ordered, delivered and left in thousandths."""
+
+    line_id: int
+    article_number: str | None
+    gtin: str | None
+    name: str
+    unit: str
+    ordered_milli: int
+    delivered_milli: int
+
+    @property
+    def left_milli(self) -> int:
+        """What the row is prefilled with."""
+        return max(self.ordered_milli - self.delivered_milli, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What the delivery page is drawn from. ``refusal`` says why nothing may be delivered; None when something may."""
+
+    order_id: int
+    number: int
+    customer: str
+    rows: Sequence[SheetRow]
+    warehouses: Sequence[tuple[int, str]]
+    warehouse_id: int | None
+    refusal: Refusal | None
+
+
+def sheet(session: Session, order_id: int) -> Sheet:
+    """The delivery page of an order, with the warehouse its last delivery left from. Raises NotFound (B24, B25)."""
+    order = orders.get(session, order_id)
+    gone = orders.delivered(session, order_id)
+    offered = [(each.id, each.name) for each in warehouses(session)]
+    last = session.scalar(
+        sa.select(Delivery.warehouse_id).where(Delivery.order_id == order_id).order_by(Delivery.ordinal.desc()).limit(1)
+    )
+    return Sheet(
+        order_id=order.id,
+        number=order.number,
+        customer=order.customer.name,
+        rows=[
+            SheetRow(
+                line_id=line.id,
+                article_number=line.article_number,
+                gtin=line.article.gtin if line.article else None,
+                name=line.name,
+                unit=line.unit,
+                ordered_milli=line.quantity_milli,
+                delivered_milli=gone.get(line.id, 0),
+            )
+            for line in order.lines
+            if orders.is_delivered(line)
+        ],
+        warehouses=offered,
+        warehouse_id=last if last in dict(offered) else next((each for each, _ in offered), None),
+        refusal=why_not(session, order),
+    )
+
+
+def scan(shown: Sheet, quantities: Mapping[int, int], code: str) -> dict[int, int]:
+    """Add one piece to the row with this article number or GTIN; gives all quantities, thousandths per row (B24).
+
+    Raises BadInput for an empty code, Refusal for one that is not on the order or a row that has nothing left.
+    """
+    wanted = _code(code)
+    if not wanted:
+        raise BadInput(N_("Scan or type an article number."), field="scan")
+    found = [row for row in shown.rows if wanted in (_code(row.article_number or ""), _code(row.gtin or ""))]
+    if not found:
+        raise Refusal(N_("Article %(article)s is not on the order."), field="scan", article=code.strip())
+    counted = {row.line_id: quantities.get(row.line_id, 0) for row in shown.rows}
+    for row in found:
+        if counted[row.line_id] + PIECE_MILLI <= row.left_milli:
+            counted[row.line_id] += PIECE_MILLI
+            return counted
+    left = sum(row.left_milli for row in found)
+    raise Refusal(N_("The row has %(left_milli)s left to deliver."), field="scan", left_milli=left)
+
+
+def _code(text: str) -> str:
+    """An article number or GTIN in one normal form: a GTIN may be read with or without leading zeros."""
+    text = unicodedata.normalize("NFKC", text).strip().casefold()
+    return text.lstrip("0") if len(text) in (8, 12, 13, 14) and text.isascii() and text.isdigit() else text
 
 
 def deliver(
@@ -84,15 +175,16 @@ def deliver_once(
 ) -> Delivery:
     """As ``deliver``, but one form gives one delivery however often it is sent (operations 12).
 
-    Raises what ``operations.use_form`` raises when the form was used with other values or by somebody else.
+    Raises what ``operations.earlier_use`` raises when the form was used with other values or by somebody else.
     """
     orders.get(session, order_id, lock=True)
     ordinal = _next_ordinal(session, order_id)
     values = [sorted(quantities.items()), warehouse_id, carrier, tracking_number, tracking_uri]
-    used = operations.use_form(session, actor, nonce, "deliver", str(order_id), values, result=str(ordinal))
+    used = operations.earlier_use(session, actor, nonce, "deliver", str(order_id), values)
     if used is not None:
         made = sa.select(Delivery).where(Delivery.order_id == order_id, Delivery.ordinal == int(used))
         return session.scalars(made).one()
+    operations.use_form(session, actor, nonce, "deliver", str(order_id), values, result=str(ordinal))
     return deliver(
         session,
         actor,
@@ -110,7 +202,7 @@ def why_not(session: Session, order: Order) -> Refusal | None:
     if order.state is OrderState.CANCELLED:
         return Refusal(N_("The order is cancelled and cannot be delivered."))
     if order.klarna_order_id is not None:
-        refusal = _klarna_says_no(order) or orders.open_operation_refusal(session, order)
+        refusal = klarna_says_no(order) or orders.open_operation_refusal(session, order)
         if refusal is not None:
             return refusal
     if not orders.to_deliver(session, order):
@@ -118,13 +210,14 @@ def why_not(session: Session, order: Order) -> Refusal | None:
     return None
 
 
-def _klarna_says_no(order: Order) -> Refusal | None:
+def klarna_says_no(order: Order) -> Refusal | None:
+    """Why Klarna's own state of the purchase forbids to deliver and invoice; None when it does not (B21, F27)."""
     if order.klarna_status is KlarnaStatus.CANCELLED:
         return Refusal(N_("The purchase is cancelled at Klarna."))
     if order.klarna_status is KlarnaStatus.EXPIRED:
         return expired(order)
     if order.fraud_status == "REJECTED":
-        return Refusal(N_("Klarna has turned the purchase down after review. Do not deliver."))
+        return Refusal(N_("Klarna has turned the purchase down after review. Do not deliver or invoice."))
     if order.fraud_status != "ACCEPTED":
         return Refusal(N_("Klarna is reviewing the purchase. Do not deliver or invoice yet."))
     return None
@@ -147,13 +240,13 @@ def _chosen(session: Session, order: Order, quantities: Mapping[int, int]) -> li
         if line_id not in rows:
             raise BadInput(N_("The row does not belong to the order."))
         if milli < 0:
-            raise BadInput(N_("The quantity must be more than 0."), field=f"quantity-{line_id}")
+            raise BadInput(N_("The quantity must be more than 0."), field=f"quantity_{line_id}")
         if milli and not orders.is_delivered(rows[line_id]):
             raise BadInput(N_("The row is not delivered by itself; it goes along with the first delivery."))
         if milli > left.get(line_id, 0):
             raise Refusal(
                 N_("The row has %(left_milli)s left to deliver."),
-                field=f"quantity-{line_id}",
+                field=f"quantity_{line_id}",
                 left_milli=left.get(line_id, 0),
             )
     chosen = [(line, quantities[line.id]) for line in order.lines if quantities.get(line.id, 0) > 0]
@@ -226,6 +319,12 @@ def warehouses(session: Session) -> list[Warehouse]:
             sa.select(Warehouse).where(Warehouse.active == sa.literal(True, Flag())).order_by(Warehouse.code)
         )
     )
+
+
+def awaits_invoice(session: Session, order_id: int) -> bool:
+    """Whether rows of a Klarna order are delivered and not invoiced, which Klarna does not pay for (F21)."""
+    order = orders.get(session, order_id)
+    return order.klarna_order_id is not None and bool(orders.to_invoice(session, order, delivered_only=True))
 
 
 def listing(session: Session, order_id: int) -> list[Delivery]:

@@ -19,7 +19,7 @@ from money import Amount
 from rights import SYSTEM, Actor
 from services import audit
 from services.looks import Found, Look, with_number
-from states import LIVE_OPS, BreakKind, BreakState, OpKind, OpState, Origin
+from states import LIVE_OPS, BreakKind, BreakState, DocKind, OpKind, OpState, Origin
 
 OBJECTS = (OpKind.CAPTURE, OpKind.REFUND)
 UNKNOWN_BREAK = {OpKind.CAPTURE: BreakKind.CAPTURE_UNKNOWN, OpKind.REFUND: BreakKind.REFUND_UNKNOWN}
@@ -180,6 +180,7 @@ def _external(session: Session, order: Order, look: Look, kind: OpKind, found: F
         installation_id=installation.installation_id,
         order_id=order.id,
         klarna_order_id=order.klarna_order_id,
+        try_no=0,
         amount_minor=found.amount_minor,
         currency=look.currency,
         method="",
@@ -289,6 +290,23 @@ def unbooked(session: Session, order_id: int, kind: OpKind, amount_minor: int) -
             KlarnaOp.amount_minor == amount_minor,
         )
         .order_by(KlarnaOp.created_at, KlarnaOp.id)
+        .limit(1)
+    )
+
+
+def under_our_number(session: Session, document: Document) -> KlarnaOp | None:
+    """An object at Klarna that bears a refused document's number and sum: the act has happened after all (fault row 58)."""
+    kind = OpKind.CAPTURE if document.kind is DocKind.INVOICE else OpKind.REFUND
+    return session.scalar(
+        select(KlarnaOp)
+        .where(
+            KlarnaOp.order_id == document.order_id,
+            KlarnaOp.kind == kind,
+            KlarnaOp.state == OpState.EXTERNAL,
+            KlarnaOp.document_id.is_(None),
+            KlarnaOp.reference == document.number_text,
+            KlarnaOp.amount_minor == document.gross_minor,
+        )
         .limit(1)
     )
 

@@ -541,8 +541,7 @@ def record(session: Session, permission: Permission, outcome: Outcome, actor: Ac
     if verdict.state is OpState.CONFIRMED:
         confirm(session, op, actor, business, outcome.ended_at, evidence, _object_id(outcome))
     elif verdict.state is OpState.REJECTED:
-        move(session, op, OpState.REJECTED, actor, evidence=evidence, lease_owner=None, lease_until=None)
-        business.refused(session, op, actor, RefusalKind.KLARNA)
+        reject(session, op, actor, business, evidence)
     elif verdict.state is OpState.PREPARED:
         surely_unsent = all(found is AnswerClass.NOT_SENT for found, _ in _answers(session, op, None))
         move(
@@ -620,6 +619,12 @@ def not_executed(
     """Close an operation of which surely nothing happened; its document is refused and waits for a decision."""
     move(session, op, OpState.NOT_EXECUTED, actor, evidence=evidence, next_run_at=None, hold_reason=None)
     business.refused(session, op, actor, kind)
+
+
+def reject(session: Session, op: KlarnaOp, actor: Actor, business: Business, evidence: tuple[str, str, str]) -> None:
+    """Klarna refused and nothing happened: the document waits for a decision."""
+    move(session, op, OpState.REJECTED, actor, evidence=evidence, lease_owner=None, lease_until=None, next_run_at=None)
+    business.refused(session, op, actor, RefusalKind.KLARNA)
 
 
 def to_unknown(

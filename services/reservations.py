@@ -191,8 +191,13 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
         return
     outcome = operations.send(klarna, permission)
     note_reached(klarna, permission.access.account_id, outcome.answer is not None)
+
+    def record(session: Session) -> None:
+        operations.record(session, permission, outcome, actor, FOLLOW)
+        orders.refresh(session, session.get_one(KlarnaOp, op_id).order_id)
+
     try:
-        db.transact(lambda session: operations.record(session, permission, outcome, actor, FOLLOW))
+        db.transact(record)
     except Exception as trouble:
         log.exception("klarna.record_failed", op_id=op_id)
         cause = f"{type(trouble).__name__}: {trouble}"
@@ -467,11 +472,28 @@ def _retry(klarna: Gateway, actor: Actor, document_id: int, form: MoneyForm) -> 
         if free:
             look = read_order(klarna, access, klarna_order_id)
             keep(order_id, look)
+            if db.transact(lambda session: _has_happened(session, actor, document_id)):
+                return document_id
         run_at = None if free else clock.now()
         op_id = db.transact(lambda session: _intend_retry(session, actor, document_id, form, run_at))
         if look is not None and op_id is not None:
             carry_out(klarna, op_id, look, actor, began)
     return document_id
+
+
+def _has_happened(session: Session, actor: Actor, document_id: int) -> bool:
+    """Issue a refused document whose number a look has found at Klarna: nothing is sent, the act was done (fault row 58)."""
+    document = documents.get(session, document_id, lock=True)
+    if document.state is not DocState.REFUSED:
+        return False
+    external = drift.under_our_number(session, document)
+    if external is None:
+        return False
+    issue = invoices.issue if document.kind is DocKind.INVOICE else credit_notes.issue
+    drift.tie(session, actor, external, document)
+    issue(session, actor, document, external, external.klarna_event_at or clock.now())
+    orders.refresh(session, external.order_id)
+    return True
 
 
 def _require_retry(session: Session, actor: Actor, document: Document) -> None:

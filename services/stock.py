@@ -24,7 +24,7 @@ MOST_ROWS = 100
 
 def pieces(milli: int) -> int | Decimal:
     """A quantity as a number for a sentence: whole where it is whole."""
-    return milli // 1000 if milli % 1000 == 0 else (Decimal(milli) / 1000).normalize()
+    return milli // 1000 if milli % 1000 == 0 else Decimal(milli).scaleb(-3).normalize()
 
 
 def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:
@@ -164,7 +164,7 @@ def balances(
     page = (
         sa.select(Article.id.label("article_id"), Warehouse.id.label("warehouse_id"))
         .join(Warehouse, sa.true())
-        .where(Article.stock_kept == sa.true(), Article.active == sa.true(), Warehouse.active == sa.true())
+        .where(Article.stock_kept.is_(True), Article.active.is_(True), Warehouse.active.is_(True))
         .order_by(Article.number_key, Warehouse.id)
         .limit(min(limit, MOST_ROWS))
     )

@@ -1,0 +1,328 @@
+"""The janitor: finishes what a crash, a silence or a full call slot left open. One runner at a time.
+
+The same rules run for one order when its page is opened. Each rule reads the row again under lock and moves it by
+compare-and-set. Source: operations 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+import clock
+import db
+from errors import N_, Busy, Refusal, Throttled
+from models import Document, JobLease, KlarnaOp, Order
+from rights import JANITOR, Actor, Right
+from services import drift, operations, orders, reservations
+from services.gateway import Gateway
+from services.looks import Look, with_number
+from services.reservations import FOLLOW, NotReached
+from states import OPEN_OPS, DocState, OpKind, OpState
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=120)
+PREPARED_FOR = timedelta(minutes=10)
+"""How long an unsent operation is sent without asking; then it waits for a person (rule 4, rule 7)."""
+ASK_AGAIN = timedelta(minutes=1)
+HOURLY = timedelta(hours=1)
+FILL_FOR = timedelta(days=2)
+LOOKED_BACK = timedelta(days=30)
+ALARM_AFTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An open operation as the janitor found it."""
+
+    id: str
+    order_id: int
+    kind: OpKind
+    state: OpState
+    created_at: datetime
+    last_sent_at: datetime | None
+    post_allowed_until: datetime | None
+    lease_until: datetime | None
+    next_run_at: datetime | None
+    refused_on_retry: bool
+    recorded: bool
+
+
+def _seen(session: Session, op: KlarnaOp) -> _Seen:
+    return _Seen(
+        id=op.id,
+        order_id=op.order_id,
+        kind=op.kind,
+        state=op.state,
+        created_at=op.created_at,
+        last_sent_at=op.last_sent_at,
+        post_allowed_until=op.post_allowed_until,
+        lease_until=op.lease_until,
+        next_run_at=op.next_run_at,
+        refused_on_retry=op.refused_on_retry,
+        recorded=op.state is OpState.UNKNOWN and operations.recorded_success(session, op) is not None,
+    )
+
+
+def run(klarna: Gateway) -> int:
+    """One round over every open operation that is due; returns how many were attended to, 0 when another runner is at it."""
+    if not _take_lease(klarna):
+        return 0
+    now = clock.now()
+    with db.reading() as session:
+        query = select(KlarnaOp).where(
+            KlarnaOp.state.in_(OPEN_OPS),
+            or_(
+                KlarnaOp.next_run_at <= now,
+                (KlarnaOp.state == OpState.SENDING) & (KlarnaOp.lease_until <= now),
+            ),
+        )
+        due = [_seen(session, op) for op in session.scalars(query.order_by(KlarnaOp.created_at))]
+        unfilled = _unfilled(session, now)
+    for op in due:
+        _attend_safely(klarna, op)
+    for order_id in unfilled:
+        _look_quietly(klarna, order_id)
+    return len(due)
+
+
+def _take_lease(klarna: Gateway) -> bool:
+    """Be the one runner for the next two minutes."""
+    now = clock.now()
+
+    def work(session: Session) -> bool:
+        lease = session.get(JobLease, "janitor", with_for_update=True)
+        if lease is None:
+            session.add(JobLease(name="janitor", holder=klarna.sender, until=now + LEASE))
+            return True
+        if lease.holder != klarna.sender and lease.until > now:
+            return False
+        lease.holder, lease.until = klarna.sender, now + LEASE
+        return True
+
+    try:
+        return db.transact(work)
+    except Busy:
+        return False
+
+
+def attend(klarna: Gateway, order_id: int) -> None:
+    """The janitor's rules for one order, when its page is opened. Never raises for what Klarna does."""
+    with db.reading() as session:
+        op = operations.open_of_order(session, order_id)
+        seen = _seen(session, op) if op is not None else None
+    if seen is not None and _is_due(seen):
+        _attend_safely(klarna, seen)
+
+
+def _is_due(op: _Seen) -> bool:
+    now = clock.now()
+    if op.state is OpState.SENDING:
+        return op.lease_until is not None and op.lease_until <= now
+    return op.next_run_at is not None and op.next_run_at <= now
+
+
+def ask_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
+    """«Fråga Klarna nu»: the rules for one document at once, at most once a minute. Raises Throttled, NotReached."""
+    actor.require(Right.WORK)
+    now = clock.now()
+
+    def claim(session: Session) -> _Seen:
+        op = operations.open_of_document(session, document_id)
+        if op is None:
+            raise Refusal(N_("There is no question open to Klarna."))
+        op = operations.lock(session, op.id)
+        if op.asked_at is not None and now - op.asked_at < ASK_AGAIN:
+            raise Throttled(N_("Klarna was asked less than a minute ago. Wait a moment."))
+        op.asked_at = now
+        return _seen(session, op)
+
+    seen = db.transact(claim)
+    reservations.look_at(klarna, seen.order_id)
+    with db.reading() as session:
+        op = operations.open_of_document(session, document_id)
+        seen = _seen(session, op) if op is not None else seen
+    if op is not None and seen.state is not OpState.PREPARED:
+        _attend_safely(klarna, seen)
+
+
+def _attend_safely(klarna: Gateway, op: _Seen) -> None:
+    try:
+        _attend(klarna, op)
+    except NotReached as error:
+        log.info("janitor.not_reached", op_id=op.id, cause=str(error))
+        _postpone(op)
+    except Refusal as error:
+        log.info("janitor.refused", op_id=op.id, cause=str(error))
+    except Exception:
+        log.exception("janitor.failed", op_id=op.id)
+        _postpone(op)
+
+
+def _attend(klarna: Gateway, op: _Seen) -> None:
+    now = clock.now()
+    if op.state is OpState.SENDING:
+        db.transact(lambda session: _lease_past(session, op.id))
+        return
+    if op.recorded:
+        db.transact(lambda session: _record_again(session, op.id))
+        return
+    if op.state is OpState.PREPARED:
+        if now - op.created_at > PREPARED_FOR:
+            db.transact(lambda session: _leave_to_person(session, op.id))
+        else:
+            _send(klarna, op)
+        return
+    window_open = op.post_allowed_until is not None and now < op.post_allowed_until
+    if op.state is OpState.UNKNOWN and window_open and not op.refused_on_retry:
+        _send(klarna, op)
+        return
+    look = reservations.look_at(klarna, op.order_id)
+    db.transact(lambda session: _conclude(session, op.id, look, window_open))
+
+
+def _send(klarna: Gateway, op: _Seen) -> None:
+    """Look and send again with the same key; inside the window an unknown one goes ahead without a look (rules 3, 4)."""
+    with klarna.slot() as free:
+        if not free:
+            return
+        look: Look | None = None
+        try:
+            look = reservations.look_at(klarna, op.order_id)
+        except NotReached:
+            if op.state is OpState.PREPARED:
+                raise
+        reservations.carry_out(klarna, op.id, look, JANITOR, clock.monotonic())
+    db.transact(lambda session: _still_open(session, op.id))
+
+
+def _still_open(session: Session, op_id: str) -> None:
+    """Give an operation that could not be sent its next time, so that it is not asked about in a loop."""
+    op = operations.lock(session, op_id)
+    now = clock.now()
+    if op.state is OpState.UNKNOWN and op.next_run_at is not None and op.next_run_at <= now:
+        op.next_run_at = max(operations.next_ask(op, op.refused_on_retry), now + ASK_AGAIN)
+
+
+def _lease_past(session: Session, op_id: str) -> None:
+    """Rule 1: a sender that has not come back is not waited for."""
+    op = operations.lock(session, op_id)
+    if op.state is OpState.SENDING and op.lease_until is not None and op.lease_until <= clock.now():
+        operations.to_unknown(session, op, JANITOR, None, run_at=clock.now())
+        orders.refresh(session, op.order_id)
+
+
+def _record_again(session: Session, op_id: str) -> None:
+    """Rule 2: book from the recorded answer, without asking Klarna."""
+    op = operations.lock(session, op_id)
+    answer = operations.recorded_success(session, op)
+    if op.state is not OpState.UNKNOWN or answer is None:
+        return
+    evidence = ("attempt", str(answer.attempt_id), "")
+    operations.confirm(session, op, JANITOR, FOLLOW, answer.ended_at, evidence, answer.object_id)
+
+
+def _leave_to_person(session: Session, op_id: str) -> None:
+    """Rule 7: never sent silently later; it stands in the work list as not sent."""
+    op = operations.lock(session, op_id)
+    if op.state is OpState.PREPARED:
+        operations.hold(session, op, JANITOR, op.hold_reason or "unreachable")
+
+
+def _conclude(session: Session, op_id: str, look: Look, window_open: bool) -> None:
+    """Rules 5 and 6: what a look that does not show our number lets us conclude, and what it does not."""
+    op = operations.lock(session, op_id)
+    now = clock.now()
+    if op.state not in (OpState.UNKNOWN, OpState.REVIEW) or with_number(look, op.kind, op.reference):
+        _next(op, now + HOURLY if not window_open else now + operations.QUIET)
+        return
+    quiet = op.last_sent_at is not None and now - op.last_sent_at >= operations.QUIET
+    if op.state is OpState.UNKNOWN and op.refused_on_retry and quiet and not drift.difference(session, op.order_id, look):
+        evidence = ("look", look.at.isoformat(), look.evidence())
+        operations.reject(session, op, JANITOR, FOLLOW, evidence)
+    elif op.state is OpState.UNKNOWN and not window_open:
+        evidence = ("look", look.at.isoformat(), look.evidence())
+        operations.move(session, op, OpState.REVIEW, JANITOR, evidence=evidence, next_run_at=now + HOURLY)
+    else:
+        _next(op, now + (operations.QUIET if window_open else HOURLY))
+
+
+def _next(op: KlarnaOp, at: datetime) -> None:
+    if op.state in OPEN_OPS:
+        op.next_run_at = at
+
+
+def _postpone(op: _Seen) -> None:
+    """After a round that could not reach Klarna: by the schedule inside the window, hourly after it."""
+    now = clock.now()
+    window_open = op.post_allowed_until is not None and now < op.post_allowed_until
+    wait = ASK_AGAIN if window_open or op.state is OpState.PREPARED else HOURLY
+
+    def work(session: Session) -> None:
+        session.execute(
+            update(KlarnaOp)
+            .where(KlarnaOp.id == op.id, KlarnaOp.state == op.state, KlarnaOp.next_run_at.is_not(None))
+            .values(next_run_at=now + wait)
+        )
+
+    db.transact(work)
+
+
+def _unfilled(session: Session, now: datetime) -> Sequence[int]:
+    """Orders with a confirmed act that still lacks Klarna's own number or time."""
+    return session.scalars(
+        select(KlarnaOp.order_id)
+        .join(Document, Document.issued_by_op_id == KlarnaOp.id)
+        .where(
+            KlarnaOp.state == OpState.CONFIRMED,
+            KlarnaOp.created_at >= now - FILL_FOR,
+            or_(KlarnaOp.klarna_object_id.is_(None), KlarnaOp.klarna_event_at.is_(None)),
+        )
+        .distinct()
+        .limit(20)
+    ).all()
+
+
+def _look_quietly(klarna: Gateway, order_id: int) -> None:
+    try:
+        reservations.look_at(klarna, order_id)
+    except Refusal as error:
+        log.info("janitor.look_failed", order_id=order_id, cause=str(error))
+
+
+def nightly(klarna: Gateway) -> int:
+    """Rule 8: look at every order with an act in the last 30 days or an open claim; returns how many differed."""
+    now = clock.now()
+    with db.reading() as session:
+        recent = select(KlarnaOp.order_id).where(KlarnaOp.created_at >= now - LOOKED_BACK)
+        claims = select(Document.order_id).where(Document.open_minor != 0, Document.state == DocState.ISSUED)
+        wanted = list(
+            session.scalars(
+                select(Order.id)
+                .where(Order.klarna_order_id.is_not(None), or_(Order.id.in_(recent), Order.id.in_(claims)))
+                .order_by(Order.id)
+            )
+        )
+    return sum(_differs(klarna, order_id) for order_id in wanted)
+
+
+def _differs(klarna: Gateway, order_id: int) -> int:
+    try:
+        look = reservations.look_at(klarna, order_id)
+    except Refusal as error:
+        log.info("nightly.look_failed", order_id=order_id, cause=str(error))
+        return 0
+    return db.transact(lambda session: _compare(session, order_id, look))
+
+
+def _compare(session: Session, order_id: int, look: Look) -> int:
+    order = orders.get(session, order_id, lock=True)
+    drift.missing(session, order, look)
+    return int(drift.difference(session, order_id, look) != 0)
+
