@@ -219,7 +219,7 @@ def nothing_left_after_its_permission(session: Session) -> Iterator[Finding]:
 
 
 def environments_agree(session: Session) -> Iterator[Finding]:
-    """M14: operation, account and installation are of one environment; a sandbox address is this machine's own."""
+    """M14: operation, account and installation are of one environment; an address that was typed is this machine's own."""
     yield from broken(
         session,
         "SELECT k.id, k.environment, a.environment FROM klarna_op k JOIN klarna_account a ON a.id = k.account_id"
@@ -246,7 +246,7 @@ def environments_agree(session: Session) -> Iterator[Finding]:
         sa.select(KlarnaAccount.id, KlarnaAccount.sandbox_url).where(KlarnaAccount.sandbox_url.is_not(None))
     ):
         if not _is_loopback(address or ""):
-            yield Finding(f"account:{key}", f"the sandbox address {address} is not this machine's own")
+            yield Finding(f"account:{key}", f"the typed address {address} is not this machine's own")
 
 
 def _is_loopback(address: str) -> bool:

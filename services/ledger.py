@@ -246,6 +246,7 @@ def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text
     """Write the exact negation of a voucher in series K, dated the day it is made (E11). Raises Refusal the second time (A7)."""
     if voucher.reverses_id is not None:
         raise Refusal(N_("Voucher %(number)s is itself a reversal and cannot be reversed."), number=label(voucher))
+    session.execute(sa.select(Voucher.id).where(Voucher.id == voucher.id).with_for_update()).one()
     done = session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher.id))
     if done is not None:
         raise Refusal(
