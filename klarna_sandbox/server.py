@@ -168,7 +168,7 @@ class Listener(ThreadingMixIn, TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that hangs up is no news; anything else is printed."""
-        if not isinstance(sys.exc_info()[1], ConnectionError | ValueError | TimeoutError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
     def end_connections(self) -> None:
