@@ -123,6 +123,12 @@ def a_company(session: Session) -> None:
     a_warehouse(session, "HL", "Huvudlagret")
 
 
+def furnish_company() -> None:
+    """The company in a transaction of its own, for a template or a running stack."""
+    with writing() as session:
+        a_company(session)
+
+
 def _start_counters(session: Session) -> None:
     """People have fixed ids; on PostgreSQL the counter must start after them."""
     if session.get_bind().dialect.name == "postgresql":

@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on(name): the test is about this database, sqlite or postgres")
+    config.addinivalue_line("markers", "window(width, height): size of the browser window")
     config.addinivalue_line("markers", "bare_database: a migrated database without a company")
 
 
@@ -79,11 +80,6 @@ def all_databases() -> Iterator[databases.Databases]:
     made.stop()
 
 
-def _with_company() -> None:
-    with db.writing() as session:
-        builders.a_company(session)
-
-
 @pytest.fixture
 def database(request: pytest.FixtureRequest, all_databases: databases.Databases) -> Iterator[str]:
     """The address of a fresh, migrated database with a company in it (or without, see ``bare_database``)."""
@@ -95,7 +91,7 @@ def database(request: pytest.FixtureRequest, all_databases: databases.Databases)
         kind.template("bare")
         url = kind.make("bare")
     else:
-        kind.template("company", _with_company)
+        kind.template("company", builders.furnish_company)
         url = kind.make("company")
     yield url
     kind.drop(url)
