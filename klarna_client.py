@@ -18,8 +18,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import requests
 import urllib3
@@ -30,6 +32,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 MOST_BYTES = 1_000_000
 """Longest answer read, decoded."""
 CONNECT_SECONDS = 2.0
+REPORT_SECONDS = 30.0
 ORDERS = "/ordermanagement/v1/orders"
 SETTLEMENTS = "/settlements/v1"
 USER_AGENT = (
@@ -37,37 +40,6 @@ USER_AGENT = (
 )
 
 Json = dict[str, Any]
-
-
-def base_url(provider: str, region: str, environment: str, sandbox_url: str | None = None) -> str:
-    """The address that follows from an account; only a sandbox account's is typed, and it must be loopback.
-
-    Raises ValueError. Source: reference 1.1 and 3.4, operations 15.3.
-    """
-    if environment == "sandbox":
-        parts = urllib3.util.parse_url(sandbox_url or "")
-        plain = parts.scheme == "http" and parts.auth is None and parts.query is None and parts.fragment is None
-        if not plain or not _is_loopback(parts.host or "") or parts.path not in (None, "", "/"):
-            raise ValueError("a sandbox address is http on a loopback address, without path or credentials")
-        return f"http://{parts.host}:{parts.port or 80}"
-    if (
-        provider not in ("klarna", "kustom")
-        or region not in ("eu", "na", "oc")
-        or environment not in ("live", "playground")
-    ):
-        raise ValueError("no such provider, region or environment")
-    middle = "" if region == "eu" else f"-{region}"
-    test = ".playground" if environment == "playground" else ""
-    return f"https://api{middle}{test}.{'klarna.com' if provider == 'klarna' else 'kustom.co'}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +113,20 @@ class Wire:
         """End a call that is past its time, whatever it drips."""
         connected = self.connection.sock if self.connection is not None else None
         if connected is not None:
-            try:
+            with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 class _StalePermission(OSError):
     pass
 
 
-def _pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
-    """Pool classes whose connections report to this wire; made per call, so no connection is ever reused."""
+def _reporting(kind: Any, pool: Any, wire: Wire) -> Any:
+    """A pool whose connections report to this wire; made per call, so that no connection is ever used twice."""
 
-    class Plain(HTTPConnection):
+    class Connection(kind):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
-            connected = super()._new_conn()
+            connected: socket.socket = super()._new_conn()
             wire.check_peer(connected)
             wire.connection = self
             return connected
@@ -167,22 +137,7 @@ def _pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
             wire.before_byte()
             super().send(data)
 
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            connected = super()._new_conn()
-            wire.check_peer(connected)
-            wire.connection = self
-            return connected
-
-        def send(self, data: Any) -> None:
-            if self.sock is None:
-                self.connect()
-            wire.before_byte()
-            super().send(data)
-
-    plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
-    secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
-    return {"http": plain, "https": secure}
+    return type("ReportingPool", (pool,), {"ConnectionCls": Connection})
 
 
 class _Adapter(HTTPAdapter):
@@ -192,7 +147,10 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._wire)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _reporting(HTTPConnection, HTTPConnectionPool, self._wire),
+            "https": _reporting(HTTPSConnection, HTTPSConnectionPool, self._wire),
+        }
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> Json:
@@ -312,45 +270,30 @@ class KlarnaClient:
             duration_ms=duration_ms,
         )
 
-    def _get(self, path: str, seconds: float) -> Any:
-        answer = self.call("GET", path, wire=self.wire(seconds))
+    def _get(self, path: str, seconds: float, **query: str | int) -> Json:
+        answer = self.call("GET", f"{path}?{urlencode(query)}" if query else path, wire=self.wire(seconds))
         found = _parsed(answer.text)
-        if found is None:
-            raise KlarnaUnclear("the answer is not JSON", answer)
-        return found
-
-    # --- Order Management: reads -------------------------------------------------------------------------------------
-
-    def get_order(self, order_id: str, *, seconds: float = 3.0) -> Json:
-        """The order with its captures and refunds (reference 2.2)."""
-        found = self._get(f"{ORDERS}/{order_id}", seconds)
         if not isinstance(found, dict):
-            raise KlarnaUnclear("the order is not an object")
+            raise KlarnaUnclear("the answer is not a JSON object", answer)
         return found
 
-    # --- Settlements -------------------------------------------------------------------------------------------------
+    def get_order(self, order_id: str, *, seconds: float) -> Json:
+        """The order with its captures and refunds (reference 2.2)."""
+        return self._get(f"{ORDERS}/{order_id}", seconds)
 
     def list_payouts(self, *, start_date: str, end_date: str, size: int = 500, offset: int = 0) -> Json:
         """One page of payouts by payout date (reference 4.1)."""
-        return _object(
-            self._get(
-                f"{SETTLEMENTS}/payouts?start_date={start_date}&end_date={end_date}&size={size}&offset={offset}", 30.0
-            )
-        )
+        path = f"{SETTLEMENTS}/payouts"
+        return self._get(path, REPORT_SECONDS, start_date=start_date, end_date=end_date, size=size, offset=offset)
 
     def get_payout(self, payment_reference: str) -> Json:
         """One payout with its totals."""
-        return _object(self._get(f"{SETTLEMENTS}/payouts/{payment_reference}", 30.0))
+        return self._get(f"{SETTLEMENTS}/payouts/{quote(payment_reference, safe='')}", REPORT_SECONDS)
 
     def list_transactions(self, *, payment_reference: str, size: int = 500, offset: int = 0) -> Json:
         """One page of a payout's transactions."""
-        return _object(
-            self._get(
-                f"{SETTLEMENTS}/transactions?payment_reference={payment_reference}&size={size}&offset={offset}", 30.0
-            )
-        )
-
-    # --- Order Management: writes, as frozen requests ----------------------------------------------------------------
+        path = f"{SETTLEMENTS}/transactions"
+        return self._get(path, REPORT_SECONDS, payment_reference=payment_reference, size=size, offset=offset)
 
     @staticmethod
     def capture_order(order_id: str, capture: Json) -> tuple[str, str, bytes]:
@@ -362,16 +305,6 @@ class KlarnaClient:
         """POST refunds: refunded_amount, reference, order_lines (reference 2.6)."""
         return "POST", f"{ORDERS}/{order_id}/refunds", canonical(refund)
 
-    @staticmethod
-    def release_remaining_authorization(order_id: str) -> tuple[str, str, bytes]:
-        """POST release-remaining-authorization, no body (reference 2.8)."""
-        return "POST", f"{ORDERS}/{order_id}/release-remaining-authorization", b""
-
-    @staticmethod
-    def cancel_order(order_id: str) -> tuple[str, str, bytes]:
-        """POST cancel, no body (reference 2.8)."""
-        return "POST", f"{ORDERS}/{order_id}/cancel", b""
-
 
 def canonical(content: Json) -> bytes:
     """The one way a request is written down: sorted keys, no spaces, UTF-8. Frozen with its key."""
@@ -380,9 +313,3 @@ def canonical(content: Json) -> bytes:
 
 def _text(found: Any) -> str | None:
     return found if isinstance(found, str) and found else None
-
-
-def _object(found: Any) -> Json:
-    if not isinstance(found, dict):
-        raise KlarnaUnclear("the answer is not an object")
-    return found

@@ -7,6 +7,7 @@ Source: operations 10 (breaker), 15.2 (sender lease), 15.3 (environments); secur
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import platform
 import secrets
@@ -21,12 +22,13 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.orm import Session
+from urllib3.util import parse_url
 
 import clock
 import db
 from config import Misconfigured, write_once
 from errors import BrokenRule
-from klarna_client import KlarnaClient, base_url
+from klarna_client import KlarnaClient
 from models import KlarnaAccount
 
 CALLS_AT_ONCE = 2
@@ -51,6 +53,38 @@ def unseal(key: bytes, sealed: bytes, store_id: str) -> str:
         return AESGCM(key).decrypt(sealed[1:13], sealed[13:], store_id.encode()).decode()
     except (InvalidTag, ValueError) as error:
         raise Misconfigured("The credentials in the database were sealed with another key.") from error
+
+
+def base_url(provider: str, region: str, environment: str, sandbox_url: str | None = None) -> str:
+    """The address that follows from an account; only a sandbox account's is typed, and it must be loopback.
+
+    Raises ValueError. Source: reference 1.1 and 3.4, operations 15.3.
+    """
+    if environment == "sandbox":
+        parts = parse_url(sandbox_url or "")
+        plain = parts.scheme == "http" and parts.auth is None and parts.query is None and parts.fragment is None
+        if not plain or not is_loopback(parts.host or "") or parts.path not in (None, "", "/"):
+            raise ValueError("a sandbox address is http on a loopback address, without path or credentials")
+        return f"http://{parts.host}:{parts.port or 80}"
+    if (
+        provider not in ("klarna", "kustom")
+        or region not in ("eu", "na", "oc")
+        or environment not in ("live", "playground")
+    ):
+        raise ValueError("no such provider, region or environment")
+    middle = "" if region == "eu" else f"-{region}"
+    test = ".playground" if environment == "playground" else ""
+    return f"https://api{middle}{test}.{'klarna.com' if provider == 'klarna' else 'kustom.co'}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by name or address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +202,4 @@ def _host_mark(data_dir: Path, database_url: str) -> str:
     write_once(path, secrets.token_hex(32).encode())
     machine = Path("/etc/machine-id")
     machine_id = machine.read_text().strip() if machine.exists() else platform.node()
-    return "\n".join((path.read_text(), machine_id, database_url))
+    return f"{path.read_text()}\n{machine_id}\n{database_url}"
