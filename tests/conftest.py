@@ -31,6 +31,7 @@ from tests import builders, databases
 from tests.web_client import WebClient
 
 CREDENTIALS_KEY = bytes(range(32))
+SECRET_KEY = bytes(range(32, 64))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,11 +102,14 @@ def database(request: pytest.FixtureRequest, all_databases: databases.Databases)
 def config(database: str) -> Iterator[Config]:
     """The settings of the app under test, with a data folder of its own."""
     data_dir = Path(tempfile.mkdtemp(prefix="kvitta-data-"))
+    # As files, too: a process of its own on the same folder and database is the same installation.
+    (data_dir / "credentials.key").write_bytes(CREDENTIALS_KEY)
+    (data_dir / "secret.key").write_bytes(SECRET_KEY)
     yield Config(
         data_dir=data_dir,
         database_url=database,
         redis_url=None,
-        secret_key=b"a key for tests, forty characters long..",
+        secret_key=SECRET_KEY,
         secret_key_fallbacks=(),
         credentials_key=CREDENTIALS_KEY,
         trusted_hosts=("127.0.0.1", "localhost"),
