@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -63,6 +63,12 @@ class Row:
     captured_at: datetime | None
     captured_outside: bool
     klarna_number: str | None
+
+    @property
+    def expires_on(self) -> date | None:
+        """The local date on which what is left of the reservation expires, as Klarna says (F27)."""
+        lasts = self.icon in ("reserved", "partly") and self.invoiced != "all"
+        return clock.local_date(self.expires_at) if lasts and self.expires_at else None
 
     @property
     def may_deliver(self) -> bool:

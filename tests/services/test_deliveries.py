@@ -107,7 +107,7 @@ def test_more_than_ordered_is_refused(shirts: tuple[Order, int]) -> None:
         _deliver(order, warehouse, 1001)
     assert (refused.value.message, refused.value.status) == ("The row has %(left_milli)s left to deliver.", 409)
     assert refused.value.values == {"left_milli": 1000}
-    assert refused.value.field == f"quantity-{order.lines[0].id}"
+    assert refused.value.field == f"quantity_{order.lines[0].id}"
     assert _count() == 1
 
 
@@ -125,7 +125,7 @@ def test_an_order_is_not_delivered_twice(shirts: tuple[Order, int]) -> None:
         ("klarna_status", KlarnaStatus.CANCELLED, "The purchase is cancelled at Klarna."),
         ("fraud_status", "PENDING", "Klarna is reviewing the purchase. Do not deliver or invoice yet."),
         ("fraud_status", None, "Klarna is reviewing the purchase. Do not deliver or invoice yet."),
-        ("fraud_status", "REJECTED", "Klarna has turned the purchase down after review. Do not deliver."),
+        ("fraud_status", "REJECTED", "Klarna has turned the purchase down after review. Do not deliver or invoice."),
     ],
 )
 def test_a_cancelled_or_reviewed_order_is_not_delivered(

@@ -1,0 +1,144 @@
+"""Delivering an order: by hand or by scan, with or without going on to the invoice (F5, F20, F21, B24, B25)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as lazy
+from werkzeug.wrappers import Response
+
+from db import reading, writing
+from errors import Refusal
+from rights import Right
+from services import deliveries
+from services.deliveries import Sheet
+from web import (
+    ChoiceField,
+    Form,
+    LineField,
+    QuantityField,
+    UrlField,
+    actor,
+    done,
+    needs,
+    page,
+    query_choice,
+    read_nonce,
+    say,
+)
+
+blueprint = Blueprint("deliveries", __name__)
+
+
+class DeliveryForm(Form):
+    """How the goods leave; a quantity per row is added for each order."""
+
+    scan = LineField(lazy("Scan or type an article number or GTIN"), most=100, required=False)
+    warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
+    carrier = LineField(lazy("Carrier"), most=deliveries.MAX_CARRIER, required=False)
+    tracking_number = LineField(lazy("Tracking number"), most=deliveries.MAX_CARRIER, required=False)
+    tracking_uri = UrlField(lazy("Tracking address"), required=False)
+
+    def quantities(self) -> dict[int, int]:
+        """Thousandths per order row, as typed."""
+        return {
+            int(name.removeprefix("quantity_")): field.data or 0
+            for name, field in self._fields.items()
+            if name.startswith("quantity_")
+        }
+
+    def count(self, quantities: Mapping[int, int]) -> None:
+        """Show other quantities than those typed."""
+        for line_id, milli in quantities.items():
+            field = self[f"quantity_{line_id}"]
+            field.data, field.raw_data = milli, None
+
+
+def _form(sheet: Sheet) -> DeliveryForm:
+    """The form for these rows, prefilled with what is left, or with nothing for who counts by scanning."""
+
+    class ThisDelivery(DeliveryForm):
+        """The form of one order."""
+
+    empty = query_choice("from", ("left", "zero"), "left") == "zero"
+    for row in sheet.rows:
+        start = 0 if empty else row.left_milli
+        field = QuantityField(_("Quantity of %(name)s", name=row.name), zero=True, required=False, default=start)
+        setattr(ThisDelivery, f"quantity_{row.line_id}", field)
+    made = ThisDelivery(warehouse_id=sheet.warehouse_id)
+    made.warehouse_id.choices = list(sheet.warehouses)
+    return made
+
+
+def _sheet(order_id: int) -> Sheet:
+    with reading() as looked:
+        return deliveries.sheet(looked, order_id)
+
+
+def _page(sheet: Sheet, form: DeliveryForm, status: int = 200) -> Response:
+    reason = say(sheet.refusal) if sheet.refusal else None
+    answer = page(
+        "deliveries/new.html", panel="deliveries/_form.html", status=status, sheet=sheet, form=form, reason=reason
+    )
+    if form.scan.errors:
+        answer.headers["HX-Trigger"] = "beep"
+    return answer
+
+
+@blueprint.get("/orders/<int:order_id>/deliver")
+@needs(Right.WORK)
+def new(order_id: int) -> Response:
+    """The delivery page, prefilled with what is left; with ``?from=zero`` for counting by scanning."""
+    sheet = _sheet(order_id)
+    return _page(sheet, _form(sheet))
+
+
+@blueprint.post("/orders/<int:order_id>/deliver")
+@needs(Right.WORK)
+def create(order_id: int) -> Response:
+    """Register the delivery; with the second button go on to the last step of the invoice (F5). A scan stores nothing."""
+    if request.form.get("then") == "scan":
+        return _scan(order_id)
+    nonce = read_nonce("deliver", order_id)
+    sheet = _sheet(order_id)
+    form = _form(sheet)
+    if not form.accepted():
+        return _page(sheet, form, 422)
+    try:
+        with writing() as made:
+            delivery = deliveries.deliver_once(
+                made,
+                actor(),
+                nonce,
+                order_id,
+                form.quantities(),
+                warehouse_id=form.warehouse_id.data,
+                carrier=form.carrier.data,
+                tracking_number=form.tracking_number.data,
+                tracking_uri=form.tracking_uri.data,
+            )
+            ordinal, waits = delivery.ordinal, deliveries.awaits_invoice(made, order_id)
+    except Refusal as refusal:
+        return _page(_sheet(order_id), form, form.refuse(refusal))
+    if request.form.get("then") == "invoice":
+        return done(url_for("invoices.new", order_id=order_id))
+    message = ("success", _("Delivery %(ordinal)s has been registered.", ordinal=ordinal))
+    if waits:
+        message = ("warning", _("Delivered but not invoiced. Klarna pays only when the invoice has been created."))
+    return done(url_for("orders.show", order_id=order_id), message)
+
+
+def _scan(order_id: int) -> Response:
+    """Add one piece of what was scanned to the form."""
+    sheet = _sheet(order_id)
+    form = _form(sheet)
+    if not form.accepted():
+        return _page(sheet, form, 422)
+    try:
+        form.count(deliveries.scan(sheet, form.quantities(), form.scan.data))
+    except Refusal as refusal:
+        return _page(sheet, form, form.refuse(refusal))
+    form.scan.data, form.scan.raw_data = "", None
+    return _page(sheet, form)

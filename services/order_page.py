@@ -1,0 +1,251 @@
+"""The order's page as plain values: rows, deliveries, documents, history, the Klarna panel, and why buttons are off.
+
+Amounts are minor units including VAT, quantities thousandths. Pure reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from errors import N_, Refusal
+from models import Document, KlarnaOp, Order, OrderLine
+from services import deliveries, klarna_panel, order_history, orders
+from services.klarna_panel import Panel
+from services.order_history import Event
+from states import (
+    DocKind,
+    DocState,
+    DocType,
+    LineKind,
+    OpState,
+    OrderState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """A row of the order with how far it has come; quantities in thousandths."""
+
+    position: int
+    kind: LineKind
+    article_number: str | None
+    name: str
+    unit: str
+    quantity_milli: int
+    unit_price_minor: int
+    discount_minor: int
+    vat_rate: int
+    gross_minor: int
+    is_delivered: bool
+    delivered_milli: int
+    invoiced_milli: int
+
+    @property
+    def to_deliver_milli(self) -> int:
+        """What is left to deliver, the «Restorder» of a part delivery (B25)."""
+        return max(self.quantity_milli - self.delivered_milli, 0) if self.is_delivered else 0
+
+    @property
+    def to_invoice_milli(self) -> int:
+        """What is left to invoice."""
+        return max(self.quantity_milli - self.invoiced_milli, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One delivery; ``rows`` are names, units and thousandths."""
+
+    ordinal: int
+    at: datetime
+    by: str
+    warehouse: str
+    carrier: str
+    tracking_number: str
+    tracking_uri: str
+    rows: Sequence[tuple[str, str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """An invoice, credit note or draft of the order, with the act at Klarna that settles it."""
+
+    id: int
+    kind: DocKind
+    type: DocType
+    state: DocState
+    number: str | None
+    day: date | None
+    gross_minor: int | None
+    open_minor: int
+    icon: str | None
+    at_klarna: datetime | None
+    klarna_number: str | None
+    outside: bool
+    reversed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """Everything the order's page shows. ``no_…`` say why a button is off; None when it is on."""
+
+    id: int
+    number: int
+    version: int
+    state: OrderState
+    shop_number: str | None
+    ordered_at: datetime
+    customer_id: int
+    customer_number: int
+    customer: str
+    party: Mapping[str, str]
+    payment_method: Mapping[str, str]
+    note: str
+    currency: str
+    delivered: str
+    invoiced: str
+    icon: str | None
+    total_minor: int
+    lines: Sequence[LineRow]
+    deliveries: Sequence[DeliveryRow]
+    documents: Sequence[DocumentRow]
+    events: Sequence[Event]
+    panel: Panel | None
+    no_delivery: Refusal | None
+    no_invoice: Refusal | None
+
+
+def overview(session: Session, order_id: int) -> OrderPage:
+    """The order's page. Raises NotFound."""
+    order = orders.get(session, order_id)
+    gone, held = orders.delivered(session, order_id), orders.invoiced(session, order_id)
+    return OrderPage(
+        id=order.id,
+        number=order.number,
+        version=order.version,
+        state=order.state,
+        shop_number=order.shop_number,
+        ordered_at=order.ordered_at,
+        customer_id=order.customer_id,
+        customer_number=order.customer.number,
+        customer=order.customer.name,
+        party=_texts(json.loads(order.party)),
+        payment_method={"sv": order.payment_method.name_sv, "en": order.payment_method.name_en},
+        note=order.note,
+        currency=order.currency,
+        delivered=order.delivered,
+        invoiced=order.invoiced,
+        icon=order.icon,
+        total_minor=orders.total(order),
+        lines=[_line(line, gone.get(line.id, 0), held.get(line.id, orders.NOTHING)) for line in order.lines],
+        deliveries=_deliveries(session, order.id),
+        documents=_documents(session, order),
+        events=order_history.events(session, order),
+        panel=klarna_panel.panel(session, order),
+        no_delivery=deliveries.why_not(session, order),
+        no_invoice=why_not_invoice(session, order),
+    )
+
+
+def _texts(party: Mapping[str, object]) -> dict[str, str]:
+    return {name: value for name, value in party.items() if isinstance(value, str)}
+
+
+def _line(line: OrderLine, gone: int, held: orders.Invoiced) -> LineRow:
+    return LineRow(
+        position=line.position,
+        kind=line.kind,
+        article_number=line.article_number,
+        name=line.name,
+        unit=line.unit,
+        quantity_milli=line.quantity_milli,
+        unit_price_minor=line.unit_price_minor,
+        discount_minor=line.discount_minor,
+        vat_rate=line.vat_rate,
+        gross_minor=orders.line_gross(line),
+        is_delivered=orders.is_delivered(line),
+        delivered_milli=gone,
+        invoiced_milli=held.quantity_milli,
+    )
+
+
+def _deliveries(session: Session, order_id: int) -> list[DeliveryRow]:
+    return [
+        DeliveryRow(
+            ordinal=each.ordinal,
+            at=each.delivered_at,
+            by=each.delivered_by,
+            warehouse=each.warehouse.name,
+            carrier=each.carrier,
+            tracking_number=each.tracking_number,
+            tracking_uri=each.tracking_uri,
+            rows=[(row.order_line.name, row.order_line.unit, row.quantity_milli) for row in each.lines],
+        )
+        for each in deliveries.listing(session, order_id)
+    ]
+
+
+def _documents(session: Session, order: Order) -> list[DocumentRow]:
+    """The order's documents, drafts first, then the newest number first."""
+    found = session.scalars(
+        sa.select(Document).where(Document.order_id == order.id).order_by(Document.number.desc(), Document.id.desc())
+    ).all()
+    open_ops = sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id).order_by(KlarnaOp.created_at, KlarnaOp.id)
+    latest = {op.document_id: op for op in session.scalars(open_ops) if op.document_id is not None}
+    rows = [_document(document, latest.get(document.id)) for document in found]
+    return sorted(rows, key=lambda row: row.number is not None)
+
+
+def _document(document: Document, operation: KlarnaOp | None) -> DocumentRow:
+    proved = operation is not None and operation.id == document.issued_by_op_id
+    return DocumentRow(
+        id=document.id,
+        kind=document.kind,
+        type=document.type,
+        state=document.state,
+        number=document.number_text,
+        day=document.issue_date or document.number_date,
+        gross_minor=document.gross_minor,
+        open_minor=document.open_minor,
+        icon=_document_icon(document, operation),
+        at_klarna=operation.klarna_event_at if operation and proved else None,
+        klarna_number=operation.klarna_short_ref if operation and proved else None,
+        outside=bool(operation and proved and operation.state is OpState.EXTERNAL),
+        reversed=document.reversed_at is not None,
+    )
+
+
+def _document_icon(document: Document, operation: KlarnaOp | None) -> str | None:
+    """The document's own Klarna icon (F23): black only when the act is proved."""
+    if not document.with_klarna:
+        return None
+    if document.state is DocState.REFUSED:
+        return "refused"
+    if document.state is DocState.PENDING:
+        unclear = operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW)
+        return "unknown" if unclear else "reserved"
+    if document.state is DocState.ISSUED and document.issued_by_op_id is not None:
+        return "credited" if document.kind is DocKind.CREDIT_NOTE else "captured"
+    return None
+
+
+def why_not_invoice(session: Session, order: Order) -> Refusal | None:
+    """Why «Skapa faktura» is off; None when it is on (F3, B21, F25, F27). What it says is said again on the server."""
+    if order.state is OrderState.CANCELLED:
+        return Refusal(N_("The order is cancelled and cannot be invoiced."))
+    if order.invoiced == "all":
+        return Refusal(N_("Everything on the order has been invoiced."))
+    if order.klarna_order_id is not None:
+        refusal = deliveries.klarna_says_no(order) or orders.open_operation_refusal(session, order)
+        if refusal is not None:
+            return refusal
+    try:
+        orders.require_nothing_refused(session, order)
+    except Refusal as refusal:
+        return refusal
+    return None
