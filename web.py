@@ -45,6 +45,7 @@ from web_access import (
     recently_confirmed,
     refuse_permission,
     require_confirmed,
+    this_page,
     visit,
 )
 from web_fields import (
@@ -225,6 +226,7 @@ def shell(*, look: bool = True) -> dict[str, Any]:
         "languages": [{"code": code, "label": name} for code, name in LANGUAGES.items()],
         "language_url": url_for("login.language"),
         "home_url": url_for("start.index"),
+        "here": this_page(),
     }
     if found is None:
         return context

@@ -131,7 +131,7 @@ def go_to(url: str) -> Response:
 def this_page() -> str:
     """Where to come back to after logging in: this page, or for a POST the page it was sent from."""
     if request.method in {"GET", "HEAD"} and not is_htmx():
-        return own_path(request.full_path)
+        return own_path(request.full_path.removesuffix("?"))
     return own_path((request.referrer or "").removeprefix(request.host_url.rstrip("/")))
 
 
@@ -191,7 +191,6 @@ def guard() -> Response | None:
     find_visitor()
     if access is None:
         return None
-    request.max_content_length = access.largest_body
     if access.right is None:
         return None
     if visit() is None:

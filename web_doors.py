@@ -104,8 +104,12 @@ def _refuse_other_bodies() -> None:
     has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
     if request.mimetype not in FORM_TYPES and (has_body or request.mimetype):
         raise UnsupportedMediaType
-    length = request.content_length
-    if length is not None and length > access.largest_body:
+    largest = access.largest_body
+    if request.mimetype == "application/x-www-form-urlencoded":
+        # Werkzeug holds the parts of a multipart body to the limit of form memory, and this kind of body to none.
+        largest = min(largest, current_app.config["MAX_FORM_MEMORY_SIZE"])
+    request.max_content_length = largest
+    if (request.content_length or 0) > largest:
         raise RequestEntityTooLarge
 
 
