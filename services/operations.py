@@ -364,7 +364,7 @@ def permit(
             hold(session, op, actor, "unreachable")
             return None
         difference = business.difference(session, op, look)
-        if difference != op.accepted_difference_minor:
+        if difference not in (0, op.accepted_difference_minor):
             not_executed(
                 session, op, actor, business, RefusalKind.DRIFT, ("look", look.at.isoformat(), look.evidence())
             )

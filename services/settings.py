@@ -40,6 +40,7 @@ DEFAULTS: Mapping[str, str] = {
     "account.dormant.600": "2638",
     "advance_vat_rule": "dormant",
     "refund_limit.clerk": "200000",
+    "decision_limit.second_person": "500000",
     "match_field": "merchant_reference1",
     "unpaid_days": "30",
     "document.first_number": "42580",
@@ -62,6 +63,7 @@ _CHOICES: Mapping[str, frozenset[str]] = {
 }
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
+    "decision_limit.second_person": (0, money.MAX_AMOUNT_MINOR),
     "unpaid_days": (1, 3650),
     "document.first_number": (1, 999_999_999),
 }
