@@ -83,7 +83,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     env = os.environ if environ is None else environ
     data_dir = _private_dir(Path(env.get("KVITTA_DATA", "var")).absolute())
     url = env.get("DATABASE_URL") or f"sqlite:///{data_dir / 'kvitta.db'}"
-    if url.startswith("postgres://") or url.startswith("postgresql://"):
+    if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.split("://", 1)[1]
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise Misconfigured("DATABASE_URL must begin with sqlite:/// or postgresql://.")

@@ -66,7 +66,11 @@ class Installation(Base):
     """The one row that says whose books these are and whether they may send."""
 
     __tablename__ = "installation"
-    __table_args__ = (CheckConstraint("id = 1", "single"), CheckConstraint("environment_class IN ('live','test')", "class"), STRICT)
+    __table_args__ = (
+        CheckConstraint("id = 1", "single"),
+        CheckConstraint("environment_class IN ('live','test')", "class"),
+        STRICT,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     installation_id: Mapped[str]
@@ -512,7 +516,13 @@ class Document(Base):
         Index(None, "order_id"),
         Index(None, "original_id"),
         Index(None, "state", "kind"),
-        Index("ix_document_open", "kind", "number", sqlite_where=text("open_minor <> 0"), postgresql_where=text("open_minor <> 0")),
+        Index(
+            "ix_document_open",
+            "kind",
+            "number",
+            sqlite_where=text("open_minor <> 0"),
+            postgresql_where=text("open_minor <> 0"),
+        ),
         CheckConstraint("(number IS NULL) = (state = 'draft')", "number"),
         CheckConstraint(
             "(number IS NULL) = (series IS NULL) AND (number IS NULL) = (number_text IS NULL)"
@@ -529,7 +539,8 @@ class Document(Base):
         CheckConstraint("type <> 'credit' OR original_id IS NOT NULL", "original"),
         CheckConstraint("issued_by_op_id IS NULL OR state = 'issued'", "op_only_issued"),
         CheckConstraint(
-            "state <> 'issued' OR issued_by_op_id IS NOT NULL OR without_klarna_reason IS NOT NULL", "issued_by_something"
+            "state <> 'issued' OR issued_by_op_id IS NOT NULL OR without_klarna_reason IS NOT NULL",
+            "issued_by_something",
         ),
         STRICT,
     )
@@ -654,8 +665,20 @@ class KlarnaOp(Base):
 
     __tablename__ = "klarna_op"
     __table_args__ = (
-        Index("uq_klarna_op_open_order", "klarna_order_id", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
-        Index("uq_klarna_op_open_document", "document_id", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+        Index(
+            "uq_klarna_op_open_order",
+            "klarna_order_id",
+            unique=True,
+            sqlite_where=text(_OPEN),
+            postgresql_where=text(_OPEN),
+        ),
+        Index(
+            "uq_klarna_op_open_document",
+            "document_id",
+            unique=True,
+            sqlite_where=text(_OPEN),
+            postgresql_where=text(_OPEN),
+        ),
         Index(
             "uq_klarna_op_confirmed_document",
             "document_id",
@@ -667,7 +690,9 @@ class KlarnaOp(Base):
         UniqueConstraint("document_id", "try_no"),
         UniqueConstraint("account_id", "kind", "klarna_object_id"),
         Index(None, "order_id"),
-        CheckConstraint("kind NOT IN ('CAPTURE','REFUND') OR document_id IS NOT NULL OR state = 'EXTERNAL'", "document"),
+        CheckConstraint(
+            "kind NOT IN ('CAPTURE','REFUND') OR document_id IS NOT NULL OR state = 'EXTERNAL'", "document"
+        ),
         CheckConstraint("amount_minor BETWEEN 1 AND 200000000 OR amount_minor IS NULL", "amount"),
         CheckConstraint("kind NOT IN ('CAPTURE','REFUND') OR amount_minor IS NOT NULL", "amount_given"),
         STRICT,
@@ -822,7 +847,11 @@ class Account(Base):
     """An account of the chart; ``kind`` is SIE's T, S, K or I."""
 
     __tablename__ = "account"
-    __table_args__ = (CheckConstraint("kind IN ('T','S','K','I')", "kind"), CheckConstraint("number BETWEEN 1000 AND 9999", "number"), STRICT)
+    __table_args__ = (
+        CheckConstraint("kind IN ('T','S','K','I')", "kind"),
+        CheckConstraint("number BETWEEN 1000 AND 9999", "number"),
+        STRICT,
+    )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str]
@@ -893,7 +922,12 @@ class Posting(Base):
     __table_args__ = (
         UniqueConstraint("voucher_id", "position"),
         Index(None, "account", "voucher_id"),
-        Index("ix_posting_document", "document_id", sqlite_where=text("document_id IS NOT NULL"), postgresql_where=text("document_id IS NOT NULL")),
+        Index(
+            "ix_posting_document",
+            "document_id",
+            sqlite_where=text("document_id IS NOT NULL"),
+            postgresql_where=text("document_id IS NOT NULL"),
+        ),
         CheckConstraint("amount_minor <> 0", "amount"),
         STRICT,
     )

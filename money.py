@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from errors import BadInput, N_
+from errors import N_, BadInput
 
 MAX_AMOUNT_MINOR = 200_000_000
 """Klarna's largest amount in one field, minor units (reference 2: at most 200000000)."""
@@ -158,7 +158,7 @@ def next_share(total_minor: int, whole: int, done: int, taken_minor: int, part: 
     ``done`` of ``whole`` has been taken for ``taken_minor``; the last part takes the remainder. Shares put back only make
     the next one catch up. Source: K38.
     """
-    if not (0 <= done and 0 <= part and done + part <= whole and whole > 0):
+    if not (done >= 0 and part >= 0 and done + part <= whole and whole > 0):
         raise ValueError("a share lies within what remains")
     share = divide(total_minor * (done + part), whole) - taken_minor
     left = total_minor - taken_minor

@@ -224,7 +224,7 @@ def _line(draft: Document, line_id: int) -> DocumentLine:
 
 
 def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
-    """Take a quantity as typed, in thousandths at most what is left of the row (K21, K23). Raises BadInput; saves nothing then."""
+    """Take a quantity as typed, at most what is left of the row (K21, K23). Raises BadInput, and saves nothing then."""
     draft = get_draft(session, actor, draft_id)
     line = _line(draft, line_id)
     if line.original_line is None:
@@ -293,7 +293,7 @@ def set_options(
         draft.restock_warehouse_id = warehouse_id
     if draft.restock != restock:
         for line in draft.lines:
-            line.restock_milli = line.quantity_milli if restock and _stock_kept(line) else 0
+            line.restock_milli = line.quantity_milli if restock and stock_kept(line) else 0
     draft.restock = restock
     if original(draft).issued_by_op_id is not None:
         draft.with_klarna = not without_klarna
@@ -307,7 +307,7 @@ def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, tex
     line = _line(draft, line_id)
     field = f"restock-{line_id}"
     quantity = money.parse_quantity(text, field=field, zero=True)
-    if not draft.restock or not _stock_kept(line):
+    if not draft.restock or not stock_kept(line):
         raise BadInput(N_("Nothing of this row goes back to stock."), field=field)
     if quantity > line.quantity_milli:
         raise BadInput(N_("No more than what is credited can go back to stock."), field=field)
@@ -315,7 +315,8 @@ def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, tex
     return _touch(session, draft)
 
 
-def _stock_kept(line: DocumentLine) -> bool:
+def stock_kept(line: DocumentLine) -> bool:
+    """Whether a row's article lies in stock, so that it can be put back (K24)."""
     return line.kind is LineKind.ARTICLE and line.article is not None and line.article.stock_kept
 
 

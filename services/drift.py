@@ -101,6 +101,24 @@ def difference(session: Session, order_id: int, look: Look) -> int:
     return abs(look.captured - own.captured) + abs(look.refunded - own.refunded)
 
 
+def shown(session: Session, order: Order) -> tuple[Refusal | None, int]:
+    """The difference by what Klarna last showed, as the page says it before anything is sent, and its size in minor units."""
+    own = ours(session, order.id)
+    if order.klarna_read_at is None:
+        return None, 0
+    captured, refunded = order.captured_minor or 0, order.refunded_minor or 0
+    size = abs(captured - own.captured) + abs(refunded - own.refunded)
+    if not size:
+        return None, 0
+    if refunded != own.refunded:
+        message = N_("Klarna shows %(theirs)s credited, Kvitta %(ours)s.")
+        pair = refunded, own.refunded
+    else:
+        message = N_("Klarna shows %(theirs)s activated, Kvitta %(ours)s.")
+        pair = captured, own.captured
+    return Refusal(message, theirs=Amount(pair[0], order.currency), ours=Amount(pair[1], order.currency)), size
+
+
 def keep_look(session: Session, order: Order, look: Look) -> None:
     """Store what Klarna showed, fill in its ids and numbers for ours, and record what was made elsewhere."""
     if order.klarna_read_at is not None and look.at < order.klarna_read_at:
@@ -131,7 +149,7 @@ def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -
         if op is None:
             op = _waiting_for(known, found)
             if op is None:
-                if not _ours_to_come(session, known, found, look):
+                if not _ours_to_come(known, found):
                     _external(session, order, look, kind, found, known)
                 continue
         _fill(op, found)
@@ -146,7 +164,7 @@ def _waiting_for(known: list[KlarnaOp], found: Found) -> KlarnaOp | None:
     return None
 
 
-def _ours_to_come(session: Session, known: list[KlarnaOp], found: Found, look: Look) -> bool:
+def _ours_to_come(known: list[KlarnaOp], found: Found) -> bool:
     """Whether the object is the effect of an operation of ours that is still open: its proof is taken up elsewhere."""
     from_open = [op for op in known if op.state in LIVE_OPS and op.state not in (OpState.CONFIRMED, OpState.EXTERNAL)]
     return any(

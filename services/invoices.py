@@ -259,7 +259,7 @@ def require_fits(session: Session, document: Document) -> None:
             )
 
 
-def require_reservation(session: Session, document: Document, held_minor: int, authorized_minor: int) -> None:
+def require_reservation(document: Document, held_minor: int, authorized_minor: int) -> None:
     """Refuse a capture that does not fit into what is left of the reservation by our own count (F1)."""
     left = authorized_minor - held_minor
     gross = document.gross_minor or 0

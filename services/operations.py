@@ -37,7 +37,7 @@ from models import (
 from rights import Actor
 from services.gateway import CREDENTIALS, Access, Gateway, access_of, close_breaker, is_open, open_breaker
 from services.looks import MOST_STORED, Found, Look, proves, require_possible, with_number
-from states import OP_MOVES, OPEN_OPS, AnswerClass, DocState, OpKind, OpState, Origin, RefusalKind, check_move
+from states import OP_MOVES, OPEN_OPS, AnswerClass, OpKind, OpState, Origin, RefusalKind, check_move
 
 KEY_WINDOW = timedelta(hours=23)
 LEASE = timedelta(seconds=90)
@@ -334,47 +334,67 @@ def permit(
     The first attempt needs a fresh look without our number and with totals equal to ours (or off by just the ticked
     difference); later ones go ahead without a look inside the key window. Source: operations 6.
     """
-    now = clock.now()
     op = lock(session, op_id)
-    if op.state not in (OpState.PREPARED, OpState.UNKNOWN):
+    if not _is_due(op):
         return None
-    if op.lease_until is not None and op.lease_until > now:
-        return None
-    if op.post_allowed_until is not None and op.post_allowed_until <= now:
-        return None
-    if op.last_sent_at is not None and now < op.last_sent_at:
-        return None
-    installation = session.get_one(Installation, 1)
     account = session.get_one(KlarnaAccount, op.account_id)
-    access = access_of(account)
-    if not installation.sending_enabled or not _may_send(session, klarna, installation):
+    closed = _closed_way(session, klarna, op, account)
+    if closed is not None:
         if op.state is OpState.PREPARED:
-            hold(session, op, actor, "sending_off")
-        return None
-    if (op.installation_id, op.environment) != (installation.installation_id, account.environment) or is_open(
-        access, now
-    ):
-        if op.state is OpState.PREPARED:
-            hold(session, op, actor, CREDENTIALS if account.breaker == CREDENTIALS else "unreachable")
+            hold(session, op, actor, closed)
         return None
     if look is not None and settle_by_look(session, op, look, actor, business):
         return None
-    if not may_have_reached(session, op):
-        if look is None or now - look.at > LOOK_FRESH or look.at > now:
-            hold(session, op, actor, "unreachable")
-            return None
-        difference = business.difference(session, op, look)
-        if difference not in (0, op.accepted_difference_minor):
-            not_executed(
-                session, op, actor, business, RefusalKind.DRIFT, ("look", look.at.isoformat(), look.evidence())
-            )
-            return None
-        try:
+    if not may_have_reached(session, op) and not _first_send_fits(session, op, look, actor, business):
+        return None
+    return _grant(session, klarna, op, look, actor, access_of(account))
+
+
+def _is_due(op: KlarnaOp) -> bool:
+    """Whether the operation waits to be sent, nobody is sending it, and its key still protects it."""
+    now = clock.now()
+    return (
+        op.state in (OpState.PREPARED, OpState.UNKNOWN)
+        and (op.lease_until is None or op.lease_until <= now)
+        and (op.post_allowed_until is None or op.post_allowed_until > now)
+        and (op.last_sent_at is None or op.last_sent_at <= now)
+    )
+
+
+def _closed_way(session: Session, klarna: Gateway, op: KlarnaOp, account: KlarnaAccount) -> str | None:
+    """Why nothing may leave for this account from this host just now; None when it may."""
+    installation = session.get_one(Installation, 1)
+    if not installation.sending_enabled or not _may_send(session, klarna, installation):
+        return "sending_off"
+    if (op.installation_id, op.environment) != (installation.installation_id, account.environment):
+        return "sending_off"
+    if is_open(access_of(account), clock.now()):
+        return CREDENTIALS if account.breaker == CREDENTIALS else "unreachable"
+    return None
+
+
+def _first_send_fits(session: Session, op: KlarnaOp, look: Look | None, actor: Actor, business: Business) -> bool:
+    """Whether a fresh look allows the first send: status, rest, totals, limits. If it forbids it, the operation closes."""
+    now = clock.now()
+    if look is None or not now - LOOK_FRESH <= look.at <= now:
+        hold(session, op, actor, "unreachable")
+        return False
+    evidence = look.evidence()
+    try:
+        if business.difference(session, op, look) in (0, op.accepted_difference_minor):
             require_possible(look, op.kind, op.amount_minor or 0)
             business.require_limits(session, op)
-        except Refusal as no:
-            not_executed(session, op, actor, business, RefusalKind.DRIFT, ("look", look.at.isoformat(), str(no)))
-            return None
+            return True
+    except Refusal as no:
+        evidence = str(no)
+    not_executed(session, op, actor, business, RefusalKind.DRIFT, ("look", look.at.isoformat(), evidence))
+    return False
+
+
+def _grant(
+    session: Session, klarna: Gateway, op: KlarnaOp, look: Look | None, actor: Actor, access: Access
+) -> Permission:
+    now = clock.now()
     first = op.first_sent_at or now
     attempt = KlarnaAttempt(
         op_id=op.id,
@@ -717,7 +737,7 @@ def _first_created(session: Session, op: KlarnaOp) -> datetime:
 
 
 def record_failed(session: Session, permission: Permission, outcome: Outcome, actor: Actor, trouble: str) -> None:
-    """T3′: our own side failed; keep the answer alone, and leave the booking to the janitor."""
+    """T3x: our own side failed; keep the answer alone, and leave the booking to the janitor."""
     op = lock(session, permission.op_id)
     mine = op.state is OpState.SENDING and op.attempts == _attempt_no(session, permission)
     append_answer(session, permission, outcome, late=not mine)
@@ -765,12 +785,3 @@ def withdraw(session: Session, actor: Actor, op_id: str) -> KlarnaOp:
         raise Refusal(N_("It has been sent and cannot be taken back. Wait for Klarna's answer."))
     move(session, op, OpState.NOT_EXECUTED, actor, evidence=("person", actor.name, ""), next_run_at=None)
     return op
-
-
-def state_of_document(session: Session, document_id: int) -> tuple[DocState, KlarnaOp | None]:
-    """A document's state with its latest operation."""
-    state = session.execute(select(Document.state).where(Document.id == document_id)).scalar_one()
-    op = session.scalar(
-        select(KlarnaOp).where(KlarnaOp.document_id == document_id).order_by(KlarnaOp.try_no.desc()).limit(1)
-    )
-    return state, op

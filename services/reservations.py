@@ -78,7 +78,7 @@ class _Follow:
         document = documents.get(session, op.document_id)
         if op.kind is OpKind.CAPTURE:
             reserved = (order.captured_minor or 0) + (order.remaining_minor or 0)
-            invoices.require_reservation(session, document, held.captured - (op.amount_minor or 0), reserved)
+            invoices.require_reservation(document, held.captured - (op.amount_minor or 0), reserved)
             invoices.require_fits(session, document)
         elif op.kind is OpKind.REFUND:
             if held.refunded > held.captured_for_sure:
@@ -185,7 +185,7 @@ def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
 
 
 def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
-    """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3′)."""
+    """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3x)."""
     permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
     if permission is None:
         return
