@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -20,11 +19,6 @@ from services import audit
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
-
-
-def pieces(milli: int) -> int | Decimal:
-    """A quantity as a number for a sentence: whole where it is whole."""
-    return milli // 1000 if milli % 1000 == 0 else Decimal(milli).scaleb(-3).normalize()
 
 
 def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:
@@ -61,10 +55,10 @@ def move(
         left = balance(session, article.id, warehouse_id)
         if left + quantity_milli < 0:
             raise Refusal(
-                N_("Of article %(article)s only %(left)s is in stock, and %(wanted)s is to go out."),
+                N_("Of article %(article)s only %(left_milli)s is in stock, and %(wanted_milli)s is to go out."),
                 article=article.number,
-                left=pieces(left),
-                wanted=pieces(-quantity_milli),
+                left_milli=left,
+                wanted_milli=-quantity_milli,
                 link=("stock.article", {"article_id": article.id}),
             )
     movement = StockMovement(

@@ -81,7 +81,7 @@ def test_the_refusal_says_what_is_left(place: Warehouse, clerk: Actor) -> None:
     article = an_article(1_500)
     with pytest.raises(Refusal) as refused, writing() as session:
         stock.adjust(session, clerk, article.id, place.id, -2_000, "prov")
-    assert str(refused.value) == f"Of article {article.number} only 1.5 is in stock, and 2 is to go out."
+    assert refused.value.values == {"article": article.number, "left_milli": 1_500, "wanted_milli": 2_000}
 
 
 def test_what_lies_in_another_warehouse_does_not_help(place: Warehouse, clerk: Actor) -> None:
