@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from errors import N_, Busy, NotAllowed, Refusal
 from web import refused
 from web_access import DEMANDS, PasswordAgain, demand, go_to, guard, is_htmx, this_page, visit
+from web_fields import showable
 from web_words import LANGUAGES, gettext, say, speak
 
 CONTENT_SECURITY_POLICY = (
@@ -175,7 +176,9 @@ def _password_again(_: PasswordAgain) -> Response:
 
 def _too_old(_: CSRFError) -> Response:
     """The token did not fit: nothing was done, and what was typed can be copied (15, catalogue row 16)."""
-    typed = [(name, text) for name, text in request.form.items() if name not in UNTOLD and text.strip()][:50]
+    typed = [
+        (showable(name), showable(text)) for name, text in request.form.items() if name not in UNTOLD and text.strip()
+    ][:50]
     sentence = gettext(
         "The page was too old to send from. Nothing has been done, and your text is kept below. "
         "Go back, reload the page and send it again."

@@ -61,6 +61,11 @@ def check_text(text: str, most: int, *, lines: bool = False, field: str | None =
     return text
 
 
+def showable(text: str) -> str:
+    """What was typed, for showing it again: without characters that HTML cannot hold."""
+    return "".join(each for each in text if each in "\n\t" or unicodedata.category(each) not in {"Cc", "Cs", "Cn"})
+
+
 def read_day(text: str, *, field: str | None = None) -> date:
     """Read an ISO date in digits 0-9. Raises BadInput (catalogue row 20)."""
     found = _DAY.fullmatch(text)
@@ -119,7 +124,7 @@ class TypedField(Field):
 
     def _value(self) -> str:
         if self.raw_data:
-            return str(self.raw_data[0])
+            return showable(str(self.raw_data[0]))
         return "" if self.data is None else self.write(self.data)
 
 

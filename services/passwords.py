@@ -66,12 +66,17 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+_AROUND = "0123456789!?.,:;-_+*#%&/=()<>@$ "
+_LOOKALIKES = str.maketrans("@401357$", "aaoiests")
+
+
 def _guessable(password: str, words: Iterable[str]) -> bool:
     """Whether a password is a common one, a row of keys or digits, or a forbidden word with digits and signs around it."""
     plain = _plain(password)
     letters = "".join(each for each in plain if each.isalpha())
     whole = "".join(each for each in plain if each.isalnum())
-    if {plain, letters, whole} & _common() or len(set(plain)) < 5:
+    core = plain.strip(_AROUND)
+    if {plain, letters, whole, core, core.translate(_LOOKALIKES)} & _common() or len(set(plain)) < 5:
         return True
     steps = {ord(after) - ord(before) for before, after in pairwise(plain)}
     forbidden = {"".join(each for each in _plain(word) if each.isalnum()) for word in words}

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import clock
 from errors import N_, BadInput, NotAllowed, NotFound, Refusal, Stale
 from models import Installation, User, UserRole
-from rights import Actor, Right
+from rights import RIGHTS, Actor, Right
 from services import audit
 from services.logins import end_all, normal_login, one_at_a_time
 from states import Role
@@ -112,6 +112,10 @@ def _keep_an_administrator(session: Session, user: User) -> None:
         raise NoAdministrator
 
 
+def _rights(roles: frozenset[Role]) -> frozenset[Right]:
+    return frozenset(right for role in roles for right in RIGHTS[role])
+
+
 def change_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[Role]) -> None:
     """Give a user these roles and no others; ends the user's sessions. Raises NotAllowed, Refusal (22, 39; row 31, 32)."""
     actor.require(Right.ADMINISTER)
@@ -120,8 +124,8 @@ def change_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[R
     if Role.ADMIN not in wanted and any(each.role is Role.ADMIN for each in user.roles) and user.active:
         _keep_an_administrator(session, user)
     has = frozenset(each.role for each in user.roles)
-    if user.id == actor.id and wanted - has:
-        raise NotAllowed(N_("Nobody can give themselves a role. Another administrator has to do it."))
+    if user.id == actor.id and _rights(wanted) - _rights(has):
+        raise NotAllowed(N_("Nobody can give themselves more rights. Another administrator has to do it."))
     if wanted == has:
         return
     user.roles = [each for each in user.roles if each.role in wanted]
