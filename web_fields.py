@@ -16,7 +16,7 @@ from flask import request
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage, MultiDict
 from wtforms import BooleanField, Field, RadioField, SelectField
-from wtforms.fields import SelectChoice
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # newer than the types of the library
 from wtforms.validators import ValidationError
 from wtforms.widgets import FileInput, HiddenInput, ListWidget, PasswordInput, RadioInput, TextArea, TextInput
 
@@ -306,7 +306,7 @@ class ChoiceField(SelectField):
                 self.data = None
 
     def pre_validate(self, form: Any) -> None:  # noqa: ARG002 - the library's signature
-        if not any(choice.selected for choice in self.iter_choices()):
+        if not any(choice[2] for choice in self.iter_choices()):
             raise ValidationError(say(BadInput(N_("Choose one of the values in the list."))))
 
 

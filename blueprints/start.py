@@ -49,9 +49,9 @@ DELIVERED = {"part": N_("Partly delivered"), "all": N_("Delivered")}
 
 def _address(item: Item) -> str:
     if item.document_id is not None and item.document_kind is DocKind.CREDIT_NOTE:
-        return url_for("credit_notes.show", note_id=item.document_id)
+        return url_for("credit_notes.show", document_id=item.document_id)
     if item.document_id is not None:
-        return url_for("invoices.show", invoice_id=item.document_id)
+        return url_for("invoices.show", document_id=item.document_id)
     if item.order_id is not None:
         return url_for("orders.show", order_id=item.order_id)
     return url_for("settlements.show", payout_id=item.payout_id)
@@ -89,8 +89,9 @@ def index() -> Response:
     """The start page."""
     with reading() as looked:
         lists = worklists.today(looked)
-        owed = worklists.klarna_owes(looked)
-    return page("start/index.html", cards=[_card(each) for each in lists], owed=owed)
+        owed, withheld = worklists.klarna_owes(looked), worklists.withheld(looked)
+    cards = [_card(each) for each in lists]
+    return page("start/index.html", cards=cards, owed=owed or {"SEK": 0}, withheld=withheld)
 
 
 @blueprint.get("/health")

@@ -1,0 +1,201 @@
+"""What needs a human: each list holds what it should, oldest first, counted no further than to 1,000."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+import clock
+from db import db, reading, writing
+from models import KlarnaBreak, KlarnaOp, Order
+from services import worklists
+from services.worklists import WorkList
+from states import BreakKind, BreakState, DocKind, DocState, KlarnaStatus, OpState
+from tests import builders
+
+
+def lists() -> dict[str, WorkList]:
+    with reading() as session:
+        return {each.name: each for each in worklists.today(session)}
+
+
+def counts() -> dict[str, int]:
+    return {name: each.count for name, each in lists().items() if each.count}
+
+
+def test_nothing_to_do_is_eight_empty_lists(books: Flask) -> None:
+    assert {name: each.count for name, each in lists().items()} == dict.fromkeys(
+        ("unknown", "review", "refused", "not_sent", "to_invoice", "expiring", "rows", "breaks"), 0
+    )
+    with reading() as session:
+        assert worklists.glance(session) == worklists.Glance(0, ())
+        assert worklists.klarna_owes(session) == {}
+        assert worklists.withheld(session) == 0
+
+
+def test_delivered_and_not_invoiced_is_work_until_it_is_invoiced(books: Flask, klarna, sandbox) -> None:
+    with writing() as session:
+        order = builders.an_order(session, sandbox, klarna, lines=2)
+        first, second = (line.id for line in order.lines)
+        builders.a_delivery(session, order, {first: 1000})
+    assert counts() == {"to_invoice": 1}
+    item = lists()["to_invoice"].items[0]
+    assert (item.order_id, item.order_number, item.state) == (order.id, order.number, "part")
+    builders.an_invoice(klarna, order)
+    assert counts() == {}
+    with writing() as session:
+        builders.a_delivery(session, order, {second: 1000})
+    assert counts() == {"to_invoice": 1}
+    builders.an_invoice(klarna, order)
+    assert counts() == {}
+    with reading() as session:
+        assert worklists.klarna_owes(session) == {"SEK": 89_800}
+        assert worklists.glance(session).environments == ("sandbox",)
+
+
+def test_part_delivered_and_part_invoiced_counts_the_rows(books: Flask, klarna, sandbox) -> None:
+    """Both columns say "part", so the quantities decide."""
+    with writing() as session:
+        order = builders.an_order(session, sandbox, klarna, lines=3)
+        rows = [line.id for line in order.lines]
+        builders.a_delivery(session, order, {rows[0]: 1000})
+    builders.an_invoice(klarna, order)
+    assert counts() == {}
+    with writing() as session:
+        builders.a_delivery(session, order, {rows[1]: 1000})
+    assert counts() == {"to_invoice": 1}
+
+
+def test_orders_that_are_not_klarnas_are_left_out(books: Flask) -> None:
+    with writing() as session:
+        builders.a_delivery(session, builders.an_order(session))
+    assert counts() == {}
+
+
+def test_a_reservation_that_expires_within_seven_days_is_work(books: Flask, klarna, sandbox) -> None:
+    with writing() as session:
+        orders = [builders.an_order(session, sandbox, klarna) for _ in range(4)]
+        for order, days in zip(orders, (8, 6, 2, 1), strict=True):
+            session.get_one(Order, order.id).expires_at = clock.now() + timedelta(days=days)
+        session.get_one(Order, orders[3].id).klarna_status = KlarnaStatus.CAPTURED
+    found = lists()["expiring"]
+    assert found.count == 2
+    assert [item.order_id for item in found.items] == [orders[2].id, orders[1].id]
+
+
+@pytest.mark.parametrize(
+    ("state", "name"), [(OpState.UNKNOWN, "unknown"), (OpState.REVIEW, "review"), (OpState.PREPARED, "not_sent")]
+)
+def test_operations_are_work_by_their_state(books: Flask, klarna, sandbox, state: OpState, name: str) -> None:
+    document = builders.a_captured_invoice(klarna, sandbox)
+    with writing() as session:
+        _force(session, state)
+        session.execute(sa.update(KlarnaOp).values(created_at=clock.now() - timedelta(minutes=2)))
+    found = lists()
+    assert found[name].count == 1
+    item = found[name].items[0]
+    assert (item.document_id, item.document_kind, item.number) == (document.id, DocKind.INVOICE, document.number_text)
+    assert item.amount_minor == document.gross_minor
+
+
+def _force(session, state: OpState) -> None:
+    """Put the operation in a state by hand; the triggers that forbid it are another test's business."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.text("SET LOCAL session_replication_role = replica"))
+    else:
+        for trigger in session.scalars(
+            sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'klarna_op'")
+        ).all():
+            session.execute(sa.text(f"DROP TRIGGER {trigger}"))
+    session.execute(sa.update(KlarnaOp).values(state=state))
+
+
+def test_what_was_just_made_is_not_yet_unsent(books: Flask, klarna, sandbox) -> None:
+    builders.a_captured_invoice(klarna, sandbox)
+    with writing() as session:
+        _force(session, OpState.PREPARED)
+        session.execute(sa.update(KlarnaOp).values(created_at=clock.now()))
+    assert "not_sent" not in counts()
+
+
+def test_a_refused_document_is_work(books: Flask, klarna, sandbox) -> None:
+    with writing() as session:
+        order = builders.an_order(session, sandbox, klarna)
+        builders.a_delivery(session, order)
+    sandbox.fault("refuse", operation="create_capture", error_code="CAPTURE_NOT_ALLOWED")
+    builders.an_invoice(klarna, order)
+    found = lists()["refused"]
+    assert found.count == 1
+    assert found.items[0].document_kind is DocKind.INVOICE
+    with reading() as session:
+        assert builders.the_document(found.items[0].document_id or 0).state is DocState.REFUSED
+        assert session is not None
+
+
+def test_open_differences_are_work_until_they_are_settled(books: Flask) -> None:
+    with writing() as session:
+        for number in range(7):
+            session.add(
+                KlarnaBreak(
+                    kind=BreakKind.TOTALS_DIFFER,
+                    difference_minor=number,
+                    opened_at=clock.now() - timedelta(days=number),
+                    found_by="janitor",
+                )
+            )
+    found = lists()["breaks"]
+    assert (found.count, [item.amount_minor for item in found.items]) == (7, [6, 5, 4, 3, 2])
+    with writing() as session:
+        session.execute(
+            sa.update(KlarnaBreak).values(
+                state=BreakState.CLOSED, resolution="explained", closed_by="x", closed_at=clock.now()
+            )
+        )
+    assert counts() == {}
+
+
+@pytest.mark.only_on("sqlite")
+def test_nothing_is_counted_beyond_a_thousand(books: Flask) -> None:
+    with writing() as session:
+        session.execute(
+            sa.insert(KlarnaBreak),
+            [
+                {
+                    "kind": BreakKind.TOTALS_DIFFER,
+                    "opened_at": clock.now(),
+                    "found_by": "janitor",
+                    "state": BreakState.OPEN,
+                }
+                for _ in range(1500)
+            ],
+        )
+    assert counts() == {"breaks": 1001}
+    assert len(lists()["breaks"].items) == 5
+
+
+@pytest.mark.only_on("sqlite")
+def test_no_list_reads_a_whole_table_of_orders_or_documents(books: Flask) -> None:
+    """Performance: indexed filters; read from the query plan."""
+    asked: list[tuple[str, tuple]] = []
+    engine = db.engine
+    note = lambda _c, _cursor, statement, values, _ctx, _many: asked.append((statement, values))  # noqa: E731
+    sa.event.listen(engine, "before_cursor_execute", note)
+    with reading() as session:
+        worklists.today(session)
+        worklists.glance(session)
+        worklists.klarna_owes(session)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    with reading() as session:
+        for statement, values in asked:
+            if not statement.startswith("SELECT") or "klarna_account" in statement:
+                continue
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            scans = [
+                row[-1]
+                for row in plan
+                if row[-1].startswith("SCAN ") and "USING" not in row[-1] and "SCAN anon" not in row[-1]
+            ]
+            assert not scans, (scans, statement)
