@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,6 +27,15 @@ VIEWS = ("all", "to_deliver", "not_invoiced", "partly_invoiced", "expiring", "wa
 days; waiting for Klarna's answer; a refused document."""
 SORTS = ("number", "date")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+LONGEST_NUMBER = 18
+_COME: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "to_deliver": (("none", "part"), ("none", "part", "all")),
+    "not_invoiced": (("part", "all"), ("none", "part")),
+    "partly_invoiced": (("none", "part", "all"), ("part",)),
+}
+"""How far the orders of a filter are delivered and invoiced: both columns of an index that ends in the id."""
 _OPEN_OPERATION = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
 """Word for word the condition of the partial index on open operations, so that both databases use it."""
 
@@ -116,20 +125,16 @@ def _delivered_more_than_invoiced() -> sa.ColumnElement[bool]:
 
 
 def condition(view: str) -> Sequence[sa.ColumnElement[bool]]:
-    """What an order of this filter has in common."""
+    """What an order of this filter has in common, beside how far it has come (``_COME``)."""
     is_open = Order.state == OrderState.OPEN
     alive = sa.or_(Order.icon.is_(None), Order.icon != "cancelled")
     if view == "to_deliver":
-        return is_open, alive, Order.delivered.in_(("none", "part"))
+        return is_open, alive
     if view == "not_invoiced":
-        sure = sa.or_(
-            sa.and_(Order.delivered == "all", Order.invoiced.in_(("none", "part"))),
-            sa.and_(Order.delivered == "part", Order.invoiced == "none"),
-        )
-        asked = sa.and_(Order.delivered == "part", Order.invoiced == "part", _delivered_more_than_invoiced())
-        return is_open, alive, sa.or_(sure, asked)
+        part = sa.and_(Order.delivered == "part", Order.invoiced == "part")
+        return is_open, alive, sa.or_(sa.not_(part), _delivered_more_than_invoiced())
     if view == "partly_invoiced":
-        return is_open, Order.invoiced == "part"
+        return (is_open,)
     if view == "expiring":
         lasting = Order.klarna_status.in_((KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED))
         return is_open, Order.expires_at <= clock.now() + EXPIRES_SOON, lasting, Order.remaining_minor > 0
@@ -140,29 +145,45 @@ def condition(view: str) -> Sequence[sa.ColumnElement[bool]]:
     return ()
 
 
-def _names(text: str) -> list[sa.ColumnElement[bool]]:
-    """A customer's name that begins so, however å, ä and ö are written: SQLite folds the case of ASCII alone."""
+def _named(text: str) -> sa.Select[int]:
+    """Orders of customers whose name begins so, as typed or as names are written; å, ä and ö too."""
     written = dict.fromkeys((text, text.lower(), text.upper(), text.title(), text.capitalize()))
-    return [Customer.name.istartswith(each, autoescape=True) for each in written]
+    names = sa.or_(*[Customer.name.startswith(each, autoescape=True) for each in written])
+    return sa.select(Order.id).where(Order.customer_id.in_(sa.select(Customer.id).where(names)))
 
 
-def _found(search: str) -> sa.ColumnElement[bool]:
-    """Orders with this number, shop number, Klarna reference or id, or whose customer's name begins so."""
+def _matching(search: str) -> sa.CompoundSelect[int]:
+    """Orders with this number, shop number, Klarna reference or id, or of a customer whose name begins so.
+
+    A search with a digit in it is no name, so that numbers never wait for the customers to be read.
+    """
     ways = [
         sa.select(Order.id).where(Order.shop_number == search),
-        sa.select(Order.id).where(Order.klarna_reference.in_({search, search.upper()})),
+        sa.select(Order.id).where(Order.klarna_reference.in_(sorted({search, search.upper()}))),
         sa.select(Order.id).where(Order.klarna_order_id == search.lower()),
-        sa.select(Order.id).where(Order.customer_id.in_(sa.select(Customer.id).where(sa.or_(*_names(search))))),
     ]
-    if search.isascii() and search.isdigit() and len(search) <= 18:
+    if search.isascii() and search.isdigit() and len(search) <= LONGEST_NUMBER:
         ways.append(sa.select(Order.id).where(Order.number == int(search)))
-    return Order.id.in_(sa.union_all(*ways))
+    if not any(sign.isdigit() for sign in search):
+        ways.append(_named(search))
+    return sa.union_all(*ways)
 
 
-def _wanted(filters: Filters) -> list[sa.ColumnElement[bool]]:
+def _found(session: Session, search: str) -> sa.ColumnElement[bool]:
+    """The condition of a search, looked up once for the list and all its counts while it finds at most a thousand."""
+    kept: dict[str, sa.ColumnElement[bool]] = session.info.setdefault("order search", {})
+    if search not in kept:
+        matching = _matching(search)
+        ids = session.scalars(matching.limit(COUNT_CAP + 1)).all()
+        kept[search] = Order.id.in_(matching if len(ids) > COUNT_CAP else sorted(set(ids)))
+    return kept[search]
+
+
+def _wanted(session: Session, filters: Filters) -> list[sa.ColumnElement[bool]]:
+    """All conditions but those on how far an order has come."""
     wanted = list(condition(filters.view))
     if filters.search:
-        wanted.append(_found(filters.search))
+        wanted.append(_found(session, filters.search))
     return wanted
 
 
@@ -173,7 +194,7 @@ def _keys(filters: Filters) -> tuple[Any, ...]:
 def _mark(row: Row, filters: Filters, way: str) -> str:
     """Where a page begins: ``o`` older than or ``n`` newer than a row."""
     if filters.sort == "date":
-        return f"{way}{row.id}.{int(row.ordered_at.timestamp() * 1000)}"
+        return f"{way}{row.id}.{(row.ordered_at - EPOCH) // MILLISECOND}"
     return f"{way}{row.id}"
 
 
@@ -183,16 +204,48 @@ def _read_mark(mark: str, filters: Filters) -> tuple[str, tuple[Any, ...]] | Non
     wanted = 2 if filters.sort == "date" else 1
     if way not in ("o", "n") or len(parts) != wanted:
         return None
-    if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) <= LONGEST_NUMBER for part in parts):
         return None
     numbers = [int(part) for part in parts]
     if filters.sort == "number":
         return way, (numbers[0],)
     try:
-        at = datetime.fromtimestamp(numbers[1] // 1000, UTC) + timedelta(milliseconds=numbers[1] % 1000)
-    except (ValueError, OverflowError, OSError):
+        return way, (EPOCH + numbers[1] * MILLISECOND, numbers[0])
+    except OverflowError:
         return None
-    return way, (at, numbers[0])
+
+
+def _ids(
+    session: Session, filters: Filters, limit: int, descending: bool, place: tuple[Any, ...] | None = None
+) -> list[int]:
+    """The ids of a page in its order, from one walk of an index for each way orders of the filter have come."""
+    keys = _keys(filters)
+    wanted = _wanted(session, filters)
+    if place is not None:
+        mine = sa.tuple_(*keys)
+        there = sa.tuple_(*[sa.literal(part, key.type) for part, key in zip(place, keys, strict=True)])
+        wanted.append(mine < there if descending else mine > there)
+    walks = []
+    for come in _ways(filters.view):
+        walk = sa.select(*keys).where(*come, *wanted)
+        walks.append(walk.order_by(*_sorted(keys, descending)).limit(limit).subquery())
+    if len(walks) == 1:
+        rows = sa.select(walks[0])
+    else:
+        rows = sa.select(sa.union_all(*[sa.select(walk) for walk in walks]).subquery())
+    columns = [rows.selected_columns[key.key] for key in keys]
+    return [row.id for row in session.execute(rows.order_by(*_sorted(columns, descending)).limit(limit))]
+
+
+def _ways(view: str) -> list[tuple[sa.ColumnElement[bool], ...]]:
+    if view not in _COME:
+        return [()]
+    gone, held = _COME[view]
+    return [(Order.delivered == each, Order.invoiced == other) for each in gone for other in held]
+
+
+def _sorted(columns: Sequence[Any], descending: bool) -> list[Any]:
+    return [column.desc() if descending else column.asc() for column in columns]
 
 
 def listing(session: Session, filters: Filters, after: str | None = None, limit: int = SIZES[0]) -> Listing:
@@ -200,19 +253,9 @@ def listing(session: Session, filters: Filters, after: str | None = None, limit:
     limit = limit if limit in SIZES else SIZES[0]
     place = _read_mark(after, filters) if after else None
     back = place is not None and place[0] == "n"
-    descending = filters.descending != back
-    keys = _keys(filters)
-    query = _columns().where(*_wanted(filters))
-    if place is not None:
-        there = (
-            sa.tuple_(*keys),
-            sa.tuple_(*[sa.literal(part, key.type) for part, key in zip(place[1], keys, strict=True)]),
-        )
-        query = query.where(there[0] < there[1] if descending else there[0] > there[1])
-    query = query.order_by(*[key.desc() if descending else key.asc() for key in keys]).limit(limit + 1)
-    found = session.execute(query).all()
-    more = len(found) > limit
-    rows = _rows(session, found[:limit])
+    ids = _ids(session, filters, limit + 1, filters.descending != back, place[1] if place else None)
+    more = len(ids) > limit
+    rows = _rows(session, ids[:limit])
     if back:
         rows.reverse()
     if not rows:
@@ -227,16 +270,19 @@ def listing(session: Session, filters: Filters, after: str | None = None, limit:
 
 def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
     """Everything the filters show, at most 10,000 rows, and whether that was all."""
-    keys = _keys(filters)
-    order_by = [key.desc() if filters.descending else key.asc() for key in keys]
-    found = session.execute(_columns().where(*_wanted(filters)).order_by(*order_by).limit(EXPORT_CAP + 1)).all()
-    rows = [row for at in range(0, min(len(found), EXPORT_CAP), 500) for row in _rows(session, found[at : at + 500])]
-    return rows[:EXPORT_CAP], len(found) <= EXPORT_CAP
+    ids = _ids(session, filters, EXPORT_CAP + 1, filters.descending)
+    shown = ids[:EXPORT_CAP]
+    rows = [row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500])]
+    return rows, len(ids) <= EXPORT_CAP
 
 
 def count(session: Session, filters: Filters) -> int:
     """How many orders the filters show, counted to at most 1,001, which stands for more than a thousand."""
-    some = sa.select(Order.id).where(*_wanted(filters)).limit(COUNT_CAP + 1).subquery()
+    come: tuple[sa.ColumnElement[bool], ...] = ()
+    if filters.view in _COME:
+        gone, held = _COME[filters.view]
+        come = (Order.delivered.in_(gone), Order.invoiced.in_(held))
+    some = sa.select(Order.id).where(*come, *_wanted(session, filters)).limit(COUNT_CAP + 1).subquery()
     return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
@@ -265,16 +311,17 @@ def _columns() -> sa.Select[Any]:
     return sa.select(*columns).join(Customer, Customer.id == Order.customer_id)
 
 
-def _rows(session: Session, found: Sequence[sa.Row[Any]]) -> list[Row]:
-    """Add the totals, rounded row by row as everywhere, and the last activation: two queries however many rows."""
-    ids = [row.id for row in found]
+def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
+    """The rows of these ids in their order, with totals rounded row by row: three queries however many there are."""
+    found = {row.id: row for row in session.execute(_columns().where(Order.id.in_(ids)))}
     totals = dict.fromkeys(ids, 0)
     lines = sa.select(
         OrderLine.order_id, OrderLine.quantity_milli, OrderLine.unit_price_minor, OrderLine.discount_minor
     )
     for order_id, milli, price, discount in session.execute(lines.where(OrderLine.order_id.in_(ids))):
         totals[order_id] += money.gross_of(milli, price) - discount
-    captures = _last_captures(session, [row.id for row in found if row.icon in ("partly", "captured", "credited")])
+    active = [row.id for row in found.values() if row.icon in ("partly", "captured", "credited")]
+    captures = _last_captures(session, active)
     nothing: tuple[None, bool, None] = (None, False, None)
     return [
         Row(
@@ -282,7 +329,7 @@ def _rows(session: Session, found: Sequence[sa.Row[Any]]) -> list[Row]:
             totals[row.id], row.state, row.delivered, row.invoiced, row.icon, row.expires_at, row.klarna_reference,
             row.klarna_method, *captures.get(row.id, nothing),
         )
-        for row in found
+        for row in map(found.__getitem__, ids)
     ]  # fmt: skip
 
 

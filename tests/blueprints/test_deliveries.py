@@ -92,6 +92,14 @@ def test_deliver_and_invoice_goes_on_to_the_last_step(order: Order, clerk_client
     assert len(_made(order)) == 1
 
 
+@pytest.mark.parametrize(("then", "ending"), [("deliver", ""), ("invoice", "/invoice")])
+def test_a_delivery_sent_by_htmx_leads_on(order: Order, clerk_client: WebClient, then: str, ending: str) -> None:
+    clerk_client.get(_address(order))
+    answer = clerk_client.submit(FORM, press=f"then={then}", htmx="deliver")
+    assert answer.headers["HX-Redirect"] == f"/orders/{order.id}{ending}"
+    assert len(_made(order)) == 1
+
+
 def test_a_part_delivery_carries_its_tracking(order: Order, clerk_client: WebClient) -> None:
     """B25."""
     with writing() as session:
