@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from freezegun import freeze_time
-from werkzeug.routing import Rule
+from werkzeug.routing import AnyConverter, BaseConverter, IntegerConverter, Rule
 
 import db
 import models
@@ -43,11 +43,15 @@ def rules(app: Flask) -> Iterator[tuple[Rule, str]]:
             yield rule, method
 
 
+def _value(converter: BaseConverter, number: int) -> object:
+    if isinstance(converter, AnyConverter):
+        return min(converter.items)
+    return number if isinstance(converter, IntegerConverter) else "x"
+
+
 def address(rule: Rule, number: int = 999_999) -> str:
     """A path that the rule fits; ids that do not exist."""
-    values = {
-        name: number if "Integer" in type(converter).__name__ else "x" for name, converter in rule._converters.items()
-    }
+    values = {name: _value(converter, number) for name, converter in rule._converters.items()}
     if rule.endpoint == "static":
         values = {"filename": "app.css"}
     built = rule.build(values)
