@@ -187,7 +187,8 @@ def tries_follow_each_other(session: Session) -> Iterator[Finding]:
     yield from broken(
         session,
         "SELECT k.document_id, k.try_no FROM klarna_op k JOIN klarna_op p ON p.document_id = k.document_id"
-        " AND p.try_no = k.try_no - 1 WHERE k.state <> 'EXTERNAL' AND (p.state NOT IN ('REJECTED','NOT_EXECUTED')"
+        " AND p.try_no = k.try_no - 1 AND p.state <> 'EXTERNAL' WHERE k.state <> 'EXTERNAL'"
+        " AND (p.state NOT IN ('REJECTED','NOT_EXECUTED')"
         " OR k.created_at < (SELECT max(e.at) FROM klarna_op_event e WHERE e.op_id = p.id AND e.from_state <> e.to_state))",
         "document:{0}",
         "try {1} was made before the one before it was closed",

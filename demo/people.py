@@ -1,0 +1,159 @@
+"""The demo company and everybody it deals with, all of them invented: names, places, numbers nobody has.
+
+Organisation numbers and the bankgiro have right check digits. Telephone numbers are from the series reserved for fiction,
+mail goes to the reserved domains, and no post office delivers to 985 01 and above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from stdnum import luhn
+
+import clock
+from models import Customer, User, UserRole
+from rights import Actor
+from services import numbering
+from states import Role
+
+COMPANY: Mapping[str, str] = {
+    "company.name": "Hittepå Friluft AB",
+    "company.organisation_number": "559999-7219",
+    "company.vat_number": "SE559999721901",
+    "company.street": "Hittepåvägen 7",
+    "company.postal_code": "990 10",
+    "company.city": "Hittepåstad",
+    "company.email": "order@example.se",
+    "company.phone": "08-465 004 17",
+    "company.bankgiro": "991-2346",
+    "company.registered_office": "Hittepåstad",
+}
+OPERATOR = Actor("demo", roles=frozenset({Role.ADMIN, Role.FINANCE}))
+"""Who sets the company up before anybody works there."""
+WEB_SHOP = Actor("Webbutiken")
+"""What takes the orders."""
+
+_GIVEN = (
+    "Alma", "Arvid", "Astrid", "Axel", "Britta", "Bertil", "Cecilia", "Calle", "Disa", "David", "Elin", "Emil",
+    "Frida", "Folke", "Greta", "Gustav", "Hanna", "Henrik", "Ines", "Ivar", "Jenny", "Johan", "Karin", "Karl",
+    "Lovisa", "Lars", "Maja", "Mattias", "Nora", "Nils", "Olga", "Oskar", "Petra", "Per", "Rebecka", "Rolf",
+    "Signe", "Sixten", "Tove", "Ture", "Ulla", "Viktor", "Vera", "Wilmer", "Ylva", "Åke", "Ängla", "Örjan",
+)  # fmt: skip
+_FAMILY = (
+    "Granbacke", "Sjöbrisson", "Vinterkvist", "Mossflod", "Tallvide", "Ängsljung", "Björktuva", "Norrglimt",
+    "Stenfjäll", "Blåbärsson", "Dimberger", "Forsglimt", "Gryningsson", "Hjortronmyr", "Isflakerud",
+    "Kvistviken", "Lavskogh", "Myrsköld", "Nävergård", "Olvonlund", "Porslid", "Rimfrosth", "Snödroppsson",
+    "Tranmosse", "Urbergström", "Vidfjäll", "Årtagsson", "Älvdimma",
+)  # fmt: skip
+_STREETS = (
+    "Låtsasvägen",
+    "Fantasigränd",
+    "Sagostigen",
+    "Påhittsbacken",
+    "Kråkvinkelgatan",
+    "Lyktgubbens väg",
+    "Drömgatan",
+    "Ingenstansvägen",
+    "Lingonrisets gränd",
+    "Trollskogsvägen",
+)
+_PLACES = (
+    ("985 12", "Låtsasby"),
+    ("986 40", "Mossköping"),
+    ("987 33", "Älghamn"),
+    ("988 05", "Storfjällboda"),
+    ("991 21", "Vinterviksund"),
+    ("992 74", "Lillgransele"),
+    ("993 18", "Blåbärsmåla"),
+    ("995 60", "Norrdimfors"),
+)
+_BUSINESSES = (
+    "Fjällguiderna i Låtsasby AB",
+    "Älghamns Kajakcenter AB",
+    "Storfjällboda Stugby AB",
+    "Mossköpings Friluftsskola AB",
+    "Vinterviksunds Hotell AB",
+    "Dimfors Skogsvård AB",
+    "Blåbärsmåla Bygg AB",
+    "Lillgransele Turbyrå AB",
+    "Påhittade Event i Norr AB",
+    "Sagostigens Förskola AB",
+    "Ingenstans Lägergård AB",
+    "Norrdimfors Mekaniska AB",
+)
+_ASCII = str.maketrans("åäöé", "aaoe")
+
+
+def organisation_number(serial: int) -> str:
+    """A number that nobody has, with its check digit: 559999 and three digits of our own."""
+    digits = f"559999{serial:03d}"
+    return f"559999-{serial:03d}{luhn.calc_check_digit(digits)}"
+
+
+def _mail(name: str, serial: int) -> str:
+    words = name.lower().translate(_ASCII).split()
+    return f"{words[0]}.{words[-1]}@example.{'com' if serial % 2 else 'se'}"
+
+
+def make_customers(session: Session, rng: Random, people: int, businesses: int) -> list[int]:
+    """Open customer cards; gives their ids, the businesses last."""
+    pairs = [(given, family) for given in _GIVEN for family in _FAMILY]
+    rng.shuffle(pairs)
+    cards = [
+        _person(session, f"{given} {family}", serial, rng) for serial, (given, family) in enumerate(pairs[:people])
+    ]
+    cards += [_business(session, name, serial, rng) for serial, name in enumerate(_BUSINESSES[:businesses])]
+    session.add_all(cards)
+    session.flush()
+    return [card.id for card in cards]
+
+
+def _card(session: Session, name: str, rng: Random, **more: str) -> Customer:
+    postal_code, city = rng.choice(_PLACES)
+    return Customer(
+        number=numbering.take(session, "customer", first=1001, day=clock.today()),
+        name=name,
+        street=f"{rng.choice(_STREETS)} {rng.randint(1, 98)}",
+        postal_code=postal_code,
+        city=city,
+        created_at=clock.now(),
+        **more,
+    )
+
+
+def _person(session: Session, name: str, serial: int, rng: Random) -> Customer:
+    return _card(session, name, rng, email=_mail(name, serial), phone=f"070-174 06 {5 + serial:02d}")
+
+
+def _business(session: Session, name: str, serial: int, rng: Random) -> Customer:
+    email = f"inkop{serial + 1}@example.se"
+    number = organisation_number(101 + 7 * serial)
+    return _card(session, name, rng, email=email, phone=f"08-465 004 {30 + serial}", organisation_number=number)
+
+
+def party_of(customer: Customer) -> dict[str, object]:
+    """Name and address as an order keeps them."""
+    names = ("name", "organisation_number", "email", "phone", "street", "street2", "postal_code", "city", "country")
+    return {name: getattr(customer, name) or "" for name in names}
+
+
+def actor_of(session: Session, role: Role) -> Actor:
+    """The person who has a role."""
+    user = session.scalars(
+        sa.select(User)
+        .join(UserRole, UserRole.user_id == User.id)
+        .where(UserRole.role == role)
+        .order_by(User.id)
+        .limit(1)
+    ).one()
+    return Actor(user.name, user.id, frozenset(each.role for each in user.roles))
+
+
+def opened_at(until: datetime, days: int) -> datetime:
+    """When the company opened: eight in the morning, so many days ago."""
+    day = clock.local_date(until).toordinal() - days
+    return datetime.fromordinal(day).replace(hour=8, tzinfo=clock.LOCAL)
