@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
@@ -287,4 +292,49 @@ def test_a_refused_delivery_does_not_use_up_its_form(shirts: tuple[Order, int]) 
         else:
             with pytest.raises(Refusal), writing() as session:
                 deliveries.deliver_once(session, CLERK, NONCE, order.id, wanted, warehouse_id=warehouse)
+    assert _count() == 1
+
+
+def _at_once(app: Flask, acts: list[Callable[[Session], object]]) -> list[object]:
+    """Run each act in a transaction of its own thread, all let go together; gives results and refusals."""
+    gate = threading.Barrier(len(acts))
+
+    def run(act: Callable[[Session], object]) -> object:
+        with app.app_context():
+            gate.wait()
+            try:
+                with writing() as session:
+                    return act(session)
+            except Refusal as refusal:
+                return refusal
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def test_two_clerks_at_once_do_not_deliver_the_same_goods_twice(books: Flask, shirts: tuple[Order, int]) -> None:
+    """Catalogue 42: the order's lock lets one through, and the other is told what is left."""
+    order, warehouse = shirts
+    wanted = {order.lines[0].id: 3000}
+
+    def act(session: Session) -> object:
+        return deliveries.deliver(session, CLERK, order.id, wanted, warehouse_id=warehouse)
+
+    ends = _at_once(books, [act] * 4)
+    assert sorted(type(end).__name__ for end in ends) == ["Delivery", "Refusal", "Refusal", "Refusal"]
+    assert _count() == 1
+
+
+def test_fifty_equal_forms_at_once_are_one_delivery_and_fifty_equal_answers(
+    books: Flask, shirts: tuple[Order, int]
+) -> None:
+    """Operations 12."""
+    order, warehouse = shirts
+    wanted = {order.lines[0].id: 1000}
+
+    def act(session: Session) -> object:
+        return deliveries.deliver_once(session, CLERK, NONCE, order.id, wanted, warehouse_id=warehouse).id
+
+    for _ in range(5):
+        assert len(set(_at_once(books, [act] * 10))) == 1
     assert _count() == 1
