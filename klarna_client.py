@@ -281,19 +281,23 @@ class KlarnaClient:
         """The order with its captures and refunds (reference 2.2)."""
         return self._get(f"{ORDERS}/{order_id}", seconds)
 
-    def list_payouts(self, *, start_date: str, end_date: str, size: int = 500, offset: int = 0) -> Json:
+    def list_payouts(
+        self, *, start_date: str, end_date: str, size: int = 500, offset: int = 0, seconds: float = REPORT_SECONDS
+    ) -> Json:
         """One page of payouts by payout date (reference 4.1)."""
         path = f"{SETTLEMENTS}/payouts"
-        return self._get(path, REPORT_SECONDS, start_date=start_date, end_date=end_date, size=size, offset=offset)
+        return self._get(path, seconds, start_date=start_date, end_date=end_date, size=size, offset=offset)
 
     def get_payout(self, payment_reference: str) -> Json:
         """One payout with its totals."""
         return self._get(f"{SETTLEMENTS}/payouts/{quote(payment_reference, safe='')}", REPORT_SECONDS)
 
-    def list_transactions(self, *, payment_reference: str, size: int = 500, offset: int = 0) -> Json:
+    def list_transactions(
+        self, *, payment_reference: str, size: int = 500, offset: int = 0, seconds: float = REPORT_SECONDS
+    ) -> Json:
         """One page of a payout's transactions."""
         path = f"{SETTLEMENTS}/transactions"
-        return self._get(path, REPORT_SECONDS, payment_reference=payment_reference, size=size, offset=offset)
+        return self._get(path, seconds, payment_reference=payment_reference, size=size, offset=offset)
 
     @staticmethod
     def capture_order(order_id: str, capture: Json) -> tuple[str, str, bytes]:

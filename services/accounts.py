@@ -38,6 +38,7 @@ CHART: tuple[tuple[int, str, str, int | None], ...] = (
     (2645, "Beräknad ingående moms på förvärv från utlandet", "S", None),
     (2650, "Redovisningskonto för moms", "S", None),
     (2890, "Övriga kortfristiga skulder", "S", None),
+    (2999, "OBS-konto", "S", None),
     (3001, "Försäljning inom Sverige, 25 % moms", "I", 2500),
     (3002, "Försäljning inom Sverige, 12 % moms", "I", 1200),
     (3003, "Försäljning inom Sverige, 6 % moms", "I", 600),
@@ -114,7 +115,7 @@ def chart(session: Session) -> list[Account]:
 
 def role(session: Session, name: str, day: date) -> int:
     """The account that plays a part on a day: ``receivable``, ``bank``, ``fee``, ``input_vat``, ``holdback``, ``advance``,
-    ``debt``, ``rounding``, ``freight``, ``invoicing_fee``, ``discount``."""
+    ``debt``, ``unallocated``, ``rounding``, ``freight``, ``invoicing_fee``, ``discount``."""
     return settings.number(session, f"account.{name}", day)
 
 

@@ -24,6 +24,7 @@ DEFAULTS: Mapping[str, str] = {
     "account.holdback": "1686",
     "account.advance": "2420",
     "account.debt": "2890",
+    "account.unallocated": "2999",
     "account.rounding": "3740",
     "account.freight": "3520",
     "account.invoicing_fee": "3540",

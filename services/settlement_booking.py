@@ -1,0 +1,283 @@
+"""One payout, one voucher: bank, fees, VAT as stated, what is withheld, debt, and each document's claim (E7-E10, E13).
+
+Amounts are minor units, debit positive; a row's ``amount_minor`` has the sign of its effect on the payout. Everything is
+summed by the database. Source: operations 14; B33; accounting reference 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BrokenRule, Refusal, Stale
+from models import Account, Document, DocumentLine, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, Voucher
+from rights import Actor, Right
+from services import audit, ledger, settlement_matching
+from services.ledger import Entry
+from services.settlement_layouts import COMMISSION_RETURNS
+from services.settlement_sql import LOANS
+from states import DocKind, DocState, LineKind, PayoutState
+
+SERIES = "I"
+CLAIMS = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION")
+"""Types whose amount is a claim of a document; without one it is booked as not yet placed."""
+COSTS = {
+    "FEE": "kreditförsäljningskostnad",
+    "FEE_REFUND": "återbetald kreditförsäljningskostnad",
+    "CORRECTION": "rättelse av kreditförsäljningskostnad",
+    "CHARGE": "övrig avgift",
+    "CREDIT": "övrig gottgörelse",
+    "COMMISSION": "provision",
+    "REVERSAL": "återtagen provision",
+}
+"""Types that cost or bring something, all on the account of fees, and what the voucher calls them (B1)."""
+WITHHELD = {"HOLDBACK": "innehållet belopp", "RELEASE": "frigjort belopp"}
+
+
+def book(session: Session, actor: Actor, payout_id: int) -> Voucher:
+    """«Bokför»: book a payout in which every row is explained. Raises NotAllowed, Refusal with nothing booked (B5)."""
+    actor.require(Right.BOOKS)
+    payout = settlement_matching.get(session, payout_id, lock=True)
+    if payout.state is PayoutState.BOOKED:
+        raise Refusal(N_("The payout is booked already."))
+    why = settlement_matching.why_not_booked(session, payout_id) if payout.row_count else None
+    if why is not None:
+        raise why
+    if payout.state is not PayoutState.READY:
+        raise Refusal(N_("The payout cannot be booked yet. Nothing has been booked."))
+    return post(session, actor, payout_id)
+
+
+def post(session: Session, actor: Actor, payout_id: int) -> Voucher:
+    """Write the voucher of a payout that is ready, mark what it pays and freeze it, in this one transaction.
+
+    Raises Refusal where the books refuse (a closed account, no financial year), BrokenRule when it does not balance.
+    """
+    payout = settlement_matching.get(session, payout_id, lock=True)
+    if payout.state is not PayoutState.READY:
+        raise BrokenRule("only a payout that is ready is booked")
+    account = session.get_one(KlarnaAccount, payout.account_id)
+    day = clock.local_date(payout.payout_date)
+    entries = [entry for entry in _entries(session, payout, day) if entry.amount_minor]
+    if not entries:
+        raise Refusal(N_("There is nothing to book in the payout."))
+    made = ledger.post(
+        session,
+        actor,
+        series=SERIES,
+        day=day,
+        text=f"Återläsning Klarna {payout.payment_reference}",
+        source=f"payout:{account.store_id}:{payout.payment_reference}",
+        entries=entries,
+        payout_id=payout.id,
+        currency=payout.currency,
+    )
+    done = session.execute(
+        sa.update(Payout)
+        .where(Payout.id == payout.id, Payout.state == PayoutState.READY)
+        .values(
+            state=PayoutState.BOOKED,
+            voucher_id=made.id,
+            booked_at=clock.now(),
+            booked_by=actor.name,
+            parked_because=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if done.rowcount != 1:  # type: ignore[attr-defined]
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    _mark_paid(session, payout, day)
+    _release_dormant_vat(session, actor, payout, account, day)
+    session.flush()
+    session.expire_all()
+    audit.write(
+        session,
+        actor,
+        "settlement.booked",
+        f"payout:{payout.id}",
+        {
+            "reference": payout.payment_reference,
+            "voucher": ledger.label(made),
+            "settlement_minor": payout.settlement_minor,
+        },
+    )
+    return made
+
+
+# --- The entries ---------------------------------------------------------------------------------------------------------
+
+
+def _entries(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
+    yield Entry(ledger.role(session, "bank", day), payout.settlement_minor, "bankbetalning")
+    sums = _sums(session, payout)
+    for type_, text in COSTS.items():
+        yield Entry(ledger.role(session, "fee", day), -sums.get(type_, (0, 0))[0], text)
+    vat = sums.get("TAX", (0, 0))[0] + sum(each for _, each in sums.values())
+    yield Entry(ledger.role(session, "input_vat", day), -vat, "moms på kreditförsäljningskostnad")
+    for type_, text in WITHHELD.items():
+        yield Entry(ledger.role(session, "holdback", day), -sums.get(type_, (0, 0))[0], text)
+    movement = payout.closing_debt_minor - payout.opening_debt_minor
+    yield Entry(ledger.role(session, "debt", day), -movement, "skuld" if movement > 0 else "avbetalning")
+    yield from _claims(session, payout, day)
+    yield from _unplaced(session, payout, day)
+
+
+def _is_claim() -> sa.ColumnElement[bool]:
+    return sa.and_(PayoutRow.type.in_(CLAIMS), PayoutRow.detailed_type.not_in(sorted(COMMISSION_RETURNS)))
+
+
+def _is_unplaced() -> sa.ColumnElement[bool]:
+    """A claim without a document, a loan, or a row of a type nobody knows: a person has explained it or will."""
+    known = (*CLAIMS, *COSTS, *WITHHELD, "TAX")
+    return sa.or_(
+        sa.and_(_is_claim(), RowMatch.document_id.is_(None)),
+        sa.and_(PayoutRow.type.in_(("CHARGE", "CREDIT")), PayoutRow.detailed_type.in_(LOANS)),
+        PayoutRow.type.not_in(known),
+    )
+
+
+def _sums(session: Session, payout: Payout) -> dict[str, tuple[int, int]]:
+    """Amount and VAT per type of the rows that are neither claims nor unplaced; the VAT of all rows."""
+    own = sa.case((sa.or_(_is_claim(), _is_unplaced()), 0), else_=PayoutRow.amount_minor)
+    rows = session.execute(
+        sa.select(PayoutRow.type, sa.func.sum(own), sa.func.sum(PayoutRow.vat_minor))
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .where(PayoutRow.payout_id == payout.id)
+        .group_by(PayoutRow.type)
+    )
+    return {type_: (int(amount), int(vat)) for type_, amount, vat in rows}
+
+
+def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
+    """What the payout does to each document's claim, on the account the claim stands on."""
+    stands_on = (
+        sa.select(Posting.document_id, sa.func.max(Posting.account).label("account"))
+        .join(Account, sa.and_(Account.number == Posting.account, Account.receivable.is_(True)))
+        .group_by(Posting.document_id)
+        .where(
+            Posting.document_id.in_(
+                sa.select(RowMatch.document_id)
+                .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
+                .where(PayoutRow.payout_id == payout.id)
+            )
+        )
+        .subquery()
+    )
+    rows = session.execute(
+        sa.select(
+            RowMatch.document_id,
+            Document.number_text,
+            Document.kind,
+            stands_on.c.account,
+            sa.func.sum(PayoutRow.amount_minor).label("amount"),
+            sa.func.min(PayoutRow.type).label("first_type"),
+            sa.func.max(PayoutRow.type).label("last_type"),
+        )
+        .select_from(PayoutRow)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .join(Document, Document.id == RowMatch.document_id)
+        .outerjoin(stands_on, stands_on.c.document_id == RowMatch.document_id)
+        .where(PayoutRow.payout_id == payout.id, _is_claim())
+        .group_by(RowMatch.document_id, Document.number_text, Document.kind, Document.number, stands_on.c.account)
+        .order_by(Document.number)
+    )
+    receivable = ledger.role(session, "receivable", day)
+    for row in rows:
+        name = "Kreditfaktura" if row.kind is DocKind.CREDIT_NOTE else "Faktura"
+        paid = {row.first_type, row.last_type} <= {"SALE", "RETURN"}
+        text = f"{name} {row.number_text} {'betald' if paid else 'återtagen'}"
+        yield Entry(row.account or receivable, -int(row.amount), text, document_id=row.document_id)
+
+
+def _unplaced(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
+    rows = session.execute(
+        sa.select(PayoutRow.row_no, PayoutRow.type, PayoutRow.amount_minor)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .where(PayoutRow.payout_id == payout.id, _is_unplaced())
+        .order_by(PayoutRow.row_no)
+    ).all()
+    if rows:
+        account = ledger.role(session, "unallocated", day)
+        for row in rows:
+            yield Entry(account, -row.amount_minor, f"{row.type[:40]} rad {row.row_no}")
+
+
+# --- What follows ----------------------------------------------------------------------------------------------------------
+
+
+def _documents(payout: Payout) -> sa.Select[int | None]:
+    return (
+        sa.select(RowMatch.document_id)
+        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
+        .where(PayoutRow.payout_id == payout.id, _is_claim(), RowMatch.document_id.is_not(None))
+    )
+
+
+def _mark_paid(session: Session, payout: Payout, day: date) -> None:
+    """Give the green tick to documents of which nothing remains, and take it from those Klarna has taken back (K47, K48)."""
+    session.execute(
+        sa.update(Document)
+        .where(Document.id.in_(_documents(payout)), Document.open_minor == 0)
+        .values(paid_at=day, paid_reference=payout.payment_reference)
+        .execution_options(synchronize_session=False)
+    )
+    taken_back = _documents(payout).where(PayoutRow.type.not_in(("SALE", "RETURN")))
+    session.execute(
+        sa.update(Document)
+        .where(Document.id.in_(taken_back), Document.open_minor > 0, Document.paid_at.is_not(None))
+        .values(paid_at=None, paid_reference=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _release_dormant_vat(
+    session: Session, actor: Actor, payout: Payout, account: KlarnaAccount, day: date
+) -> Voucher | None:
+    """E3c: the VAT of an advance falls due the day it is paid; what rests on the dormant accounts moves to the VAT accounts."""
+    advances = session.execute(
+        sa.select(Document.id, Document.number_text, Document.issue_date, DocumentLine.vat_rate)
+        .join(DocumentLine, DocumentLine.document_id == Document.id)
+        .where(
+            Document.id.in_(_documents(payout)),
+            Document.state == DocState.ISSUED,
+            Document.open_minor == 0,
+            DocumentLine.kind == LineKind.ADVANCE,
+            DocumentLine.vat_rate > 0,
+        )
+        .distinct()
+        .order_by(Document.id, DocumentLine.vat_rate.desc())
+    ).all()
+    entries = []
+    for document_id, number, issued, rate in advances:
+        dormant = ledger.dormant_vat_account(session, rate, issued or day)
+        rests = session.scalar(
+            sa.select(sa.func.sum(Posting.amount_minor))
+            .join(Voucher, Voucher.id == Posting.voucher_id)
+            .where(
+                Posting.account == dormant,
+                sa.or_(Voucher.document_id == document_id, Posting.document_id == document_id),
+            )
+        )
+        if rests:
+            text = f"moms på förskott {number}"
+            entries += [
+                Entry(dormant, -int(rests), text, document_id=document_id, vat_rate=rate),
+                Entry(ledger.vat_account(session, rate, day), int(rests), text, document_id=document_id, vat_rate=rate),
+            ]
+    if not entries:
+        return None
+    return ledger.post(
+        session,
+        actor,
+        series=SERIES,
+        day=day,
+        text=f"Moms på förskott betalda i {payout.payment_reference}",
+        source=f"payout_advance_vat:{account.store_id}:{payout.payment_reference}",
+        entries=entries,
+        payout_id=payout.id,
+        currency=payout.currency,
+    )

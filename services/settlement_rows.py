@@ -1,0 +1,135 @@
+"""What a person does with a settlement row: choose its document, accept it, mark it as handled, take that back (B4).
+
+Only rows of payouts that are not booked; each act says whether the payout can be booked now. Source: operations 14.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, NotFound, Refusal
+from models import Document, KlarnaBreak, Order, Payout, PayoutRow, RowMatch
+from rights import Actor, Right
+from services import audit, documents, settlement_matching
+from services.settlement_sentences import Why
+from states import BreakState, DocKind, DocState, PayoutState, Pile
+
+WITH_DOCUMENT = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION", "FEE", "FEE_REFUND", "CORRECTION")
+"""Types of rows that can belong to a document."""
+
+
+def _open_row(session: Session, actor: Actor, row_id: int) -> tuple[Payout, PayoutRow, RowMatch]:
+    """A row that may still be changed, under its payout's lock. Raises NotAllowed, NotFound, Refusal."""
+    actor.require(Right.BOOKS)
+    row = session.get(PayoutRow, row_id)
+    if row is None:
+        raise NotFound
+    payout = settlement_matching.get(session, row.payout_id, lock=True)
+    if payout.state is PayoutState.BOOKED:
+        raise Refusal(N_("The payout is booked, and its rows stay as they are."))
+    match = session.get(RowMatch, row_id, populate_existing=True)
+    if match is None or payout.state is PayoutState.LOADING:
+        raise Refusal(N_("The payout is still being read. Try again in a moment."))
+    return payout, row, match
+
+
+def _settle(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowMatch], act: str, note: str) -> Payout:
+    payout, row, match = found
+    match.pile, match.note = Pile.HANDLED, note
+    match.handled_by, match.handled_at = actor.name, clock.now()
+    session.flush()
+    settlement_matching.restate(session, payout)
+    audit.write(
+        session, actor, f"settlement.{act}", f"payout:{payout.id}", {"row": row.row_no, "document": match.document_id}
+    )
+    return payout
+
+
+def mark_handled(session: Session, actor: Actor, row_id: int, note: str) -> Payout:
+    """«Markera som hanterad»: a person explains a row. One without a document is booked as not yet placed.
+
+    Raises BadInput for a blank note, Refusal for a row that needs nothing.
+    """
+    found = _open_row(session, actor, row_id)
+    payout, _row, match = found
+    note = documents.read_reason(note)
+    if match.pile not in (Pile.FAULTY, Pile.WARNING):
+        raise Refusal(N_("The row needs nothing done to it."))
+    if match.document_id is not None:
+        document = session.get_one(Document, match.document_id)
+        if document.state is not DocState.ISSUED or document.currency != payout.currency:
+            match.document_id = None
+    return _settle(session, actor, found, "row_handled", note)
+
+
+def accept(session: Session, actor: Actor, row_id: int, reason: str) -> Payout:
+    """Accept a warning as it stands, with the reason; the row keeps its document. Raises BadInput, Refusal."""
+    found = _open_row(session, actor, row_id)
+    _payout, _row, match = found
+    reason = documents.read_reason(reason)
+    if match.pile is not Pile.WARNING:
+        raise Refusal(N_("Only a warning can be accepted. A faulty row needs a document or a note."))
+    if match.because == Why.OTHER_CURRENCY:
+        raise Refusal(N_("Two currencies never pay each other. Choose another document, or mark the row as handled."))
+    return _settle(session, actor, found, "row_accepted", reason)
+
+
+def assign(session: Session, actor: Actor, row_id: int, document_number: str) -> Payout:
+    """Let a row belong to a document that a person chose. Raises BadInput when the document does not fit it."""
+    found = _open_row(session, actor, row_id)
+    payout, row, match = found
+    if row.type not in WITH_DOCUMENT or settlement_matching.is_commission_return(row):
+        raise Refusal(N_("A row of this type belongs to no document."))
+    document = _fitting(session, payout, row, document_number.strip())
+    match.document_id, match.because = document.id, Why.ASSIGNED
+    return _settle(session, actor, found, "row_assigned", document.number_text or "")
+
+
+def _fitting(session: Session, payout: Payout, row: PayoutRow, number: str) -> Document:
+    def no(message: str) -> BadInput:
+        return BadInput(message, field="document_number", number=number)
+
+    kind = DocKind.CREDIT_NOTE if row.type == "RETURN" else DocKind.INVOICE
+    document = session.scalar(sa.select(Document).where(Document.number_text == number))
+    if document is None:
+        raise no(N_("There is no invoice or credit note %(number)s."))
+    if document.kind is not kind:
+        if kind is DocKind.INVOICE:
+            raise no(N_("%(number)s is a credit note; this row belongs to an invoice."))
+        raise no(N_("%(number)s is an invoice; this row belongs to a credit note."))
+    if document.state is not DocState.ISSUED or document.reversed_at is not None:
+        raise no(N_("%(number)s is not issued, so nothing can be paid on it."))
+    account_id = session.scalar(sa.select(Order.account_id).where(Order.id == document.order_id))
+    if account_id != payout.account_id:
+        raise no(N_("%(number)s was not sold through the store id of this payout."))
+    if document.currency != payout.currency:
+        raise no(N_("%(number)s is in another currency than the payout."))
+    if row.type in ("SALE", "RETURN"):
+        taken = (
+            sa.select(PayoutRow.id)
+            .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+            .where(RowMatch.document_id == document.id, PayoutRow.type == row.type, PayoutRow.id != row.id)
+        )
+        if session.scalar(taken.limit(1)) is not None:
+            raise no(N_("Another settlement row belongs to %(number)s already. A document is paid by one row."))
+    return document
+
+
+def undo(session: Session, actor: Actor, row_id: int) -> Payout:
+    """Take back what a person did with a row: it is matched anew, as if nobody had touched it. Raises Refusal."""
+    payout, row, match = _open_row(session, actor, row_id)
+    if match.pile is not Pile.HANDLED:
+        raise Refusal(N_("Nobody has dealt with the row, so there is nothing to take back."))
+    session.delete(match)
+    session.flush()
+    settlement_matching.settle(session, actor, payout.id)
+    audit.write(session, actor, "settlement.row_undone", f"payout:{payout.id}", {"row": row.row_no})
+    return payout
+
+
+def open_breaks(session: Session, payout_id: int) -> list[KlarnaBreak]:
+    """The open differences that speak of a payout, oldest first."""
+    query = sa.select(KlarnaBreak).where(KlarnaBreak.payout_id == payout_id, KlarnaBreak.state == BreakState.OPEN)
+    return list(session.scalars(query.order_by(KlarnaBreak.id)))
