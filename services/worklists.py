@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,12 +77,6 @@ class Glance:
     environments: tuple[str, ...]
 
 
-def _count(session: Session, query: sa.Select[*tuple[Any, ...]]) -> int:
-    """Rows of a query, counted to MOST + 1 and no further."""
-    inner = query.with_only_columns(sa.literal(1)).order_by(None).limit(MOST + 1).subquery()
-    return session.scalar(sa.select(sa.func.count()).select_from(inner)) or 0
-
-
 # --- The queries, oldest first ---------------------------------------------------------------------------------------
 
 
@@ -106,7 +101,7 @@ def _operations(state: OpState) -> sa.Select[*tuple[Any, ...]]:
 
 
 def _not_sent() -> sa.Select[*tuple[Any, ...]]:
-    return _operations(OpState.PREPARED).where(KlarnaOp.created_at < clock.now() - NOT_SENT_AFTER)
+    return _operations(OpState.PREPARED).where(KlarnaOp.created_at < sa.bindparam("unsent_since"))
 
 
 def _refused() -> sa.Select[*tuple[Any, ...]]:
@@ -185,7 +180,7 @@ def _expiring() -> sa.Select[*tuple[Any, ...]]:
         )
         .where(
             Order.state == OrderState.OPEN,
-            Order.expires_at < clock.now() + EXPIRES_WITHIN,
+            Order.expires_at < sa.bindparam("expires_before"),
             Order.klarna_status.in_((KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED)),
             Order.remaining_minor > 0,
         )
@@ -232,7 +227,9 @@ def _breaks() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+@cache
 def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
+    """Each list's rows, the most pressing list first; put together once, since that costs more than asking."""
     return {
         "unknown": _operations(OpState.UNKNOWN),
         "review": _operations(OpState.REVIEW),
@@ -245,23 +242,44 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
     }
 
 
+@cache
+def _shown() -> dict[str, sa.Select[*tuple[Any, ...]]]:
+    return {name: query.limit(SHOWN) for name, query in _queries().items()}
+
+
+@cache
+def _counts() -> dict[str, sa.Select[int]]:
+    """Rows of each list, counted to MOST + 1 and no further."""
+    counts = {}
+    for name, query in _queries().items():
+        inner = query.with_only_columns(sa.literal(1)).order_by(None).limit(MOST + 1).subquery()
+        counts[name] = sa.select(sa.func.count()).select_from(inner)
+    return counts
+
+
+def _now() -> dict[str, datetime]:
+    now = clock.now()
+    return {"unsent_since": now - NOT_SENT_AFTER, "expires_before": now + EXPIRES_WITHIN}
+
+
 def today(session: Session) -> list[WorkList]:
     """The work lists of the start page, the most pressing first, each with its five oldest rows."""
-    lists = []
-    for name, query in _queries().items():
-        items = [Item(**row) for row in session.execute(query.limit(SHOWN)).mappings()]
-        count = len(items) if len(items) < SHOWN else _count(session, query)
+    lists, now = [], _now()
+    for name, query in _shown().items():
+        items = [Item(**row) for row in session.execute(query, now).mappings()]
+        count = len(items) if len(items) < SHOWN else session.scalar(_counts()[name], now) or 0
         lists.append(WorkList(name, count, items))
     return lists
 
 
 def glance(session: Session) -> Glance:
     """The figure beside Overview, and the environments of the accounts in use."""
-    counts = [_count(session, query) for query in _queries().values()]
+    now = _now()
+    waiting = sum(session.scalar(query, now) or 0 for query in _counts().values())
     environments = session.scalars(
         sa.select(KlarnaAccount.environment).where(KlarnaAccount.active.is_(True)).distinct()
     ).all()
-    return Glance(sum(counts), tuple(sorted(environments)))
+    return Glance(waiting, tuple(sorted(environments)))
 
 
 def _owed() -> sa.Select[str, int]:
