@@ -40,21 +40,26 @@ def require_creatable(session: Session, actor: Actor, draft: Document, shown_min
             now=Amount(now, draft.currency),
         )
     sums = credit_drafts.figures(session, draft)
+    require_sum(sums, draft.currency)
+    require_within_limit(session, actor, sums.gross_minor, draft.currency)
+
+
+def require_sum(sums: credit_drafts.Figures, currency: str) -> None:
+    """Let pass a sum above 0 and within what is left of the invoice. Raises BadInput, Refusal (K26, K33, K44)."""
     if not sums.rows:
         raise BadInput(N_("The credit note has no rows."))
     if sums.gross_minor > sums.most_minor:
         raise Refusal(
             N_("At most %(most)s can be credited: the invoice is %(invoice)s and %(credited)s is already credited."),
-            most=Amount(sums.most_minor, draft.currency),
-            invoice=Amount(sums.invoice_minor, draft.currency),
-            credited=Amount(sums.credited_minor, draft.currency),
+            most=Amount(sums.most_minor, currency),
+            invoice=Amount(sums.invoice_minor, currency),
+            credited=Amount(sums.credited_minor, currency),
         )
     if sums.gross_minor <= 0:
         raise BadInput(
             N_("The sum is %(sum)s. A credit note cannot charge the customer; make a new order for the difference."),
-            sum=Amount(sums.gross_minor, draft.currency),
+            sum=Amount(sums.gross_minor, currency),
         )
-    require_within_limit(session, actor, sums.gross_minor, draft.currency)
 
 
 def require_within_limit(session: Session, actor: Actor, gross_minor: int, currency: str) -> None:
@@ -227,10 +232,8 @@ def issue_without_klarna(
     issue(session, actor, draft, None, clock.now())
 
 
-def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Document:
-    """«Återför» a credit note issued without Klarna: its voucher and its stock movement negated, dated today (E11, I11)."""
-    actor.require(Right.REVERSE)
-    document = documents.get(session, document_id, lock=True)
+def require_reversible(document: Document) -> None:
+    """Let pass a credit note issued without Klarna that is neither reversed, paid nor offset. Raises Refusal."""
     if (
         document.kind is not DocKind.CREDIT_NOTE
         or document.state is not DocState.ISSUED
@@ -241,6 +244,13 @@ def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Do
         raise Refusal(N_("The credit note has been reversed already."))
     if document.open_minor != -(document.gross_minor or 0):
         raise Refusal(N_("The credit note is paid or offset and cannot be reversed."))
+
+
+def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Document:
+    """«Återför» a credit note issued without Klarna: its voucher and its stock movement negated, dated today (E11, I11)."""
+    actor.require(Right.REVERSE)
+    document = documents.get(session, document_id, lock=True)
+    require_reversible(document)
     reason = documents.read_reason(reason)
     booked = session.scalars(select(Voucher).where(Voucher.source == f"credit_note:{document.number_text}")).one()
     ledger.reverse(

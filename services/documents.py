@@ -106,6 +106,14 @@ def get(session: Session, document_id: int, *, lock: bool = False) -> Document:
     return found
 
 
+def get_numbered(session: Session, document_id: int, kind: DocKind | None = None) -> Document:
+    """A document that has its number. Raises NotFound, also for a draft and for one of another kind."""
+    found = get(session, document_id)
+    if found.state is DocState.DRAFT or kind not in (None, found.kind):
+        raise NotFound
+    return found
+
+
 def move(
     session: Session,
     document: Document,
@@ -372,11 +380,16 @@ def read_reason(reason: str) -> str:
     return reason
 
 
+def require_may_void(actor: Actor, document: Document) -> None:
+    """Let pass Finance, and a clerk who made the document. Raises NotAllowed."""
+    if not (actor.may(Right.VOID_ANY) or (actor.may(Right.VOID_OWN) and document.created_by_id == actor.id)):
+        raise NotAllowed(N_("Only Finance, or whoever made it, can void it."))
+
+
 def void(session: Session, actor: Actor, document_id: int, reason: str) -> Document:
     """«Makulera» a refused document: the number stays in the series, with who, when and why (K15, F25)."""
     document = get(session, document_id, lock=True)
-    if not (actor.may(Right.VOID_ANY) or (actor.may(Right.VOID_OWN) and document.created_by_id == actor.id)):
-        raise NotAllowed(N_("Only Finance, or whoever made it, can void it."))
+    require_may_void(actor, document)
     if document.state is DocState.DRAFT:
         raise Refusal(N_("A draft has no number; discard it instead."))
     if document.state is not DocState.REFUSED:

@@ -52,7 +52,7 @@
     if (tooLong || document.hidden) event.preventDefault();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if ((event.detail.requestConfig || {}).verb !== "get") pollingSince.clear();
+    if ((event.detail.requestConfig || {}).verb !== "get" && !event.detail.elt.matches("[data-poll]")) pollingSince.clear();
   });
 
   /* ---- Forms: ask first, send once, warn before typed text is lost ---- */

@@ -1,0 +1,341 @@
+"""Credit notes: begun from the invoice, edited in place, created and credited at Klarna; list, page and paper (K1-K46)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as lazy
+from werkzeug.wrappers import Response
+
+import clock
+import money
+from db import reading, writing
+from errors import N_, BadInput, Malformed, Refusal
+from rights import Right
+from services import credit_drafts, credit_form, document_list, reservations
+from services.credit_form import CreditForm
+from services.drift import Differs
+from states import DocKind, DocState
+from web import ChoiceField, Form, RadioChoiceField, TickField, actor, done, fragment, gateway, label, needs, page, say
+from web_access import is_htmx
+from web_documents import (
+    WORDS,
+    document_answer,
+    document_url,
+    list_answer,
+    money_form,
+    off,
+    read_export,
+    read_page,
+    reason_choices,
+    sheet,
+)
+from web_words import day, gettext
+from web_words import quantity as quantity_text
+
+blueprint = Blueprint("credit_notes", __name__)
+
+FRESH = timedelta(minutes=1)
+LOCKED = ("price", "discount", "article", "vat", "gross", "name")
+"""A request that names one of these for a row is refused: they follow from the invoice (K22)."""
+HEADS = (
+    N_("Credit note"),
+    N_("Refers to"),
+    N_("Date"),
+    N_("Customer"),
+    N_("Type"),
+    N_("Status"),
+    N_("Amount"),
+    N_("Outstanding claim"),
+    N_("Currency"),
+)
+
+
+class OptionsForm(Form):
+    """The boxes of a draft (K20, K24, K25)."""
+
+    restock = TickField(lazy("Put credited articles back in stock"))
+    warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
+    without_klarna = TickField(lazy("No, do not carry out any credit at Klarna."))
+    reason = RadioChoiceField(lazy("Reason"))
+
+
+def _options(form: CreditForm) -> OptionsForm:
+    """The boxes as they are saved, or as they were just ticked."""
+    made = OptionsForm(
+        restock=form.restock,
+        warehouse_id=form.warehouse_id,
+        without_klarna=form.sendable and not form.with_klarna,
+        reason=form.reason.value if form.reason else None,
+    )
+    made.warehouse_id.choices = list(form.warehouses)
+    made.reason.choices = reason_choices()
+    return made
+
+
+def _form(draft_id: int) -> CreditForm:
+    with reading() as looked:
+        return credit_form.form(looked, actor(), draft_id)
+
+
+class Typed:
+    """What a person typed into a draft that could not be saved: text and sentence per field."""
+
+    def __init__(self, field: str = "", text: str = "", refusal: Refusal | None = None) -> None:
+        self.field, self.text = field, text
+        self.sentence = say(refusal) if refusal else ""
+
+
+def _context(form: CreditForm, typed: Typed | None = None, options: OptionsForm | None = None) -> dict[str, Any]:
+    return {
+        "form": form,
+        "options": options or _options(form),
+        "typed": typed or Typed(),
+        "why_off": off(form.refusal),
+        "differs": off(form.difference),
+        "difference_minor": form.difference_minor,
+        "confirm_portal": None,
+        "refused": None,
+        "unread": "",
+        **WORDS,
+    }
+
+
+def _draft_answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
+    """The draft: the whole page, or for htmx its panel with the Klarna block beside it."""
+    context = _context(_form(draft_id), changes.pop("typed", None), changes.pop("options", None))
+    return page("credit_notes/draft.html", panel="credit_notes/_swap.html", status=status, **{**context, **changes})
+
+
+# --- The draft -----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/invoices/<int:document_id>/credit")
+@needs(Right.CREDIT)
+def start(document_id: int) -> Response:
+    """«Kreditera»: open the person's own draft on the invoice, or a new one with all that is left (K5, K8)."""
+    with writing() as made:
+        draft_id = credit_drafts.start(made, actor(), document_id).id
+    return done(url_for("credit_notes.show", document_id=draft_id))
+
+
+@blueprint.get("/credit-notes/<int:document_id>")
+@needs(Right.READ)
+def show(document_id: int) -> Response:
+    """A credit note: while it is a draft the form, for which an old reading of Klarna is renewed (K32); else the document."""
+    with reading() as looked:
+        draft = credit_form.is_draft(looked, document_id)
+        target = credit_form.order_of(looked, document_id) if draft else None
+    if not draft:
+        return document_answer(read_page(document_id, DocKind.CREDIT_NOTE))
+    unread = ""
+    if target is not None and (target[1] is None or clock.now() - target[1] > FRESH):
+        try:
+            reservations.look_at(gateway(), target[0])
+        except Refusal as no:
+            unread = say(no)
+    return _draft_answer(document_id, unread=unread)
+
+
+@blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>")
+@needs(Right.CREDIT)
+def quantity(document_id: int, line_id: int) -> Response:
+    """Save a quantity as it is typed; the row's amount, the sum and the button follow in the same answer (K21, K23)."""
+    if any(word in name for name in request.form for word in LOCKED):
+        raise BadInput(N_("Price, discount and article number follow from the invoice and cannot be changed."))
+    text = request.form.get(f"quantity-{line_id}", "")[:100]
+    return _row_saved(document_id, line_id, "quantity", text)
+
+
+@blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/restock")
+@needs(Right.CREDIT)
+def restock(document_id: int, line_id: int) -> Response:
+    """Save how much of a row goes back to stock (K24)."""
+    return _row_saved(document_id, line_id, "restock", request.form.get(f"restock-{line_id}", "")[:100])
+
+
+def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
+    save = credit_drafts.set_quantity if field == "quantity" else credit_drafts.set_restock
+    try:
+        with writing() as made:
+            save(made, actor(), draft_id, line_id, text)
+    except BadInput as no:
+        typed = Typed(f"{field}-{line_id}", text, no)
+        return _row_answer(draft_id, line_id, field, 422, typed)
+    if not is_htmx():
+        return done(url_for("credit_notes.show", document_id=draft_id))
+    return _row_answer(draft_id, line_id, field, 200, Typed())
+
+
+def _row_answer(draft_id: int, line_id: int, field: str, status: int, typed: Typed) -> Response:
+    """The page, or for htmx what changed around the field, which itself is left alone while somebody types in it."""
+    context = _context(_form(draft_id), typed)
+    if typed.sentence:
+        context["why_off"] = _("Correct the marked quantity first.")
+    if not is_htmx():
+        return page("credit_notes/draft.html", status=status, **context)
+    row = next(each for each in (*context["form"].rows, *context["form"].removed) if each.id == line_id)
+    return fragment("credit_notes/_row_saved.html", status=status, row=row, field=field, **context)
+
+
+@blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/remove")
+@needs(Right.CREDIT)
+def remove_row(document_id: int, line_id: int) -> Response:
+    """«Ta bort rad» (K26)."""
+    with writing() as made:
+        credit_drafts.remove_row(made, actor(), document_id, line_id)
+    return _saved(document_id, line_id)
+
+
+@blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/put-back")
+@needs(Right.CREDIT)
+def put_back_row(document_id: int, line_id: int) -> Response:
+    """«Lägg tillbaka rad» (K26)."""
+    with writing() as made:
+        credit_drafts.put_back_row(made, actor(), document_id, line_id)
+    return _saved(document_id, line_id)
+
+
+@blueprint.post("/credit-notes/<int:document_id>/options")
+@needs(Right.CREDIT)
+def options(document_id: int) -> Response:
+    """Keep the boxes as they are ticked; ticking the one of K20 swaps the Klarna block for what it says instead (K11)."""
+    ticked = _options(_form(document_id))
+    if ticked.warehouse_id.raw_data in (None, []):
+        del ticked.warehouse_id
+    chosen = ticked.reason.data or (request.form.get("reason", "")[:40])
+    del ticked.reason
+    if not ticked.accepted():
+        return _draft_answer(document_id, 422, options=_options(_form(document_id)), refused=_first_error(ticked))
+    try:
+        with writing() as made:
+            credit_drafts.set_options(
+                made,
+                actor(),
+                document_id,
+                restock=bool(ticked.restock.data),
+                warehouse_id=ticked.warehouse_id.data if "warehouse_id" in ticked else None,
+                without_klarna=bool(ticked.without_klarna.data),
+                reason=chosen,
+            )
+    except BadInput as no:
+        return _draft_answer(document_id, 422, refused=say(no))
+    return _saved(document_id)
+
+
+def _first_error(form: Form) -> str:
+    return " ".join(sentence for sentences in form.errors.values() for sentence in sentences)
+
+
+def _saved(draft_id: int, line_id: int | None = None) -> Response:
+    url = url_for("credit_notes.show", document_id=draft_id)
+    return done(url, panel=lambda: _draft_answer(draft_id, moved=line_id))
+
+
+@blueprint.post("/credit-notes/<int:document_id>/discard")
+@needs(Right.CREDIT)
+def discard(document_id: int) -> Response:
+    """«Ta bort utkastet»: it has no number and leaves no trace in the series."""
+    with writing() as made:
+        invoice_id = credit_form.form(made, actor(), document_id).invoice_id
+        credit_drafts.discard(made, actor(), document_id)
+    return done(url_for("invoices.show", document_id=invoice_id), ("success", _("The draft has been discarded.")))
+
+
+@blueprint.post("/credit-notes/<int:document_id>/create")
+@needs(Right.CREDIT)
+def create(document_id: int) -> Response:
+    """Create the credit note and credit it at Klarna, or without Klarna where that was ticked (K2, K13, K14, K20)."""
+    form = money_form("credit", document_id)
+    confirmed = request.form.get("portal_confirmed") == "1"
+    version = request.form.get("version", "")
+    if not version.isdigit():
+        raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
+    try:
+        _save_typed(document_id)
+        with reading() as looked:
+            credit_form.require_shown(looked, document_id, int(version[:18]))
+        made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
+    except Refusal as no:
+        if no.status not in (403, 409, 422) or not _still_draft(document_id):
+            raise
+        return _not_created(document_id, no)
+    return done(url_for("credit_notes.show", document_id=made_id))
+
+
+def _save_typed(draft_id: int) -> None:
+    """Save what stands in the fields and was not saved yet when the button was pressed; the form is then older and comes back."""
+    typed = {name: text[:100] for name, text in request.form.items() if name.startswith("quantity-")}
+    if not typed or not _still_draft(draft_id):
+        return
+    shown = {f"quantity-{row.id}": row for row in _form(draft_id).rows}
+    for name in [name for name in typed if name in shown]:
+        if typed[name].strip() != quantity_text(shown[name].quantity_milli):
+            with writing() as made:
+                credit_drafts.set_quantity(made, actor(), draft_id, shown[name].id, typed[name])
+
+
+def _still_draft(document_id: int) -> bool:
+    with reading() as looked:
+        return credit_form.is_draft(looked, document_id)
+
+
+def _not_created(draft_id: int, no: Refusal) -> Response:
+    """The draft as it is, with the no where it belongs: a difference to tick, a word to give, or a sentence."""
+    if isinstance(no, Differs):
+        return _draft_answer(draft_id, no.status, differs=say(no), difference_minor=no.difference_minor)
+    if no.field and no.field.startswith("quantity-"):
+        typed = Typed(no.field, request.form.get(no.field, "")[:100], no)
+        return _draft_answer(draft_id, no.status, typed=typed, why_off=_("Correct the marked quantity first."))
+    if no.field == "portal_confirmed":
+        return _draft_answer(draft_id, no.status, confirm_portal=say(no))
+    return _draft_answer(draft_id, no.status, refused=say(no))
+
+
+# --- List, paper -----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/credit-notes")
+@needs(Right.READ)
+def index() -> Response:
+    """Credit notes, drafts among them, newest first."""
+    return list_answer("credit_notes.index", "credit_notes", DocKind.CREDIT_NOTE)
+
+
+def _file_row(row: document_list.Row) -> list[str]:
+    return [
+        row.number or label(row.state),
+        row.original_number or "",
+        day(row.day),
+        row.customer,
+        label(row.type),
+        gettext(row.badge[0]),
+        money.plain(-row.gross_minor),
+        money.plain(row.open_minor),
+        row.currency,
+    ]
+
+
+@blueprint.get("/credit-notes.csv")
+@needs(Right.READ)
+def export() -> Response:
+    """The list as a file, at most 10,000 rows, and then it says so."""
+    rows, whole = read_export(DocKind.CREDIT_NOTE)
+    note = "" if whole else _("Only the first %(most)s rows are in the file.", most=document_list.EXPORT_CAP)
+    return sheet("credit-notes.csv", HEADS, map(_file_row, rows), note)
+
+
+@blueprint.get("/credit-notes/<int:document_id>/print")
+@needs(Right.READ)
+def print_view(document_id: int) -> Response:
+    """The credit note on paper, only once issued; ``?copy=1`` as for invoices (B23, B26)."""
+    document = read_page(document_id, DocKind.CREDIT_NOTE)
+    if document.state is not DocState.ISSUED:
+        raise Refusal(N_("Only an issued document can be printed."))
+    copy = request.args.get("copy") == "1"
+    return page(
+        "documents/print.html", document=document, copy=copy, back=document_url(document.kind, document.id), **WORDS
+    )

@@ -1,0 +1,227 @@
+"""«Ny kreditfaktura» as plain values: rows with what is left, boxes, sums, the Klarna block, why the button is off.
+
+Amounts are minor units including VAT, quantities thousandths. Pure reading. Source: K8-K12, K20-K26, K31-K33, B31.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from errors import N_, NotFound, Refusal, Stale
+from models import Document, DocumentLine, Order
+from money import Amount
+from rights import Actor
+from services import credit_drafts, credit_notes, deliveries, document_acts, documents, drift, operations, orders
+from services.credit_drafts import NOTHING, Credited, Figures
+from services.document_page import Related, related
+from services.klarna_refusal import latest
+from states import DocKind, DocState, WithoutKlarna
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRow:
+    """A row of the original and what of it is credited here. Price and discount are those of the invoice, locked (K22)."""
+
+    id: int
+    position: int
+    article_number: str | None
+    name: str
+    unit: str
+    unit_price_minor: int
+    discount_minor: int
+    vat_rate: int
+    invoiced_milli: int
+    credited_milli: int
+    left_milli: int
+    quantity_milli: int
+    gross_minor: int
+    stock_kept: bool
+    restock_milli: int
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KlarnaBlock:
+    """What stands in the top right corner when a refund will be sent (K10-K12)."""
+
+    original_number: str | None
+    order_id: str
+    reference: str | None
+    refundable_minor: int
+    after_minor: int
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditForm:
+    """What the form shows. ``refusal`` says why the button is off; None when it is on."""
+
+    id: int
+    version: int
+    invoice_id: int
+    invoice_number: str
+    order_id: int | None
+    order_number: int | None
+    customer: str
+    currency: str
+    made_by: str
+    rows: Sequence[CreditRow]
+    removed: Sequence[CreditRow]
+    sums: Figures
+    sendable: bool
+    with_klarna: bool
+    reason: WithoutKlarna | None
+    klarna: KlarnaBlock | None
+    restock: bool
+    restockable: bool
+    warehouse_id: int | None
+    warehouses: Sequence[tuple[int, str]]
+    others: Sequence[Related]
+    refusal: Refusal | None
+    difference: Refusal | None
+    difference_minor: int
+
+
+def is_draft(session: Session, document_id: int) -> bool:
+    """Whether a credit note is still a draft. Raises NotFound for what is no credit note."""
+    document = documents.get(session, document_id)
+    if document.kind is not DocKind.CREDIT_NOTE:
+        raise NotFound
+    return document.state is DocState.DRAFT
+
+
+def order_of(session: Session, draft_id: int) -> tuple[int, datetime | None] | None:
+    """The Klarna order a draft may be sent on and when it was last read; None when nothing can be sent."""
+    draft = documents.get(session, draft_id)
+    invoice, order = credit_drafts.original(draft), draft.order
+    if invoice.issued_by_op_id is None or order is None or order.klarna_order_id is None:
+        return None
+    return order.id, order.klarna_read_at
+
+
+def require_shown(session: Session, draft_id: int, version: int) -> None:
+    """Let pass what is no draft any more, and a draft that is as the form showed it. Raises Stale (operations 12)."""
+    draft = documents.get(session, draft_id)
+    if draft.state is DocState.DRAFT and draft.version != version:
+        raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
+
+
+def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
+    """The form of a draft. Raises NotFound for anything else."""
+    if not is_draft(session, draft_id):
+        raise NotFound
+    draft = documents.get(session, draft_id)
+    invoice, order = credit_drafts.original(draft), draft.order
+    done = credit_drafts.credited(session, invoice.id)
+    rows = [_row(line, done) for line in draft.lines]
+    sums = credit_drafts.figures(session, draft)
+    klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None
+    difference, difference_minor = drift.shown(session, order) if klarna and order else (None, 0)
+    return CreditForm(
+        id=draft.id,
+        version=draft.version,
+        invoice_id=invoice.id,
+        invoice_number=invoice.number_text or "",
+        order_id=draft.order_id,
+        order_number=order.number if order else None,
+        customer=draft.customer.name,
+        currency=draft.currency,
+        made_by=draft.created_by,
+        rows=[row for row in rows if not row.removed],
+        removed=[row for row in rows if row.removed],
+        sums=sums,
+        sendable=invoice.issued_by_op_id is not None,
+        with_klarna=draft.with_klarna,
+        reason=draft.without_klarna_reason,
+        klarna=klarna,
+        restock=draft.restock,
+        restockable=any(row.stock_kept for row in rows),
+        warehouse_id=draft.restock_warehouse_id,
+        warehouses=[(each.id, each.name) for each in deliveries.warehouses(session)],
+        others=_others(session, draft, invoice),
+        refusal=_why_not(session, actor, draft, sums, klarna),
+        difference=difference,
+        difference_minor=difference_minor,
+    )
+
+
+def _row(line: DocumentLine, done: Mapping[int, Credited]) -> CreditRow:
+    original = line.original_line
+    held = done.get(original.id, NOTHING) if original else NOTHING
+    invoiced = original.quantity_milli if original else 0
+    return CreditRow(
+        id=line.id,
+        position=line.position,
+        article_number=line.article_number,
+        name=line.name,
+        unit=line.unit,
+        unit_price_minor=line.unit_price_minor,
+        discount_minor=original.discount_minor if original else 0,
+        vat_rate=line.vat_rate,
+        invoiced_milli=invoiced,
+        credited_milli=held.quantity_milli,
+        left_milli=invoiced - held.quantity_milli,
+        quantity_milli=line.quantity_milli,
+        gross_minor=line.gross_minor,
+        stock_kept=credit_drafts.stock_kept(line),
+        restock_milli=line.restock_milli,
+        removed=line.removed,
+    )
+
+
+def _block(session: Session, invoice: Document, order: Order, gross_minor: int) -> KlarnaBlock:
+    op = latest(session, invoice)
+    refundable = (order.captured_minor or 0) - (order.refunded_minor or 0)
+    return KlarnaBlock(
+        original_number=op.klarna_short_ref if op else None,
+        order_id=order.klarna_order_id or "",
+        reference=order.klarna_reference,
+        refundable_minor=refundable,
+        after_minor=refundable - gross_minor,
+        read_at=order.klarna_read_at,
+    )
+
+
+def _others(session: Session, draft: Document, invoice: Document) -> list[Related]:
+    """Other drafts, and what waits or was refused, on the same invoice."""
+    query = (
+        select(Document)
+        .where(
+            Document.original_id == invoice.id,
+            Document.id != draft.id,
+            Document.state.in_((DocState.DRAFT, DocState.PENDING, DocState.REFUSED)),
+        )
+        .order_by(Document.id)
+    )
+    return [related(each, latest(session, each)) for each in session.scalars(query)]
+
+
+def _why_not(
+    session: Session, actor: Actor, draft: Document, sums: Figures, klarna: KlarnaBlock | None
+) -> Refusal | None:
+    """Why the button is off; what it says is said again on the server (K15, K26, K32, K33, B31)."""
+    currency, invoice = draft.currency, credit_drafts.original(draft)
+    if draft.order is not None:
+        refusal = orders.open_operation_refusal(session, draft.order)
+        if refusal is not None:
+            return refusal
+    try:
+        if draft.order is not None:
+            orders.require_nothing_refused(session, draft.order, invoice)
+        if klarna is not None:
+            operations.require_sending(session)
+        credit_notes.require_sum(sums, currency)
+    except Refusal as no:
+        return no
+    if klarna is not None and klarna.read_at is not None and klarna.after_minor < 0:
+        return Refusal(
+            N_("Klarna can still refund %(left)s, the credit note is %(amount)s. Nothing has been sent."),
+            left=Amount(klarna.refundable_minor, currency),
+            amount=Amount(sums.gross_minor, currency),
+        )
+    return document_acts.why_not_exceed(session, actor, sums.gross_minor, currency)

@@ -1,0 +1,139 @@
+"""The last step before an invoice exists: its rows, its sums, the reservation, and why the button is off (F7-F16).
+
+Amounts are minor units including VAT, quantities thousandths. Pure reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, Refusal
+from models import Order
+from money import Amount
+from rights import Actor, Right
+from services import deliveries, drift, invoices, operations, order_page, orders
+from services.documents import Row, VatSum
+from states import DocType, PaymentKind, WithoutKlarna
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What Klarna last showed of the reservation, minor units; ``after_minor`` is what this invoice leaves of it (F14)."""
+
+    reference: str | None
+    klarna_order_id: str
+    authorised_minor: int
+    activated_minor: int
+    left_minor: int
+    after_minor: int
+    expires_on: date | None
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """What the form shows. ``rows`` is empty when there is nothing to invoice, and ``refusal`` says so."""
+
+    order_id: int
+    order_number: int
+    version: int
+    customer: str
+    currency: str
+    type: DocType
+    types: Sequence[DocType]
+    rows: Sequence[Row]
+    vat: Sequence[VatSum]
+    gross_minor: int
+    deliveries: Sequence[int]
+    paid_by_klarna: bool
+    without_klarna: WithoutKlarna | None
+    reservation: Reservation | None
+    refusal: Refusal | None
+    difference: Refusal | None
+    difference_minor: int
+
+    @property
+    def vat_minor(self) -> int:
+        """VAT of the whole invoice."""
+        return sum(each.vat_minor for each in self.vat)
+
+
+def last_step(session: Session, actor: Actor, order_id: int, chosen: DocType | None = None) -> LastStep:
+    """The last step for an order, of the chosen type or of the one that suits it. Raises NotFound."""
+    order = orders.get(session, order_id)
+    suggested = invoices.suggested_type(session, order)
+    kind = chosen or suggested
+    types = [DocType.DELIVERY] if suggested is DocType.DELIVERY else []
+    if orders.to_invoice(session, order, delivered_only=False):
+        types.append(DocType.FINAL)
+    refusal: Refusal | None = None
+    proposal: invoices.Proposal | None = None
+    try:
+        proposal = invoices.propose(session, order, kind)
+    except Refusal as no:
+        refusal = no
+    gross = proposal.gross_minor if proposal else 0
+    without = proposal.without_klarna if proposal else None
+    reservation = _reservation(order, gross) if proposal and without is None else None
+    difference, difference_minor = drift.shown(session, order) if reservation else (None, 0)
+    return LastStep(
+        order_id=order.id,
+        order_number=order.number,
+        version=order.version,
+        customer=order.customer.name,
+        currency=order.currency,
+        type=kind,
+        types=types,
+        rows=proposal.rows if proposal else (),
+        vat=proposal.vat if proposal else (),
+        gross_minor=gross,
+        deliveries=[each.ordinal for each in deliveries.listing(session, order.id)],
+        paid_by_klarna=order.payment_method.kind is PaymentKind.KLARNA,
+        without_klarna=without,
+        reservation=reservation,
+        refusal=refusal or _why_not(session, actor, order, gross, reservation),
+        difference=difference,
+        difference_minor=difference_minor,
+    )
+
+
+def _reservation(order: Order, gross_minor: int) -> Reservation:
+    left = order.remaining_minor or 0
+    return Reservation(
+        reference=order.klarna_reference,
+        klarna_order_id=order.klarna_order_id or "",
+        authorised_minor=order.authorized_minor or 0,
+        activated_minor=order.captured_minor or 0,
+        left_minor=left,
+        after_minor=left - gross_minor,
+        expires_on=clock.local_date(order.expires_at) if order.expires_at else None,
+        read_at=order.klarna_read_at,
+    )
+
+
+def _why_not(
+    session: Session, actor: Actor, order: Order, gross_minor: int, reservation: Reservation | None
+) -> Refusal | None:
+    """Why the button is off; what it says is said again on the server."""
+    try:
+        actor.require(Right.WORK)
+        refusal = order_page.why_not_invoice(session, order)
+        if refusal is None and reservation is not None:
+            operations.require_sending(session)
+    except Refusal as no:
+        return no
+    if refusal is None and reservation is not None and reservation.read_at and reservation.after_minor < 0:
+        return Refusal(
+            N_(
+                "The invoice of %(amount)s is more than what is left of the reservation, %(left)s. "
+                "Nothing has been sent to Klarna."
+            ),
+            amount=Amount(gross_minor, order.currency),
+            left=Amount(reservation.left_minor, order.currency),
+        )
+    return refusal

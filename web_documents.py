@@ -1,0 +1,282 @@
+"""What the pages of invoices, credit notes and their acts at Klarna share: one page per document, money forms, lists, files.
+
+Amounts are minor units.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flask import current_app, make_response, request, url_for
+from flask_babel import lazy_gettext as lazy
+from werkzeug.wrappers import Response
+
+from db import reading
+from errors import N_, Malformed, Refusal
+from services import credit_drafts, document_list, document_page
+from services.document_list import SIZES, VIEWS, Filters
+from services.document_page import DocumentPage
+from services.klarna_refusal import Sentence
+from services.reservations import MoneyForm
+from states import DocKind, WithoutKlarna
+from web import (
+    Form,
+    LinesField,
+    RadioChoiceField,
+    TickField,
+    actor,
+    capped,
+    gettext,
+    label,
+    page,
+    query_choice,
+    query_days,
+    query_text,
+    read_nonce,
+    say,
+)
+
+_AMOUNT = re.compile(r"-?[0-9]{1,12}")
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula when a cell begins with it (catalogue 60)."""
+VIEW_NAMES = {
+    "open": N_("Unpaid and partly paid"),
+    "all": N_("All"),
+    "paid": N_("Paid"),
+    "overpaid": N_("Overpaid"),
+    "waiting": N_("Waiting for Klarna"),
+    "refused": N_("Refused"),
+    "drafts": N_("Drafts"),
+    "without": N_("Credited without Klarna"),
+}
+WITHDRAWN = N_("withdrawn before sending")
+TRY_AGAIN = N_("try again")
+"""Reasons that Kvitta itself writes into a document's history."""
+
+
+# --- Words ---------------------------------------------------------------------------------------------------------------
+
+
+def told(sentence: Sentence | None) -> str:
+    """A sentence of a service in the language of this request; empty for none."""
+    if sentence is None:
+        return ""
+    values: dict[str, Any] = {
+        name: gettext(value) if value in (WITHDRAWN, TRY_AGAIN) else value for name, value in sentence.values.items()
+    }
+    return say(Refusal(sentence.message, **values))
+
+
+def off(refusal: Refusal | None) -> str | None:
+    """Why a control is off; None when it is on."""
+    return say(refusal) if refusal else None
+
+
+def reason(text: str) -> str:
+    """A reason of the history: a person's words as they are, our own translated."""
+    known = document_page.known_reason(text)
+    if known is not None:
+        return label(known)
+    return gettext(text) if text in (WITHDRAWN, TRY_AGAIN) else text
+
+
+def linked(endpoint: str, **values: Any) -> str | None:
+    """The address of a page of another room; None where this installation has no such page."""
+    return url_for(endpoint, **values) if endpoint in current_app.view_functions else None
+
+
+def document_url(kind: DocKind, document_id: int) -> str:
+    """The address of a document's page."""
+    endpoint = "credit_notes.show" if kind is DocKind.CREDIT_NOTE else "invoices.show"
+    return url_for(endpoint, document_id=document_id)
+
+
+# --- Forms ---------------------------------------------------------------------------------------------------------------
+
+
+class ReasonForm(Form):
+    """Why a document is voided or reversed."""
+
+    reason = LinesField(lazy("Reason"), most=500)
+
+
+class KeepForm(Form):
+    """Why a refused credit note is kept without Klarna (K19, K20)."""
+
+    reason = RadioChoiceField(lazy("Reason"))
+    portal_confirmed = TickField(lazy("I confirm that it has been credited in Klarna's portal"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reason.choices = reason_choices()
+
+
+REASON_WORDS: dict[WithoutKlarna, str] = {
+    WithoutKlarna.CREDITED_IN_PORTAL: N_("Already credited in Klarna's portal"),
+    WithoutKlarna.EVEN_EXCHANGE: N_("Even exchange, Klarna's amount unchanged"),
+}
+
+
+def reason_choices() -> list[tuple[str, str]]:
+    """The reasons for sending nothing, in the words of K20."""
+    return [(each.value, gettext(REASON_WORDS[each])) for each in credit_drafts.REASONS]
+
+
+def money_form(action: str, subject: int) -> MoneyForm:
+    """What every money form carries, read strictly. Raises Malformed (400) for a figure that is missing or no figure."""
+    nonce = read_nonce(action, subject)
+    shown, accepted = request.form.get("shown", ""), request.form.get("accept", "0")
+    if not _AMOUNT.fullmatch(shown) or not _AMOUNT.fullmatch(accepted):
+        raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
+    return MoneyForm(nonce, int(shown), int(accepted))
+
+
+# --- A document's page -------------------------------------------------------------------------------------------------
+
+
+def read_page(document_id: int, kind: DocKind | None = None) -> DocumentPage:
+    """The page of a numbered document. Raises NotFound."""
+    with reading() as looked:
+        return document_page.overview(looked, actor(), document_id, kind)
+
+
+def document_answer(
+    document: DocumentPage,
+    *,
+    status: int = 200,
+    refused: str | None = None,
+    void_form: ReasonForm | None = None,
+    keep_form: KeepForm | None = None,
+    reverse_form: ReasonForm | None = None,
+) -> Response:
+    """A document's page, or for htmx its outcome panel; with what was refused and what was typed."""
+    room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
+    return page(
+        f"{room}/show.html",
+        panel="documents/_outcome.html",
+        status=status,
+        document=document,
+        outcome=document.outcome,
+        no_credit=off(document.no_credit),
+        refused=refused,
+        void_form=void_form or ReasonForm(formdata=None, prefix="void-"),
+        keep_form=keep_form or KeepForm(formdata=None),
+        reverse_form=reverse_form or ReasonForm(formdata=None, prefix="reverse-"),
+        **WORDS,
+    )
+
+
+WORDS: dict[str, Any] = {
+    "told": told,
+    "off": off,
+    "reason": reason,
+    "linked": linked,
+    "document_url": document_url,
+}
+"""What templates about documents call."""
+
+
+# --- Lists -----------------------------------------------------------------------------------------------------------------
+
+
+def filters_of(kind: DocKind | None) -> Filters:
+    """What the address asks of a list. Raises BadInput for a day that cannot be read."""
+    search = query_text("q")
+    starts, ends = query_days("from", "to")
+    return Filters(
+        kind=kind,
+        view=query_choice("view", VIEWS[kind], document_list.default_view(kind, search)),
+        search=search,
+        starts=starts,
+        ends=ends,
+        descending=query_choice("sort", ("-number", "number"), "-number") == "-number",
+    )
+
+
+def list_answer(endpoint: str, template: str, kind: DocKind | None) -> Response:
+    """A page of the list of invoices or credit notes; filter, search, sorting and page are in the address."""
+    filters = filters_of(kind)
+    size = int(query_choice("rows", [str(each) for each in SIZES], str(SIZES[0])))
+
+    def address(**changes: Any) -> str:
+        standard = document_list.default_view(kind, filters.search)
+        given: dict[str, Any] = {
+            "view": filters.view if filters.view != standard else None,
+            "q": filters.search or None,
+            "from": filters.starts,
+            "to": filters.ends,
+            "sort": None if filters.descending else "number",
+            "rows": size if size != SIZES[0] else None,
+        }
+        if changes.get("view") == standard:
+            changes["view"] = None
+        return url_for(endpoint, **{**given, **changes})
+
+    days: dict[str, Any] = {"from": filters.starts, "to": filters.ends}
+    with reading() as looked:
+        shown = document_list.listing(looked, filters, request.args.get("after"), size)
+        counts = document_list.counts(looked, filters)
+    return page(
+        f"{template}/index.html",
+        panel="documents/_table.html",
+        filters=filters,
+        room=template,
+        rows=shown.rows,
+        views=[
+            {
+                "label": gettext(VIEW_NAMES[view]),
+                "url": address(view=view),
+                "count": capped(counts[view]),
+                "active": view == filters.view,
+            }
+            for view in VIEWS[kind]
+        ],
+        narrowed=bool(filters.search or filters.starts or filters.ends),
+        list_url=url_for(endpoint),
+        sort_url=address(sort="number" if filters.descending else None),
+        newer=address(after=shown.newer) if shown.newer else None,
+        older=address(after=shown.older) if shown.older else None,
+        sizes=[
+            {"label": each, "url": address(rows=each if each != SIZES[0] else None), "active": each == size}
+            for each in SIZES
+        ],
+        file_url=url_for(
+            f"{endpoint.partition('.')[0]}.export",
+            **{"view": filters.view, "q": filters.search or None} | days,
+        ),
+        **WORDS,
+    )
+
+
+def read_export(kind: DocKind | None) -> tuple[list[document_list.Row], bool]:
+    """What the list's file holds, and whether that is all of it."""
+    with reading() as looked:
+        return document_list.export(looked, replace(filters_of(kind)))
+
+
+def sheet(name: str, heads: Iterable[str], rows: Iterable[Sequence[str]], note: str = "") -> Response:
+    """A file for a spreadsheet: semicolons, UTF-8 with its mark. A cell that would be a formula becomes text (catalogue 60).
+
+    Amounts are written by ``money.plain`` and may begin with a minus; only cells of digits, point and minus keep it.
+    """
+    file = io.StringIO()
+    written = csv.writer(file, delimiter=";", lineterminator="\r\n")
+    written.writerow(gettext(head) for head in heads)
+    for row in rows:
+        written.writerow(_cell(cell) for cell in row)
+    if note:
+        written.writerow([note])
+    answer = make_response("\ufeff" + file.getvalue())
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _cell(text: str) -> str:
+    harmless = re.fullmatch(r"-[0-9]+(\.[0-9]+)?", text)
+    return f"'{text}" if text.startswith(_DANGEROUS) and not harmless else text
