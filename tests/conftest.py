@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from babel.support import NullTranslations, Translations
 from flask import Flask
+from jinja2.bccache import Bucket, BytecodeCache
 
 import db
 import web_words
@@ -32,6 +33,23 @@ from tests.web_client import WebClient
 
 CREDENTIALS_KEY = bytes(range(32))
 SECRET_KEY = bytes(range(32, 64))
+
+
+class _Compiled(BytecodeCache):
+    """Templates are compiled once per test process, not once per test; a template that is changed is compiled again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _Compiled()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -129,6 +147,7 @@ def books(config: Config) -> Iterator[Flask]:
     db.set_up(app, config.database_url)
     app.extensions["klarna"] = Gateway(config.credentials_key, config.data_dir, config.database_url)
     with app.app_context():
+        databases.compile_once(db.db.engine)
         yield app
         db.db.engine.dispose()
 
@@ -139,7 +158,9 @@ def app(config: Config) -> Iterator[Flask]:
     from app import create_app
 
     made = create_app(config)
+    made.jinja_env.bytecode_cache = COMPILED
     with made.app_context():
+        databases.compile_once(db.db.engine)
         yield made
         db.db.engine.dispose()
 

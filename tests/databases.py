@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 from flask import Flask
+from sqlalchemy.engine import Engine
 
 import db
 import migrations
@@ -54,6 +55,22 @@ def furnish(url: str, *steps: Furnish) -> None:
                 step()
         finally:
             db.db.engine.dispose()
+
+
+_first: dict[str, Engine] = {}
+
+
+def compile_once(engine: Engine) -> None:
+    """Let an engine use what the first of its kind has compiled. Statements are compiled once per process, not per test.
+
+    SQLAlchemy keeps compiled statements per engine and dialect object; the engines of a test process differ in nothing but the
+    database they are on.
+    """
+    first = _first.setdefault(engine.dialect.name, engine)
+    if first is not engine:
+        engine.dialect = first.dialect
+        engine.pool._dialect = first.dialect
+        engine._compiled_cache = first._compiled_cache
 
 
 class Sqlite:
