@@ -138,7 +138,9 @@ def _scan(order_id: int) -> Response:
         return _page(sheet, form, 422)
     try:
         form.count(deliveries.scan(sheet, form.quantities(), form.scan.data))
+        refused = None
     except Refusal as refusal:
-        return _page(sheet, form, form.refuse(refusal))
+        refused = refusal
+    # Empty in any case: a scanner types its next code behind what stands there, and the sentence says what it was.
     form.scan.data, form.scan.raw_data = "", None
-    return _page(sheet, form)
+    return _page(sheet, form, form.refuse(refused) if refused else 200)

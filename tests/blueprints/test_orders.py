@@ -177,7 +177,7 @@ def test_when_all_is_invoiced_the_button_is_off_and_says_so(order: Order, clerk_
         orders.refresh(session, order.id)
     page = clerk_client.get(f"/orders/{order.id}")
     assert not page.has(f"a[href=/orders/{order.id}/invoice]")
-    assert "Allt på ordern är fakturerat." in page.find("#order-top").text
+    assert "Allt på ordern är fakturerat." in page.find("#order-menu").text
 
 
 def test_an_expired_reservation_turns_the_buttons_off(order: Order, clerk_client: WebClient) -> None:
@@ -188,9 +188,9 @@ def test_an_expired_reservation_turns_the_buttons_off(order: Order, clerk_client
         orders.refresh(session, order.id)
     page = clerk_client.get(f"/orders/{order.id}")
     sentence = f"Reservationen gick ut {day}. Kontakta Klarna om den kan förnyas."
-    assert sentence in page.find("#order-top").text
+    assert sentence in page.find("#order-menu").text
     assert sentence in page.find("#klarna").text
-    assert not page.has("#order-top a.button")
+    assert not page.has("#order-menu a.button")
 
 
 def test_the_panel_asks_for_itself_while_an_answer_is_awaited(order: Order, clerk_client: WebClient) -> None:
@@ -201,7 +201,7 @@ def test_the_panel_asks_for_itself_while_an_answer_is_awaited(order: Order, cler
         orders.refresh(session, order.id)
     page = clerk_client.get(f"/orders/{order.id}")
     assert page.find("#klarna")["hx-get"] == f"/orders/{order.id}"
-    assert f"Vänta på Klarnas svar om faktura {document.number}" in page.find("#order-top").text
+    assert f"Vänta på Klarnas svar om faktura {document.number}" in page.find("#order-menu").text
     part = clerk_client.get(f"/orders/{order.id}", htmx="klarna")
     assert part.element.tag != "html"
     assert part.has("#klarna[data-poll]")
@@ -227,8 +227,8 @@ def test_a_viewer_sees_no_mail_phone_or_buttons(order: Order, client: WebClient)
     page = client.log_in("viewer").get(f"/orders/{order.id}")
     assert "kund1@example.com" not in page.html
     assert "+46765260000" not in page.html
-    assert not page.has("#order-top a.button")
-    assert "Din roll tillåter inte det här." in page.find("#order-top").text
+    assert not page.has("#order-menu a.button")
+    assert "Din roll tillåter inte det här." in page.find("#order-menu").text
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "4711", "9" * 30, "1e3", "٣", "..%2f"])
