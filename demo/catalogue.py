@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from stdnum import ean
 
-from models import Article, Warehouse
+from models import Article
 from rights import Actor
-from services import audit, stock
+from services import register, stock
+from services.register import ArticleFacts
 from states import LineKind, MovementKind
 
 STANDARD, REDUCED, LOW, FOOD = "standard", "reduced", "low", "food"
@@ -90,36 +91,27 @@ def gtin(serial: int) -> str:
     return digits + str(ean.calc_check_digit(digits))
 
 
-def make_articles(session: Session, actor: Actor) -> dict[str, int]:
-    """Put the assortment into the register; gives the ids by article number."""
-    made = {
-        ware.number: Article(
+def make_articles(session: Session, actor: Actor) -> None:
+    """Put the assortment into the register."""
+    for serial, ware in enumerate(WARES):
+        facts = ArticleFacts(
             number=ware.number,
-            number_key=ware.number.casefold(),
             name=ware.name,
-            gtin=gtin(4_000 + serial) if ware.kept else None,
+            price_minor=ware.price * 100,
+            vat_class=ware.vat_class,
+            gtin=gtin(4_000 + serial) if ware.kept else "",
             unit=ware.unit,
             kind=ware.kind,
-            price_minor=ware.price * 100,
             cost_minor=ware.cost * 100,
-            vat_class=ware.vat_class,
             stock_kept=ware.kept,
         )
-        for serial, ware in enumerate(WARES)
-    }
-    session.add_all(made.values())
-    session.flush()
-    for number, article in made.items():
-        audit.write(session, actor, "article.create", f"article:{article.id}", {"number": number})
-    return {number: article.id for number, article in made.items()}
+        register.new_article(session, actor, facts)
 
 
-def make_warehouses(session: Session) -> list[int]:
+def make_warehouses(session: Session, actor: Actor) -> list[int]:
     """The store house and the shop."""
-    made = [Warehouse(code="HL", name="Huvudlagret"), Warehouse(code="BUT", name="Butiken i Hittepåstad")]
-    session.add_all(made)
-    session.flush()
-    return [place.id for place in made]
+    places = (("HL", "Huvudlagret"), ("BUT", "Butiken i Hittepåstad"))
+    return [register.save_warehouse(session, actor, None, code=code, name=name).id for code, name in places]
 
 
 def receive(session: Session, actor: Actor, rng: Random, warehouse_id: int, least: int, most: int, note: str) -> None:

@@ -102,10 +102,10 @@ def _open(klarna: Gateway, sandbox: Control, rng: Random, until: datetime, emplo
             ]
         )
         catalogue.make_articles(session, clerk)
-        warehouses = catalogue.make_warehouses(session)
+        warehouses = catalogue.make_warehouses(session, clerk)
         for warehouse_id, least, most in zip(warehouses, (90, 45), (180, 80), strict=True):
             catalogue.receive(session, clerk, rng, warehouse_id, least, most, "Ingående lager")
-        customers = people.make_customers(session, rng, PRIVATE, BUSINESSES)
+        customers = people.make_customers(session, clerk, rng, PRIVATE, BUSINESSES)
         accounts = [_account(session, admin, klarna, sandbox, store_id, name) for store_id, name in STORES]
         return Shop(
             sandbox=sandbox,

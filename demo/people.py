@@ -7,6 +7,7 @@ mail goes to the reserved domains, and no post office delivers to 985 01 and abo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -17,7 +18,8 @@ from stdnum import luhn
 import clock
 from models import Customer, User, UserRole
 from rights import Actor
-from services import numbering
+from services import register
+from services.register import CustomerFacts
 from states import Role
 
 COMPANY: Mapping[str, str] = {
@@ -99,40 +101,28 @@ def _mail(name: str, serial: int) -> str:
     return f"{words[0]}.{words[-1]}@example.{'com' if serial % 2 else 'se'}"
 
 
-def make_customers(session: Session, rng: Random, people: int, businesses: int) -> list[int]:
+def make_customers(session: Session, actor: Actor, rng: Random, people: int, businesses: int) -> list[int]:
     """Open customer cards; gives their ids, the businesses last."""
     pairs = [(given, family) for given in _GIVEN for family in _FAMILY]
     rng.shuffle(pairs)
-    cards = [
-        _person(session, f"{given} {family}", serial, rng) for serial, (given, family) in enumerate(pairs[:people])
-    ]
-    cards += [_business(session, name, serial, rng) for serial, name in enumerate(_BUSINESSES[:businesses])]
-    session.add_all(cards)
-    session.flush()
-    return [card.id for card in cards]
+    cards = [_person(f"{given} {family}", serial) for serial, (given, family) in enumerate(pairs[:people])]
+    cards += [_business(name, serial) for serial, name in enumerate(_BUSINESSES[:businesses])]
+    return [register.new_customer(session, actor, _at_home(card, rng))[0].id for card in cards]
 
 
-def _card(session: Session, name: str, rng: Random, **more: str) -> Customer:
-    postal_code, city = rng.choice(_PLACES)
-    return Customer(
-        number=numbering.take(session, "customer", first=1001, day=clock.today()),
-        name=name,
-        street=f"{rng.choice(_STREETS)} {rng.randint(1, 98)}",
-        postal_code=postal_code,
-        city=city,
-        created_at=clock.now(),
-        **more,
-    )
+def _person(name: str, serial: int) -> CustomerFacts:
+    return CustomerFacts(name, email=_mail(name, serial), phone=f"070-174 06 {5 + serial:02d}")
 
 
-def _person(session: Session, name: str, serial: int, rng: Random) -> Customer:
-    return _card(session, name, rng, email=_mail(name, serial), phone=f"070-174 06 {5 + serial:02d}")
-
-
-def _business(session: Session, name: str, serial: int, rng: Random) -> Customer:
-    email = f"inkop{serial + 1}@example.se"
+def _business(name: str, serial: int) -> CustomerFacts:
     number = organisation_number(101 + 7 * serial)
-    return _card(session, name, rng, email=email, phone=f"08-465 004 {30 + serial}", organisation_number=number)
+    return CustomerFacts(name, number, email=f"inkop{serial + 1}@example.se", phone=f"08-465 004 {30 + serial}")
+
+
+def _at_home(card: CustomerFacts, rng: Random) -> CustomerFacts:
+    postal_code, city = rng.choice(_PLACES)
+    street = f"{rng.choice(_STREETS)} {rng.randint(1, 98)}"
+    return replace(card, street=street, postal_code=postal_code, city=city)
 
 
 def party_of(customer: Customer) -> dict[str, object]:
