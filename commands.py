@@ -13,13 +13,14 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
+import config
 import db
 import migrations
 import tasks
 from config import Misconfigured
 from errors import Refusal
 from rights import Actor
-from services import janitor, periods, users, verify
+from services import janitor, periods, settlements, users, verify
 from services.gateway import Gateway
 from services.passwords import Passwords, check, forbidden_words
 from states import Role
@@ -42,7 +43,10 @@ def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _klarna() -> Gateway:
-    return cast(Gateway, current_app.extensions["klarna"])
+    """The app's own gateway while testing, else one that may wait longer than a page."""
+    if current_app.testing:
+        return cast(Gateway, current_app.extensions["klarna"])
+    return tasks.unhurried(current_app, config.load())
 
 
 @click.command("migrate")
@@ -148,10 +152,12 @@ settlements_group = AppGroup("settlements", help="What Klarna has paid out.")
 @_plainly
 def fetch_settlements() -> None:
     """Fetch new payouts of every account now."""
-    from services import settlements
-
-    settlements.fetch_all(_klarna())
-    click.echo("Fetched.")
+    fetched = settlements.fetch_all(_klarna())
+    click.echo(f"{len(fetched.payouts)} new or changed payouts, {fetched.known} known before.")
+    for account, trouble in fetched.trouble:
+        click.echo(f"{account}: {trouble}", err=True)
+    if fetched.trouble:
+        raise click.ClickException(f"{len(fetched.trouble)} of the accounts could not be read.")
 
 
 def register(app: Flask) -> None:

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any, cast
 
 from flask import Flask
@@ -24,14 +24,12 @@ from huey.serializer import Serializer
 import clock
 import config
 from config import Config
-from services import janitor
+from services import janitor, settlements
 from services.gateway import Gateway
 
 JANITOR_SECONDS = 15.0
-NEXT_FETCH = (6, 0)
-"""When settlements are fetched every day, local hour and minute (B6)."""
-NIGHTLY_LOOK = (2, 30)
-"""When Klarna is compared with our orders, local hour and minute (operations 10, rule 8)."""
+NIGHTLY_LOOK = time(2, 30)
+"""When Klarna is compared with our orders, local time (operations 10, rule 8)."""
 ALIVE = "worker.alive"
 """File in the data folder that the worker touches on every round."""
 
@@ -93,12 +91,12 @@ def queue(settings: Config) -> Huey:
     )
 
 
-def at_local(hour: int, minute: int) -> Callable[[datetime], bool]:
-    """Whether a UTC minute is this minute of the company's day, in summer as in winter."""
+def at_local(wanted: time) -> Callable[[datetime], bool]:
+    """Whether a UTC minute is this one of the company's day, in summer as in winter."""
 
     def is_it(moment: datetime) -> bool:
         local = moment.replace(tzinfo=UTC).astimezone(clock.LOCAL)
-        return (local.hour, local.minute) == (hour, minute)
+        return (local.hour, local.minute) == (wanted.hour, wanted.minute)
 
     return is_it
 
@@ -118,8 +116,6 @@ def register(app: Flask, settings: Config | None = None) -> Tasks:
     klarna = cast(Gateway, app.extensions["klarna"])
 
     def fetch() -> None:
-        from services import settlements
-
         with app.app_context():
             settlements.fetch_all(klarna)
 
@@ -128,8 +124,8 @@ def register(app: Flask, settings: Config | None = None) -> Tasks:
             janitor.nightly(klarna)
 
     asked = huey.task(name="fetch_settlements")(fetch)
-    huey.periodic_task(at_local(*NEXT_FETCH), name="fetch_settlements_daily")(fetch)
-    huey.periodic_task(at_local(*NIGHTLY_LOOK), name="look_at_all_orders")(look)
+    huey.periodic_task(at_local(settlements.FETCHED_AT), name="fetch_settlements_daily")(fetch)
+    huey.periodic_task(at_local(NIGHTLY_LOOK), name="look_at_all_orders")(look)
     made = app.extensions["tasks"] = Tasks(huey, asked)
     return made
 
@@ -173,12 +169,17 @@ def start_janitor(app: Flask, settings: Config, *, in_worker: bool = False) -> R
     return made
 
 
+def unhurried(app: Flask, settings: Config) -> Gateway:
+    """Give the app the gateway of a process in which nobody waits for a page: Klarna may take a minute to answer."""
+    made = Gateway(settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True)
+    app.extensions["klarna"] = made
+    return made
+
+
 def work(app: Flask) -> None:
     """Be the worker until SIGTERM: take jobs, keep the timetable, let the janitor make its rounds."""
     settings = config.load()
-    app.extensions["klarna"] = Gateway(
-        settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True
-    )
+    unhurried(app, settings)
     made = register(app, settings)
     rounds = start_janitor(app, settings, in_worker=True)
     try:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import config
@@ -27,10 +28,10 @@ OURS = "kvitta-demo"
 BUILT = "built"
 LOGINS = "logins.txt"
 NAMES = {
-    Role.CLERK: ("clerk", "Handläggaren", "orders, deliveries, invoices, credit notes"),
-    Role.FINANCE: ("finance", "Ekonomen", "all credit notes, settlements, books, decisions"),
-    Role.VIEWER: ("viewer", "Läsaren", "sees, changes nothing"),
-    Role.ADMIN: ("admin", "Administratören", "users, settings, Klarna accounts"),
+    Role.CLERK: ("clerk", "Handläggare", "orders, deliveries, invoices, credit notes"),
+    Role.FINANCE: ("finance", "Ekonomi", "all credit notes, settlements, books, decisions"),
+    Role.VIEWER: ("viewer", "Läsare", "sees, changes nothing"),
+    Role.ADMIN: ("admin", "Administratör", "users, settings, Klarna accounts"),
 }
 """Login, name and what the role does."""
 OPERATOR = Actor("demo", roles=frozenset({Role.ADMIN, Role.FINANCE}))
@@ -96,8 +97,7 @@ def prepare(stack: Stack) -> None:
     print("Making the demo company …", flush=True)
     app = create_app(settings)
     with app.app_context():
-        company.build(app, Control(stack.sandbox_url))
-        _make_logins(stack.data_dir)
+        company.build(app, Control(stack.sandbox_url), employ=partial(_make_logins, stack.data_dir))
         db.db.engine.dispose()
     built.touch()
 

@@ -17,7 +17,7 @@ STORE = {"models", "db", "klarna_client", "migrations"}
 SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("verify", "worklists"),
     ("janitor",),
-    ("settlements", "offsets"),
+    ("settlements",),
     ("reservations",),
     ("credit_notes",),
     ("invoices",),
@@ -38,7 +38,7 @@ SANDBOX_PLACES = {
     ("services.gateway", "access_of"): "hands the account's typed address to the guard",
     (
         "services.checks_klarna",
-        "sandbox_addresses_are_loopback",
+        "environments_agree",
     ): "flask verify: a typed address belongs to a sandbox account",
 }
 """Functions of services that may know the word, and why."""
