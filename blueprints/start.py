@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Blueprint, url_for
+from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
 from db import reading
@@ -14,7 +15,7 @@ from rights import Right
 from services import worklists
 from services.worklists import Item
 from states import DocKind
-from web import capped, label, needs, open_to_all, page
+from web import capped, label, may, needs, open_to_all, page
 from web_words import gettext as _
 
 blueprint = Blueprint("start", __name__)
@@ -44,6 +45,7 @@ CARDS = {
 """Title of each work list, and what would be in it."""
 
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 DELIVERED = {"part": N_("Partly delivered"), "all": N_("Delivered")}
 
 
@@ -91,7 +93,11 @@ def index() -> Response:
         lists = worklists.today(looked)
         owed, withheld = worklists.klarna_owes(looked), worklists.withheld(looked)
     cards = [_card(each) for each in lists]
-    return page("start/index.html", cards=cards, owed=owed or {"SEK": 0}, withheld=withheld)
+    # A cookie on an unencrypted wire can be copied; only whoever can change that is told (security 18, 64).
+    unencrypted = (
+        may(Right.ADMINISTER) and not request.is_secure and urlsplit(request.host_url).hostname not in LOOPBACK
+    )
+    return page("start/index.html", cards=cards, owed=owed or {"SEK": 0}, withheld=withheld, unencrypted=unencrypted)
 
 
 @blueprint.get("/health")

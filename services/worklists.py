@@ -34,8 +34,8 @@ MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
 SHOWN = 5
 EXPIRES_WITHIN = timedelta(days=7)
-NOT_SENT_AFTER = timedelta(minutes=1)
-"""An intention this old that has not been sent is work; a younger one is on its way."""
+UNKNOWN_AFTER, NOT_SENT_AFTER = timedelta(minutes=5), timedelta(minutes=10)
+"""From this age on an open operation is a person's work; a younger one settles by itself. Source: operations 11."""
 
 
 _OPEN = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
@@ -102,6 +102,10 @@ def _operations(state: OpState) -> sa.Select[*tuple[Any, ...]]:
 
 def _not_sent() -> sa.Select[*tuple[Any, ...]]:
     return _operations(OpState.PREPARED).where(KlarnaOp.created_at < sa.bindparam("unsent_since"))
+
+
+def _unknown() -> sa.Select[*tuple[Any, ...]]:
+    return _operations(OpState.UNKNOWN).where(KlarnaOp.created_at < sa.bindparam("unknown_since"))
 
 
 def _refused() -> sa.Select[*tuple[Any, ...]]:
@@ -231,14 +235,14 @@ def _breaks() -> sa.Select[*tuple[Any, ...]]:
 def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
     """Each list's rows, the most pressing list first; put together once, since that costs more than asking."""
     return {
-        "unknown": _operations(OpState.UNKNOWN),
         "review": _operations(OpState.REVIEW),
-        "refused": _refused(),
+        "unknown": _unknown(),
         "not_sent": _not_sent(),
+        "refused": _refused(),
+        "breaks": _breaks(),
+        "rows": _settlement_rows(),
         "to_invoice": _to_invoice(),
         "expiring": _expiring(),
-        "rows": _settlement_rows(),
-        "breaks": _breaks(),
     }
 
 
@@ -259,7 +263,11 @@ def _counts() -> dict[str, sa.Select[int]]:
 
 def _now() -> dict[str, datetime]:
     now = clock.now()
-    return {"unsent_since": now - NOT_SENT_AFTER, "expires_before": now + EXPIRES_WITHIN}
+    return {
+        "unknown_since": now - UNKNOWN_AFTER,
+        "unsent_since": now - NOT_SENT_AFTER,
+        "expires_before": now + EXPIRES_WITHIN,
+    }
 
 
 def today(session: Session) -> list[WorkList]:

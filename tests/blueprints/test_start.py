@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
+from tests.builders import PASSWORD
 from tests.web_client import WebClient
 
 
@@ -23,6 +24,25 @@ def test_the_top_bar_shows_the_rooms_one_may_enter_and_where_one_is(app: Flask) 
     assert shown.has("a[href=/me]")
     assert not shown.has("a[href=/users]")
     assert WebClient(app).log_in("admin").get("/").has("a[href=/users]")
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize(
+    ("host", "role", "warned"),
+    [("kvitta.lan", "admin", True), ("kvitta.lan", "clerk", False), ("localhost", "admin", False)],
+)
+def test_administrators_are_warned_of_plain_http_beyond_the_machine(
+    app: Flask, host: str, role: str, warned: bool
+) -> None:
+    """Security 18, 64."""
+    app.config["TRUSTED_HOSTS"] = ["localhost", "kvitta.lan"]
+    browser = app.test_client()
+    drawn = browser.get("/login", base_url=f"http://{host}").text
+    token = drawn.split('name="csrf_token" value="')[1].split('"')[0]
+    browser.post("/login", base_url=f"http://{host}", data={"csrf_token": token, "login": role, "password": PASSWORD})
+    shown = browser.get("/", base_url=f"http://{host}", headers={"Accept-Language": "en"})
+    assert shown.status_code == 200
+    assert ('<div class="banner warn">' in shown.text.split("<main")[1].split("</main>")[0]) is warned
 
 
 @pytest.mark.only_on("sqlite")

@@ -93,7 +93,7 @@ def test_operations_are_work_by_their_state(books: Flask, klarna, sandbox, state
     document = builders.a_captured_invoice(klarna, sandbox)
     with writing() as session:
         _force(session, state)
-        session.execute(sa.update(KlarnaOp).values(created_at=clock.now() - timedelta(minutes=2)))
+        session.execute(sa.update(KlarnaOp).values(created_at=clock.now() - timedelta(minutes=11)))
     found = lists()
     assert found[name].count == 1
     item = found[name].items[0]
@@ -113,12 +113,13 @@ def _force(session, state: OpState) -> None:
     session.execute(sa.update(KlarnaOp).values(state=state))
 
 
-def test_what_was_just_made_is_not_yet_unsent(books: Flask, klarna, sandbox) -> None:
+@pytest.mark.parametrize(("state", "minutes"), [(OpState.UNKNOWN, 4), (OpState.PREPARED, 9)])
+def test_what_is_young_settles_by_itself(books: Flask, klarna, sandbox, state: OpState, minutes: int) -> None:
     builders.a_captured_invoice(klarna, sandbox)
     with writing() as session:
-        _force(session, OpState.PREPARED)
-        session.execute(sa.update(KlarnaOp).values(created_at=clock.now()))
-    assert "not_sent" not in counts()
+        _force(session, state)
+        session.execute(sa.update(KlarnaOp).values(created_at=clock.now() - timedelta(minutes=minutes)))
+    assert counts() == {}
 
 
 def test_a_refused_document_is_work(books: Flask, klarna, sandbox) -> None:
