@@ -313,7 +313,10 @@ class ChoiceField(SelectField):
 class RadioChoiceField(ChoiceField, RadioField):
     """One of a list, shown as radio buttons."""
 
-    type = "RadioField"
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.type = "RadioField"  # the name by which the form macros know it
+
     widget = ListWidget(prefix_label=False)
     option_widget = RadioInput()
 
@@ -321,7 +324,9 @@ class RadioChoiceField(ChoiceField, RadioField):
 class TickField(BooleanField):
     """A box to tick."""
 
-    type = "BooleanField"
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.type = "BooleanField"  # the name by which the form macros know it
 
 
 class UploadField(Field):

@@ -278,7 +278,12 @@ def _row(row: sa.Row[Any], credited_minor: int, draft_minor: int) -> Row:
         open_minor=row.open_minor,
         paid=paid_state(row.kind, gross, row.open_minor) if issued else None,
         badge=document_outcome.badge(
-            row.kind, row.state, op_state=op_state, refusal=refusal, reversed_at=row.reversed_at
+            row.kind,
+            row.state,
+            op_state=op_state,
+            refusal=refusal,
+            without=row.without_klarna_reason,
+            reversed_at=row.reversed_at,
         ),
         icon=document_outcome.icon(row.kind, row.state, row.with_klarna, op_state),
         without=row.without_klarna_reason if issued else None,

@@ -22,7 +22,7 @@ from rights import Actor
 from services import document_acts, drift, klarna_refusal, operations
 from services.gateway import CREDENTIALS
 from services.klarna_refusal import Answer, Sentence, latest, told
-from states import DocKind, DocState, OpState, RefusalKind
+from states import DocKind, DocState, OpState, RefusalKind, WithoutKlarna
 
 JUST_NOW = timedelta(seconds=20)
 """An operation this young that waits for nothing is on its way; an older one was left behind by a crash."""
@@ -81,6 +81,10 @@ _WITHOUT = {
         "and the customer gets no money from there."
     ),
 }
+_ORDINARY = {
+    INVOICE: N_("Invoice %(number)s has been created: %(amount)s."),
+    CREDIT_NOTE: N_("Credit note %(number)s has been created: %(amount)s."),
+}
 _OUTSIDE = {
     INVOICE: N_("Invoice %(number)s stands for what was activated outside Kvitta %(day)s: %(amount)s."),
     CREDIT_NOTE: N_("Credit note %(number)s stands for what was credited outside Kvitta %(day)s: %(amount)s."),
@@ -125,7 +129,13 @@ class Outcome:
 
 
 def badge(
-    kind: DocKind, state: DocState, *, op_state: OpState | None, refusal: RefusalKind | None, reversed_at: object
+    kind: DocKind,
+    state: DocState,
+    *,
+    op_state: OpState | None,
+    refusal: RefusalKind | None,
+    without: WithoutKlarna | None,
+    reversed_at: object,
 ) -> tuple[str, str]:
     """Label and tone for lists and headings. ``op_state`` is the open operation's, or the one that issued the document."""
     if state is DocState.PENDING:
@@ -140,6 +150,8 @@ def badge(
     if state is DocState.ISSUED:
         if reversed_at is not None:
             return N_("Reversed"), "off"
+        if op_state is None and without is WithoutKlarna.ORDINARY:
+            return N_("Issued"), "ok"
         if op_state is None:
             return N_("Without Klarna"), "info"
         if op_state is OpState.EXTERNAL:
@@ -173,6 +185,7 @@ def outcome(session: Session, actor: Actor, document: Document) -> Outcome:
         document.state,
         op_state=shown.state if shown else None,
         refusal=document.refusal_kind,
+        without=document.without_klarna_reason,
         reversed_at=document.reversed_at,
     )
     made: dict[str, Any]
@@ -216,6 +229,8 @@ def _issued(actor: Actor, document: Document, op: KlarnaOp | None) -> dict[str, 
     if document.issued_by_op_id is None or op is None:
         actions = [Action("reverse", document_acts.why_not_reverse(actor, document))]
         sentence = told(_WITHOUT[document.kind], number=number)
+        if document.without_klarna_reason is WithoutKlarna.ORDINARY:
+            sentence = told(_ORDINARY[document.kind], number=number, amount=amount)
         return {"kind": "without", "sentence": sentence, "actions": actions if document.kind is CREDIT_NOTE else []}
     if op.state is OpState.EXTERNAL:
         day = clock.local_date(op.klarna_event_at or op.created_at)

@@ -270,6 +270,7 @@ def related(document: Document, op: KlarnaOp | None) -> Related:
             document.state,
             op_state=speaking.state if speaking else None,
             refusal=document.refusal_kind,
+            without=document.without_klarna_reason,
             reversed_at=document.reversed_at,
         ),
     )
