@@ -182,7 +182,7 @@ def moved(config: Config, monkeypatch: pytest.MonkeyPatch) -> MovedClock:
 def live(nursery: subprocess.Popen[str], books: Flask, config: Config) -> Iterator[Callable[..., Life]]:
     """``live(act, point=None, skip=0, signal="KILL", **values)``: one act in a process of its own on the test's database."""
     lives: list[Life] = []
-    of_the_wish = ("point", "skip", "signal", "booking_fails", "permission_seconds")
+    of_the_wish = ("point", "skip", "signal", "booking_fails", "wait_seconds")
 
     def begin(act: str, **values: Any) -> Life:
         wish = {name: values.pop(name) for name in of_the_wish if name in values}

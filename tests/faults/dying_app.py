@@ -4,10 +4,11 @@
     python -m tests.faults.dying_app --invoice 17 49900 --point wire.answer     invoices order 17, without pages
 
 Points (invariants 2): ``T1.before_commit``, ``T1.after_commit``, ``look.after``, ``T2.before_commit``, ``T2.after_commit``,
-``wire.connected``, ``wire.first_byte``, ``wire.sent`` (the whole request is out), ``wire.answer``, ``T3.statement_<n>`` (before
-the n-th statement), ``T3.before_commit``, ``T3.after_commit``, ``T3x.before_commit``, ``T3x.after_commit``. The product knows
-none of them: functions are wrapped here, in this process. T1, T2, T3 and T3x are told apart by which of ``intend``,
-``permit``, ``record`` and ``record_failed`` of services/operations.py runs in the transaction.
+``wire.before`` (permitted, and others may write again), ``wire.connected``, ``wire.first_byte``, ``wire.sent`` (the whole
+request is out), ``wire.answer``, ``T3.statement_<n>`` (before the n-th statement), ``T3.before_commit``, ``T3.after_commit``,
+``T3x.before_commit``, ``T3x.after_commit``. The product knows none of them: functions are wrapped here, in this process. T1,
+T2, T3 and T3x are told apart by which of ``intend``, ``permit``, ``record`` and ``record_failed`` of services/operations.py
+runs in the transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from tests import builders
 
 BEATS = {"intend": "T1", "permit": "T2", "record": "T3", "record_failed": "T3x"}
 POINT = re.compile(
-    r"(T1|T2|T3|T3x)\.(before_commit|after_commit)|T3\.statement_\d+|look\.after|wire\.(connected|first_byte|sent|answer)"
+    r"(T1|T2|T3|T3x)\.(before_commit|after_commit)|T3\.statement_\d+|look\.after|wire\.(before|connected|first_byte|sent|answer)"
 )
 
 
@@ -123,6 +124,7 @@ def arrange(fate: Fate) -> None:
 
     @wraps(send)
     def sends(*args: Any, **kwargs: Any) -> Any:
+        fate.reached("wire.before")
         here.sending = True
         try:
             outcome = send(*args, **kwargs)

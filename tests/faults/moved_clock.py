@@ -26,12 +26,22 @@ class MovedClock:
             return 0.0, 0.0
         return float(wall), float(steady)
 
-    def move(self, *, monotonic: bool = True, **parts: float) -> None:
-        """Let time pass, or step the wall clock alone (``monotonic=False``), as when somebody sets it."""
-        wall, steady = self.offsets()
-        step = timedelta(**parts).total_seconds()
+    def move(self, **parts: float) -> None:
+        """Let time pass."""
+        self._step(timedelta(**parts), timedelta(**parts))
+
+    def move_wall(self, **parts: float) -> None:
+        """Step the wall clock alone, as when somebody sets it, or when the machine sleeps."""
+        self._step(timedelta(**parts), timedelta())
+
+    def move_monotonic(self, **parts: float) -> None:
+        """Let time pass, and have the wall clock set back by as much."""
+        self._step(timedelta(), timedelta(**parts))
+
+    def _step(self, wall: timedelta, steady: timedelta) -> None:
+        before = self.offsets()
         draft = self.path.with_suffix(".new")
-        draft.write_text(f"{wall + step} {steady + step if monotonic else steady}")
+        draft.write_text(f"{before[0] + wall.total_seconds()} {before[1] + steady.total_seconds()}")
         draft.replace(self.path)
 
     def now(self) -> datetime:

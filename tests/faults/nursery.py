@@ -15,7 +15,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +24,7 @@ from flask import Flask
 import clock
 import db
 import models
-from services import invoices, janitor, operations, reservations
+from services import invoices, janitor, reservations
 from services.gateway import Gateway
 from services.reservations import MoneyForm
 from states import DocType
@@ -65,6 +64,13 @@ ACTS: dict[str, Callable[..., None]] = {
 }
 
 
+def be_impatient(put: Callable[[Any, str, Any], None], put_pragma: Callable[[str, str], None], seconds: float) -> None:
+    """Wait so long for the database, not ten seconds: all three waits there are, before an engine is made."""
+    put(db, "WAIT_SECONDS", seconds)
+    put(db.WriteQueue.turn.__wrapped__, "__defaults__", (seconds,))  # type: ignore[attr-defined]
+    put_pragma("busy_timeout", str(int(seconds * 1000)))
+
+
 def _explode(*_: Any, **__: Any) -> NoReturn:
     raise RuntimeError("booking failed")
 
@@ -73,8 +79,8 @@ def _live(wish: dict[str, Any]) -> None:
     """One life: the act, on the database and data folder of the wish, towards the point where it ends."""
     data = Path(wish["data"])
     MovedClock(data / CLOCK_FILE).install(setattr, clock)
-    if "permission_seconds" in wish:
-        operations.PERMISSION = timedelta(seconds=wish["permission_seconds"])
+    if "wait_seconds" in wish:
+        be_impatient(setattr, db.PRAGMAS.__setitem__, wish["wait_seconds"])
     if wish.get("booking_fails"):
         invoices.issue = reservations.credit_notes.issue = _explode
     if wish.get("point"):
