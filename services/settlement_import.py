@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 import clock
@@ -30,6 +31,8 @@ from services.settlement_proof import content_key
 from services.settlement_report import Report, Survey, direction, totals_text, written_fault
 from services.settlement_sentences import keep
 from states import BreakKind, BreakState, PayoutState
+
+log = structlog.get_logger()
 
 BLOCK = 20_000
 """Rows per transaction while loading: no lock is held for long (performance, import)."""
@@ -54,7 +57,12 @@ def read_in(
         actor.require(Right.BOOKS)
     surveys = report.survey()
     with _Turn(klarna) as turn:
+        with db.reading() as session:
+            cut_off = _cut_off(session, report)
         turn.finish(actor)
+        if cut_off:
+            with db.reading() as session:
+                return Outcome([_finished(session, payout_id) for payout_id in cut_off])
         planned = db.transact(lambda session: _store(session, actor, report, surveys, source, account_id))
         if isinstance(planned, Refusal):
             return Outcome((), planned)
@@ -67,6 +75,21 @@ def finish(klarna: Gateway, actor: Actor) -> None:
     """Load and settle what a crash left half loaded."""
     with _Turn(klarna) as turn:
         turn.finish(actor)
+
+
+def _cut_off(session: Session, report: Report) -> Sequence[int]:
+    """The payouts of these very bytes that an earlier run left half loaded."""
+    return session.scalars(
+        sa.select(Kept.id)
+        .join(ReadingFile, ReadingFile.id == Kept.file_id)
+        .where(ReadingFile.sha256 == report.sha256, Kept.state == PayoutState.LOADING)
+        .order_by(Kept.id)
+    ).all()
+
+
+def _finished(session: Session, payout_id: int) -> Done:
+    found = session.get_one(Kept, payout_id)
+    return Done(found.payment_reference, Fate.NEW, found.id, found.state)
 
 
 def _done(session: Session, planned: Planned) -> Done:
@@ -148,7 +171,7 @@ def _begin(session: Session, actor: Actor, planned: Planned, file_id: int) -> No
     if waiting:
         session.execute(breaks.where(KlarnaBreak.id.in_(waiting)).values(payout_id=made.id))
     if adds_up:
-        _close(session, actor, waiting)
+        _close(session, actor, waiting, f"file:{file_id}")
     elif not waiting:
         session.add(_break_of(planned, made.id, expected=planned.why.message if planned.why else ""))
         session.flush()
@@ -169,11 +192,11 @@ def _free(session: Session, payout_id: int) -> list[int]:
     return held
 
 
-def _close(session: Session, actor: Actor, breaks: Sequence[int]) -> None:
+def _close(session: Session, actor: Actor, breaks: Sequence[int], reason: str) -> None:
     session.execute(
         sa.update(KlarnaBreak)
         .where(KlarnaBreak.id.in_(breaks), KlarnaBreak.state == BreakState.OPEN)
-        .values(state=BreakState.CLOSED, resolution="gone", closed_by=actor.name, closed_at=clock.now())
+        .values(state=BreakState.CLOSED, resolution="gone", reason=reason, closed_by=actor.name, closed_at=clock.now())
     )
 
 
@@ -256,7 +279,11 @@ class _Turn:
         with db.reading() as session:
             files = session.scalars(sa.select(Kept.file_id).where(Kept.state == PayoutState.LOADING).distinct()).all()
         for file_id in files:
-            self._load_file(file_id, actor)
+            try:
+                self._load_file(file_id, actor)
+            # One reading that cannot be finished must not keep all others out; it stays visible as being read.
+            except Exception:
+                log.exception("settlements.not_finished", file_id=file_id)
 
     def _load_file(self, file_id: int, actor: Actor) -> None:
         with db.reading() as session:

@@ -18,7 +18,7 @@ import clock
 from errors import N_, NotFound, Refusal, Stale
 from models import Document, KlarnaBreak, KlarnaOp, Payout, PayoutRow, RowMatch
 from rights import Actor
-from services import audit, operations, settings
+from services import audit, operations, settings, settlement_unknown
 from services.reservations import FOLLOW
 from services.settlement_layouts import COMMISSION_RETURNS, Row
 from services.settlement_report import read_fault, read_fields
@@ -82,6 +82,7 @@ def settle(session: Session, actor: Actor, payout_id: int) -> PayoutState:
     for sql in WARNINGS:
         _ask(session, sql.replace("{apart}", apart), **values)
     _note_contradictions(session, actor, payout)
+    settlement_unknown.record(session, actor, payout)
     return restate(session, payout)
 
 

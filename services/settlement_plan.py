@@ -79,19 +79,14 @@ class Outcome:
 
 
 def already_read(session: Session, sha256: str) -> Refusal | None:
-    """«Redan inläst»: these bytes have been read before, by whom and when; None for new ones, or half-loaded ones."""
+    """«Redan inläst»: these bytes have been read before, by whom and when; None for new ones."""
     found = session.execute(
         sa.select(ReadingFile.id, ReadingFile.received_at, ReadingFile.received_by).where(ReadingFile.sha256 == sha256)
     ).one_or_none()
-    if found is None or _is_loading(session, found.id):
+    if found is None:
         return None
     day = clock.local_date(found.received_at)
     return Refusal(N_("Already read on %(day)s by %(who)s."), day=day, who=found.received_by)
-
-
-def _is_loading(session: Session, file_id: int) -> bool:
-    query = sa.select(Kept.id).where(Kept.file_id == file_id, Kept.state == PayoutState.LOADING)
-    return session.scalar(query.limit(1)) is not None
 
 
 def preview(session: Session, report: Report, surveys: Sequence[Survey], account_id: int | None = None) -> Plan:

@@ -129,6 +129,24 @@ def undo(session: Session, actor: Actor, row_id: int) -> Payout:
     return payout
 
 
+def match_again(session: Session, actor: Actor, payout_id: int) -> Payout:
+    """«Matcha igen»: look for partners of faulty rows anew, when documents have come since. Raises NotAllowed, Refusal."""
+    actor.require(Right.BOOKS)
+    payout = settlement_matching.get(session, payout_id, lock=True)
+    if payout.state not in (PayoutState.PARKED, PayoutState.READY) or not payout.row_count:
+        raise Refusal(N_("The payout has no rows that could be matched again."))
+    faulty = (
+        sa.select(RowMatch.row_id)
+        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
+        .where(PayoutRow.payout_id == payout.id, RowMatch.pile == Pile.FAULTY)
+    )
+    session.execute(sa.delete(RowMatch).where(RowMatch.row_id.in_(faulty)).execution_options(synchronize_session=False))
+    session.expire_all()
+    settlement_matching.settle(session, actor, payout.id)
+    audit.write(session, actor, "settlement.matched_again", f"payout:{payout.id}", {})
+    return payout
+
+
 def open_breaks(session: Session, payout_id: int) -> list[KlarnaBreak]:
     """The open differences that speak of a payout, oldest first."""
     query = sa.select(KlarnaBreak).where(KlarnaBreak.payout_id == payout_id, KlarnaBreak.state == BreakState.OPEN)

@@ -39,7 +39,7 @@ from services.settlement_list import (
 from services.settlement_page import TOTAL_NAMES, ProofLine, Reading, Step, reading
 from services.settlement_plan import Done, Fate, Outcome, Plan, Planned, preview
 from services.settlement_report import Report
-from services.settlement_rows import accept, assign, mark_handled, undo
+from services.settlement_rows import accept, assign, mark_handled, match_again, undo
 from services.settlement_sentences import WHY, keep, told
 from states import PayoutState
 
@@ -73,6 +73,7 @@ __all__ = (
     "finish",
     "listing",
     "mark_handled",
+    "match_again",
     "preview",
     "read_in",
     "reading",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import requests
 import sqlalchemy as sa
 
+from config import Config
 from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Document, KlarnaBreak, Payout, PayoutRow, Posting, ReadingFile, RowMatch, Voucher
@@ -17,6 +19,12 @@ from states import BreakState, PayoutState
 from tests.builders import FINANCE, a_captured_invoice, a_money_form, row, the_document
 
 Doc = dict[str, Any]
+
+
+@pytest.fixture
+def worker(klarna: Gateway, config: Config) -> Gateway:
+    """The worker's own way to Klarna."""
+    return Gateway(config.credentials_key, config.data_dir, config.database_url, in_worker=True)
 
 
 def fees(sandbox: Control, fixed: int, vat: int = 2500) -> None:

@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 
 import clock
-from config import Config
 from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Payout, Voucher
@@ -29,16 +28,11 @@ from tests.services.settlement_parts import (
     payout_of,
     postings,
     rows_of,
+    worker,
 )
 
-
+__all__ = ("worker",)
 pytestmark = pytest.mark.usefixtures("books")
-
-
-@pytest.fixture
-def worker(klarna: Gateway, config: Config) -> Gateway:
-    """The worker's own way to Klarna."""
-    return Gateway(config.credentials_key, config.data_dir, config.database_url, in_worker=True)
 
 
 @pytest.fixture(autouse=True)
