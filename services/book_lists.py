@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from errors import NotFound
 from models import Account, Document, FiscalYear, Payout, Posting, Voucher
+from states import DocKind
 
 MOST_ROWS = 100
 MOST_SHEET_ROWS = 2_000
@@ -63,6 +64,24 @@ def trial_balance(session: Session, starts: date, ends: date) -> list[BalanceRow
         for number, name, kind, first, plus, minus in rows
     )
     return [row for row in made if row.opening or row.debit or row.credit]
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSums:
+    """The foot of a trial balance: what was booked, and the result so far (a profit is positive)."""
+
+    debit: int
+    credit: int
+    result: int
+
+
+def balance_sums(rows: Sequence[BalanceRow]) -> BalanceSums:
+    """Add up a trial balance."""
+    return BalanceSums(
+        sum(row.debit for row in rows),
+        sum(row.credit for row in rows),
+        -sum(row.closing for row in rows if row.kind in ("K", "I")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +261,14 @@ def voucher(session: Session, voucher_id: int) -> VoucherPage:
             for row in rows
         ],
     )
+
+
+def document_endpoint(session: Session, document_id: int | None) -> str | None:
+    """The page of the document a voucher rests on."""
+    if document_id is None:
+        return None
+    kind = session.scalar(sa.select(Document.kind).where(Document.id == document_id))
+    return "credit_notes.show" if kind is DocKind.CREDIT_NOTE else "invoices.show"
 
 
 @dataclass(frozen=True, slots=True)

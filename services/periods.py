@@ -45,6 +45,12 @@ def year_of(session: Session, day: date) -> FiscalYear | None:
     )
 
 
+def year_around(session: Session, day: date) -> tuple[date, date]:
+    """First and last day of the financial year of a day; of its calendar year where none has been opened."""
+    found = session.scalar(sa.select(FiscalYear).where(FiscalYear.starts <= day, FiscalYear.ends >= day))
+    return (found.starts, found.ends) if found else (date(day.year, 1, 1), date(day.year, 12, 31))
+
+
 def _begin_year(session: Session, actor: Actor, starts: date, ends: date) -> FiscalYear:
     year = FiscalYear(starts=starts, ends=ends)
     session.add(year)

@@ -295,7 +295,7 @@ def articles(
     number key of the last row of the page before."""
     query = sa.select(Article).order_by(Article.number_key).limit(min(limit, MOST_ROWS + 1))
     if not all_of_them:
-        query = query.where(Article.active == sa.true())
+        query = query.where(Article.active.is_(True))
     if search:
         query = query.where(
             sa.or_(

@@ -9,7 +9,17 @@ from sqlalchemy.orm import Session
 
 from models import Document, FiscalYear, NumberSeries, Voucher
 from services.numbering import DOCUMENTS
-from states import DocState
+from states import DocKind, DocState
+
+
+@dataclass(frozen=True, slots=True)
+class VoidNumber:
+    """A number of a void document, and why it is void."""
+
+    number: int
+    document_id: int
+    credit_note: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +31,12 @@ class SeriesReport:
     first_no: int
     next_no: int
     count: int
-    voided: list[tuple[int, int, str]]
+    voided: list[VoidNumber]
     gaps: list[tuple[int, int]]
 
 
 def number_series(session: Session) -> list[SeriesReport]:
-    """Every series that gives numbers to documents and vouchers; ``voided`` is (number, document id, reason)."""
+    """Every series that gives numbers to documents and vouchers."""
     years = {year.id: year for year in session.scalars(sa.select(FiscalYear))}
     reports = []
     for series in session.scalars(sa.select(NumberSeries).order_by(NumberSeries.code, NumberSeries.fiscal_year.desc())):
@@ -56,13 +66,15 @@ def number_series(session: Session) -> list[SeriesReport]:
     return reports
 
 
-def _voided(session: Session) -> list[tuple[int, int, str]]:
+def _voided(session: Session) -> list[VoidNumber]:
     rows = session.execute(
-        sa.select(Document.number, Document.id, Document.void_reason)
+        sa.select(Document.number, Document.id, Document.kind, Document.void_reason)
         .where(Document.state == DocState.VOID, Document.series == DOCUMENTS)
         .order_by(Document.number)
     )
-    return [(number or 0, key, reason or "") for number, key, reason in rows]
+    return [
+        VoidNumber(number or 0, key, kind is DocKind.CREDIT_NOTE, reason or "") for number, key, kind, reason in rows
+    ]
 
 
 def _gaps(session: Session, used: sa.Subquery, first: int, following: int) -> list[tuple[int, int]]:

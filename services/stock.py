@@ -211,6 +211,29 @@ def balances(
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceRow:
+    """An article's balance in one warehouse, thousandths."""
+
+    warehouse_id: int
+    warehouse: str
+    on_hand: int
+
+
+def places(session: Session, article_id: int) -> list[PlaceRow]:
+    """An article's balance in every warehouse that is open or holds some."""
+    on_hand = sa.func.coalesce(sa.func.sum(StockMovement.quantity_milli), 0)
+    here = sa.and_(StockMovement.warehouse_id == Warehouse.id, StockMovement.article_id == article_id)
+    rows = session.execute(
+        sa.select(Warehouse.id, Warehouse.name, on_hand)
+        .outerjoin(StockMovement, here)
+        .group_by(Warehouse.id, Warehouse.name, Warehouse.active)
+        .having(sa.or_(Warehouse.active.is_(True), on_hand != 0))
+        .order_by(Warehouse.id)
+    )
+    return [PlaceRow(key, name, int(milli)) for key, name, milli in rows]
+
+
+@dataclass(frozen=True, slots=True)
 class MovementRow:
     """A movement as a page shows it: what moved, why, who, and what it came from."""
 

@@ -1,0 +1,296 @@
+"""Books: vouchers, trial balance, account sheets, number series and the period lock (B34)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date
+from typing import Any
+
+from flask import Blueprint, make_response, request, url_for
+from flask_babel import lazy_gettext as lazy
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+import clock
+import money
+from db import reading, writing
+from errors import N_, Refusal
+from rights import Right
+from services import book_export, book_lists, periods, series_report
+from web import (
+    DayField,
+    Form,
+    LineField,
+    TickField,
+    actor,
+    done,
+    may,
+    needs,
+    page,
+    query_choice,
+    query_days,
+    query_text,
+)
+from web_words import gettext as _
+
+blueprint = Blueprint("books", __name__)
+
+ROWS = 50
+SERIES_NAMES = {
+    "F": N_("Invoices and credit notes"),
+    "I": N_("Settlements and payments"),
+    "K": N_("Corrections"),
+}
+_HEADS = (
+    N_("Voucher"),
+    N_("Date"),
+    N_("Text"),
+    N_("Account"),
+    N_("Account name"),
+    N_("Row text"),
+    N_("Debit"),
+    N_("Credit"),
+    N_("Document"),
+    N_("By"),
+)
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula when a cell begins with it (catalogue row 60)."""
+
+
+def _series() -> str | None:
+    return query_choice("series", list(SERIES_NAMES), "") or None
+
+
+def _after() -> tuple[date, int] | None:
+    """The place in the list: day and id, as the page's own links write it; anything else is the beginning."""
+    day, _dot, key = query_text("after", 40).partition(".")
+    if not (key.isascii() and key.isdigit() and len(key) < 19):
+        return None
+    try:
+        return date.fromisoformat(day), int(key)
+    except ValueError:
+        return None
+
+
+@blueprint.get("/books")
+@needs(Right.READ)
+def vouchers() -> Response:
+    """The voucher list, by series and dates."""
+    starts, ends = query_days("from", "to")
+    series = _series()
+    given: dict[str, Any] = {"series": series, "from": starts, "to": ends}
+    with reading() as looked:
+        rows = book_lists.voucher_list(looked, series=series, starts=starts, ends=ends, after=_after(), limit=ROWS + 1)
+    last = rows[ROWS - 1] if len(rows) > ROWS else None
+    choices = [
+        {"label": _("All"), "url": url_for("books.vouchers", **{**given, "series": None}), "active": series is None},
+        *(
+            {
+                "label": f"{code} – {_(name)}",
+                "url": url_for("books.vouchers", **{**given, "series": code}),
+                "active": series == code,
+            }
+            for code, name in SERIES_NAMES.items()
+        ),
+    ]
+    return page(
+        "books/vouchers.html",
+        panel="books/_vouchers.html",
+        rows=rows[:ROWS],
+        choices=choices,
+        series=series,
+        starts=starts,
+        ends=ends,
+        file_url=url_for("books.export", **given),
+        newest=url_for("books.vouchers", **given) if request.args.get("after") else None,
+        older=url_for("books.vouchers", **given, after=f"{last.day}.{last.id}") if last else None,
+    )
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_DANGEROUS) else text
+
+
+@blueprint.get("/books/vouchers.csv")
+@needs(Right.READ)
+def export() -> Response:
+    """The vouchers' rows as a file for a spreadsheet: semicolons, UTF-8 with its mark."""
+    starts, ends = query_days("from", "to")
+    file = io.StringIO()
+    sheet = csv.writer(file, delimiter=";", lineterminator="\r\n")
+    sheet.writerow(_(head) for head in _HEADS)
+    with reading() as looked:
+        rows = book_export.posting_rows(looked, series=_series(), starts=starts, ends=ends)
+        for count, row in enumerate(rows, start=1):
+            if count > book_export.MOST_ROWS:
+                sheet.writerow([_("Only the first %(most)s rows are in the file.", most=book_export.MOST_ROWS)])
+                break
+            texts = row.name, row.row_text
+            sheet.writerow(
+                [
+                    row.label,
+                    row.day.isoformat(),
+                    _cell(row.text),
+                    row.account,
+                    *map(_cell, texts),
+                    money.plain(row.debit) if row.debit else "",
+                    money.plain(row.credit) if row.credit else "",
+                    row.document_number or "",
+                    _cell(row.created_by),
+                ]
+            )
+    answer = make_response("\ufeff" + file.getvalue())
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = 'attachment; filename="vouchers.csv"'
+    return answer
+
+
+@blueprint.get("/books/vouchers/<int:voucher_id>")
+@needs(Right.READ)
+def voucher(voucher_id: int) -> Response:
+    """One voucher with what it rests on."""
+    with reading() as looked:
+        shown = book_lists.voucher(looked, voucher_id)
+        target = book_lists.document_endpoint(looked, shown.row.document_id)
+    return page("books/voucher.html", voucher=shown, document_endpoint=target)
+
+
+def _period(session: Session) -> tuple[date, date]:
+    """The days asked for; else the financial year of today, or today's calendar year."""
+    starts, ends = query_days("from", "to")
+    year = periods.year_around(session, starts or ends or clock.today())
+    return starts or year[0], ends or year[1]
+
+
+def _years(session: Session, endpoint: str, starts: date, ends: date, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": f"{year.starts} – {year.ends}",
+            "url": url_for(endpoint, **dict(more, **{"from": year.starts, "to": year.ends})),
+            "active": (year.starts, year.ends) == (starts, ends),
+        }
+        for year in periods.years(session)
+    ]
+
+
+@blueprint.get("/books/trial-balance")
+@needs(Right.READ)
+def trial_balance() -> Response:
+    """Opening balance, movement and closing balance per account."""
+    with reading() as looked:
+        starts, ends = _period(looked)
+        rows = book_lists.trial_balance(looked, starts, ends)
+        years = _years(looked, "books.trial_balance", starts, ends)
+    return page(
+        "books/trial_balance.html",
+        panel="books/_trial_balance.html",
+        rows=rows,
+        sums=book_lists.balance_sums(rows),
+        starts=starts,
+        ends=ends,
+        years=years,
+    )
+
+
+@blueprint.get("/books/accounts/<int:account>")
+@needs(Right.READ)
+def account(account: int) -> Response:
+    """One account through a period, row by row or with the rows of each document joined."""
+    merge = query_choice("merge", ["1"], "") == "1"
+    with reading() as looked:
+        starts, ends = _period(looked)
+        sheet = book_lists.account_sheet(looked, account, starts, ends, merge=merge)
+        years = _years(looked, "books.account", starts, ends, account=account, merge="1" if merge else None)
+    return page(
+        "books/account.html",
+        panel="books/_account.html",
+        sheet=sheet,
+        starts=starts,
+        ends=ends,
+        merge=merge,
+        years=years,
+        most=book_lists.MOST_SHEET_ROWS,
+    )
+
+
+@blueprint.get("/books/series")
+@needs(Right.READ)
+def series() -> Response:
+    """«Luckor i nummerserier»."""
+    with reading() as looked:
+        reports = series_report.number_series(looked)
+    names = {"F": _("Documents"), **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in SERIES_NAMES}}
+    return page("books/series.html", reports=reports, names=names)
+
+
+# --- The period lock ----------------------------------------------------------------------------------------------------
+
+
+class LockForm(Form):
+    """Through which day the books are locked, and why."""
+
+    through = DayField(lazy("Lock through"))
+    reason = LineField(lazy("Reason"), most=200)
+    confirmed = TickField(lazy("I have seen what is still open, and lock nevertheless"))
+
+
+class UnlockForm(Form):
+    """Through which day the books stay locked, if at all, and why they are opened."""
+
+    through = DayField(lazy("Stay locked through"), required=False)
+    reason = LineField(lazy("Reason"), most=200)
+
+
+def _lock_page(lock: LockForm, unlock: UnlockForm, status: int = 200) -> Response:
+    with reading() as looked:
+        locked = periods.locked_through(looked)
+        waiting = periods.open_matters(looked, clock.today())
+        history = periods.lock_history(looked)
+    return page(
+        "books/lock.html",
+        status=status,
+        lock=lock,
+        unlock=unlock,
+        locked=locked,
+        waiting=waiting,
+        history=history,
+        no_right=None if may(Right.BOOKS) else _("Your role does not allow this."),
+    )
+
+
+@blueprint.get("/books/lock")
+@needs(Right.READ)
+def lock() -> Response:
+    """Through which day the books are locked, and every lock and unlock before."""
+    return _lock_page(LockForm(prefix="lock-"), UnlockForm(prefix="unlock-"))
+
+
+@blueprint.post("/books/lock")
+@needs(Right.BOOKS)
+def lock_period() -> Response:
+    """Lock the books through a day."""
+    typed, other = LockForm(prefix="lock-"), UnlockForm(formdata=None, prefix="unlock-")
+    if not typed.accepted():
+        return _lock_page(typed, other, 422)
+    try:
+        with writing() as changed:
+            periods.lock(changed, actor(), typed.through.data, typed.reason.data, confirmed=bool(typed.confirmed.data))
+    except Refusal as refusal:
+        return _lock_page(typed, other, typed.refuse(refusal))
+    return done(url_for("books.lock"), ("success", _("The books are locked through %(day)s.", day=typed.through.data)))
+
+
+@blueprint.post("/books/unlock")
+@needs(Right.BOOKS)
+def unlock_period() -> Response:
+    """Open locked days again."""
+    typed, other = UnlockForm(prefix="unlock-"), LockForm(formdata=None, prefix="lock-")
+    if not typed.accepted():
+        return _lock_page(other, typed, 422)
+    try:
+        with writing() as changed:
+            periods.unlock(changed, actor(), typed.through.data, typed.reason.data)
+    except Refusal as refusal:
+        return _lock_page(other, typed, typed.refuse(refusal))
+    return done(url_for("books.lock"), ("success", _("The days are open again.")))

@@ -1,0 +1,145 @@
+"""Stock: balances per warehouse, an article's movements, and adjustments with a reason (B27)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from flask_babel import lazy_gettext as lazy
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from db import reading, writing
+from errors import Refusal
+from rights import Right
+from services import card_checks, register, stock
+from web import (
+    ChoiceField,
+    Form,
+    LineField,
+    QuantityField,
+    RadioChoiceField,
+    actor,
+    done,
+    may,
+    needs,
+    page,
+    query_text,
+    query_whole,
+)
+from web_words import gettext as _
+
+blueprint = Blueprint("stock", __name__)
+
+ROWS = 50
+LARGEST_ID = 2**63 - 1
+
+
+class AdjustForm(Form):
+    """By how much a balance changes, in which warehouse, and why."""
+
+    warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
+    direction = RadioChoiceField(lazy("Change"), choices=[("in", lazy("More")), ("out", lazy("Less"))], default="in")
+    quantity = QuantityField(lazy("Quantity"))
+    reason = LineField(lazy("Reason"), most=200)
+
+
+@blueprint.get("/stock")
+@needs(Right.READ)
+def index() -> Response:
+    """Balance and available quantity per article and warehouse."""
+    search, place = query_text("q"), query_whole("warehouse", 0, most=LARGEST_ID)
+    key, _dot, last_place = query_text("after").rpartition(".")
+    after = (key, int(last_place)) if last_place.isascii() and last_place.isdigit() and len(last_place) < 19 else None
+    with reading() as looked:
+        rows = stock.balances(looked, warehouse_id=place or None, search=search, after=after, limit=ROWS + 1)
+        places = [each for each in register.warehouses(looked) if each.active]
+    given: dict[str, Any] = {"q": search or None, "warehouse": place or None}
+    more = rows[ROWS - 1] if len(rows) > ROWS else None
+    key_of_last = f"{card_checks.number_key(more.number)}.{more.warehouse_id}" if more else None
+    return page(
+        "stock/index.html",
+        panel="stock/_balances.html",
+        rows=rows[:ROWS],
+        places=places,
+        search=search,
+        place=place,
+        choices=[
+            {"label": _("All"), "url": url_for("stock.index", q=search or None), "active": not place},
+            *(
+                {
+                    "label": each.name,
+                    "url": url_for("stock.index", q=search or None, warehouse=each.id),
+                    "active": place == each.id,
+                }
+                for each in places
+            ),
+        ],
+        first=url_for("stock.index", **given) if after else None,
+        older=url_for("stock.index", **given, after=key_of_last) if more else None,
+    )
+
+
+def _form(session: Session) -> AdjustForm:
+    typed = AdjustForm()
+    typed.warehouse_id.choices = [(each.id, each.name) for each in register.warehouses(session) if each.active]
+    return typed
+
+
+def _article_page(article_id: int, typed: AdjustForm, status: int = 200) -> Response:
+    with reading() as looked:
+        article = register.get_article(looked, article_id)
+        balances = stock.places(looked, article_id)
+        after = query_whole("after", 0, most=LARGEST_ID) or None
+        moves = stock.movements(looked, article_id, after=after, limit=ROWS + 1)
+    return page(
+        "stock/article.html",
+        status=status,
+        article=article,
+        balances=balances,
+        moves=moves[:ROWS],
+        form=typed,
+        no_right=None if may(Right.WORK) else _("Your role does not allow this."),
+        newest=url_for("stock.article", article_id=article_id) if after else None,
+        older=url_for("stock.article", article_id=article_id, after=moves[ROWS - 1].id) if len(moves) > ROWS else None,
+    )
+
+
+@blueprint.get("/stock/articles/<int:article_id>")
+@needs(Right.READ)
+def article(article_id: int) -> Response:
+    """An article's balances and movements, and the form that adjusts them."""
+    with reading() as looked:
+        typed = _form(looked)
+    _prefill(typed)
+    return _article_page(article_id, typed)
+
+
+def _prefill(typed: AdjustForm) -> None:
+    """What another page asks for: a credit note with an exchange links here with quantity and direction (K46)."""
+    milli = query_whole("milli", 0, most=1_000_000_000)
+    if milli:
+        typed.quantity.data = milli
+    typed.direction.data = "out" if request.args.get("direction") == "out" else "in"
+    typed.reason.data = query_text("reason")
+
+
+@blueprint.post("/stock/articles/<int:article_id>")
+@needs(Right.WORK)
+def adjust(article_id: int) -> Response:
+    """«Saldo-/Prisjustering»: change a balance with a reason."""
+    with reading() as looked:
+        typed = _form(looked)
+    if not typed.accepted():
+        return _article_page(article_id, typed, 422)
+    sign = -1 if typed.direction.data == "out" else 1
+    try:
+        with writing() as changed:
+            stock.adjust(
+                changed, actor(), article_id, typed.warehouse_id.data, sign * typed.quantity.data, typed.reason.data
+            )
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            raise
+        return _article_page(article_id, typed, typed.refuse(refusal))
+    return done(url_for("stock.article", article_id=article_id), ("success", _("The balance has been changed.")))

@@ -1,0 +1,152 @@
+"""The books as a browser sees them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+import clock
+from db import reading, writing
+from models import Voucher
+from rights import Actor
+from services import ledger
+from services.ledger import Entry
+from tests import builders
+from tests.web_client import WebClient
+
+TODAY = clock.today()
+
+
+@pytest.fixture
+def vouchers(app: Flask, finance: Actor) -> list[Voucher]:
+    """An invoice, a payment and its reversal."""
+    with writing() as session:
+        order = builders.an_order(session)
+        builders.a_delivery(session, order)
+    builders.an_invoice(app.extensions["klarna"], order)
+    with writing() as session:
+        paid = ledger.post(
+            session,
+            finance,
+            series="I",
+            day=TODAY - timedelta(days=1),
+            text="=1+1",
+            source="prov:1",
+            entries=[Entry(1930, 12_345, "bank"), Entry(2890, -12_345)],
+        )
+        undone = ledger.reverse(session, finance, paid, day=TODAY, text="Rättelse", source="prov:2")
+    return [paid, undone]
+
+
+def test_the_list_filters_on_series_and_days(vouchers: list[Voucher], client: WebClient) -> None:
+    """B34."""
+    page = client.log_in("viewer").get("/books")
+    assert [cell.text for cell in page.all("tbody tr td a")] == ["K1", "F1", "I1"]
+    assert [cell.text for cell in client.get("/books?series=I").all("tbody tr td a")] == ["I1"]
+    assert client.get(f"/books?from={TODAY}").all("tbody tr td a")[0].text == "K1"
+    assert not client.get(f"/books?to={TODAY - timedelta(days=2)}").has("tbody tr")
+    assert client.get("/books?series=nonsense&after=x").status == 200
+
+
+@pytest.mark.parametrize("query", ["from=2026-02-30", "from=2026-02-02&to=2026-02-01", "from=1900-01-01&to=2026-01-01"])
+def test_a_day_that_cannot_be_is_refused(vouchers: list[Voucher], client: WebClient, query: str) -> None:
+    """Catalogue rows 20 and 21."""
+    client.log_in("viewer")
+    for room in ("/books", "/books/trial-balance", "/books/accounts/1930", "/books/vouchers.csv"):
+        assert client.get(f"{room}?{query}").status == 422
+
+
+def test_the_list_is_a_table_alone_for_htmx(vouchers: list[Voucher], client: WebClient) -> None:
+    part = client.log_in("viewer").get("/books", htmx=True)
+    assert part.has("#vouchers")
+    assert not part.has("h1")
+
+
+def test_the_file_holds_every_row_and_no_formula(vouchers: list[Voucher], client: WebClient) -> None:
+    """Catalogue row 60."""
+    answer = client.log_in("viewer").get("/books/vouchers.csv")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.reader(io.StringIO(answer.body.decode("utf-8-sig")), delimiter=";"))
+    assert len(rows) == 1 + 3 + 2 + 2
+    paid = [row for row in rows if row[0] == "I1"]
+    assert [row[2] for row in paid] == ["'=1+1", "'=1+1"]
+    assert (paid[0][6], paid[1][7]) == ("123.45", "123.45")
+
+
+def test_a_voucher_links_to_what_it_rests_on(vouchers: list[Voucher], client: WebClient) -> None:
+    client.log_in("clerk")
+    paid, undone = vouchers
+    assert client.get(f"/books/vouchers/{paid.id}").has(f"a[href=/books/vouchers/{undone.id}]")
+    assert client.get(f"/books/vouchers/{undone.id}").has(f"a[href=/books/vouchers/{paid.id}]")
+    with reading() as session:
+        invoice = next(row for row in ledger.voucher_list(session, series="F"))
+    page = client.get(f"/books/vouchers/{invoice.id}")
+    assert page.has(f"a[href=/invoices/{invoice.document_id}]")
+    assert page.has("a[href=/books/accounts/1510]")
+
+
+@pytest.mark.parametrize("address", ["/books/vouchers/999", "/books/vouchers/0", "/books/accounts/9998"])
+def test_what_is_not_there_is_404(vouchers: list[Voucher], client: WebClient, address: str) -> None:
+    assert client.log_in("viewer").get(address).status == 404
+
+
+def test_the_trial_balance_adds_up(vouchers: list[Voucher], client: WebClient) -> None:
+    page = client.log_in("viewer").get("/books/trial-balance")
+    rows = {row.all("td")[0].text: [cell.text for cell in row.all("td.num")] for row in page.all("tbody tr")}
+    assert set(rows) == {"1510", "1930", "2611", "2890", "3001"}
+    assert rows["1930"][1] == rows["1930"][2]
+    foot = page.all("tfoot tr")[0].all("td.num")
+    assert foot[0].text == foot[1].text
+
+
+def test_an_account_shows_its_rows_or_one_per_document(vouchers: list[Voucher], client: WebClient) -> None:
+    client.log_in("viewer")
+    assert len(client.get("/books/accounts/1930").all("tbody tr")) == 3
+    merged = client.get("/books/accounts/1510?merge=1")
+    assert len(merged.all("tbody tr")) == 2
+    assert merged.has("a[href*=merge=1]")
+
+
+def test_the_series_have_no_gaps(vouchers: list[Voucher], client: WebClient) -> None:
+    page = client.log_in("viewer").get("/books/series")
+    assert len(page.all("tbody tr")) >= 4
+    assert not page.has(".pill.bad")
+
+
+def test_finance_locks_and_opens_a_period(vouchers: list[Voucher], client: WebClient) -> None:
+    """Catalogue row 38."""
+    day = TODAY - timedelta(days=5)
+    client.log_in("finance").get("/books/lock")
+    page = client.submit("main form[action=/books/lock]", **{"lock-through": day, "lock-reason": "månadsslut"})
+    assert page.status == 200
+    assert "månadsslut" in page.text
+    with reading() as session:
+        assert ledger.locked_through(session) == day
+    page = client.submit("main form[action=/books/unlock]", **{"unlock-reason": "rättelse"})
+    assert page.status == 200
+    with reading() as session:
+        assert ledger.locked_through(session) is None
+
+
+def test_a_lock_that_cannot_be_keeps_what_was_typed(vouchers: list[Voucher], client: WebClient) -> None:
+    client.log_in("finance").get("/books/lock")
+    page = client.submit(
+        "main form[action=/books/lock]", **{"lock-through": TODAY + timedelta(days=3), "lock-reason": "för tidigt"}
+    )
+    assert page.status == 422
+    assert page.form("main form[action=/books/lock]").values["lock-reason"] == "för tidigt"
+    page = client.submit("main form[action=/books/lock]", **{"lock-through": "2026-02-30", "lock-reason": ""})
+    assert page.status == 422
+
+
+def test_locking_is_for_finance_alone(vouchers: list[Voucher], client: WebClient) -> None:
+    page = client.log_in("clerk").get("/books/lock")
+    assert page.has("[aria-disabled=true]")
+    sent = {"lock-through": str(TODAY - timedelta(days=5)), "lock-reason": "x"}
+    assert client.post("/books/lock", sent).status == 403
+    assert client.post("/books/unlock", {"unlock-reason": "x"}).status == 403
+    assert client.get("/books/unlock").status == 405
