@@ -37,6 +37,7 @@ MOST_FIELDS = 2000
 """Fields of one form; the largest page of Kvitta has some hundreds."""
 UNTOLD = frozenset({"csrf_token", "nonce", "password", "new_password", "again", "secret"})
 """What a page that was too old to send from does not repeat."""
+LARGEST_COOKIES = 16_384
 SLOW_SECONDS = 1.0
 
 log = structlog.get_logger("kvitta.web")
@@ -63,6 +64,13 @@ def _check_host() -> Response | None:
         assert request.host
     except (SecurityError, AssertionError):
         return Response("This is not a name of this server.", 400, content_type="text/plain; charset=utf-8")
+    return None
+
+
+def _refuse_swollen_cookies() -> Response | None:
+    """Ours are some hundred bytes; what is far larger is not read (catalogue row 24)."""
+    if len(request.headers.get("Cookie", "")) > LARGEST_COOKIES:
+        return Response("Too many cookies.", 431, content_type="text/plain; charset=utf-8")
     return None
 
 
@@ -230,7 +238,7 @@ def _bug(error: Exception) -> Response:
 
 def set_up(app: Flask) -> None:
     """Hang the doors, in their order. The guard comes before CSRFProtect, which reads the whole body (17)."""
-    for hook in (_begin, _check_host, _guard, _refuse_strangers, _refuse_other_bodies):
+    for hook in (_begin, _check_host, _refuse_swollen_cookies, _guard, _refuse_strangers, _refuse_other_bodies):
         app.before_request(hook)
     csrf.init_app(app)
     for view, access in DEMANDS.items():

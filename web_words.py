@@ -22,29 +22,9 @@ from flask import has_app_context
 from flask_babel import force_locale
 
 import clock
-from errors import N_, Refusal
+from errors import Refusal
 from money import Amount
-from states import (
-    AnswerClass,
-    BreakKind,
-    BreakState,
-    DocKind,
-    DocState,
-    DocType,
-    KlarnaStatus,
-    LineKind,
-    MovementKind,
-    OpKind,
-    OpState,
-    OrderState,
-    Origin,
-    PaymentKind,
-    PayoutState,
-    Pile,
-    RefusalKind,
-    Role,
-    WithoutKlarna,
-)
+from web_labels import LABELS
 
 LANGUAGES: Mapping[str, str] = {"sv": "Svenska", "en": "English"}
 """The languages of Kvitta and their own names; the first is used when nothing else is known."""
@@ -218,131 +198,6 @@ def since(at: datetime | None) -> str:
             else ngettext("%(n)s day ago", "%(n)s days ago", number)
         )
     return text % {"n": number}
-
-
-# --- Words for states ------------------------------------------------------------------------------------------------
-
-LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
-    OpState: {
-        OpState.PREPARED: N_("Not sent"),
-        OpState.SENDING: N_("Being sent"),
-        OpState.UNKNOWN: N_("Outcome unknown"),
-        OpState.REVIEW: N_("Needs a decision"),
-        OpState.CONFIRMED: N_("Done at Klarna"),
-        OpState.REJECTED: N_("Refused by Klarna"),
-        OpState.NOT_EXECUTED: N_("Not carried out"),
-        OpState.EXTERNAL: N_("Made outside Kvitta"),
-    },
-    OpKind: {
-        OpKind.CAPTURE: N_("Activation"),
-        OpKind.REFUND: N_("Refund"),
-        OpKind.CANCEL: N_("Cancellation"),
-        OpKind.RELEASE: N_("Release of the rest"),
-        OpKind.EXTEND_AUTH: N_("Extension of the reservation"),
-        OpKind.UPDATE_AUTH: N_("Change of the reservation"),
-    },
-    DocState: {
-        DocState.DRAFT: N_("Draft"),
-        DocState.PENDING: N_("Waiting for Klarna"),
-        DocState.REFUSED: N_("Refused"),
-        DocState.ISSUED: N_("Issued"),
-        DocState.VOID: N_("Void"),
-    },
-    DocKind: {DocKind.INVOICE: N_("Invoice"), DocKind.CREDIT_NOTE: N_("Credit note")},
-    DocType: {
-        DocType.DELIVERY: N_("Delivery invoice"),
-        DocType.FINAL: N_("Final invoice"),
-        DocType.ADVANCE: N_("Advance invoice"),
-        DocType.REPLACEMENT: N_("Replacement invoice"),
-        DocType.CREDIT: N_("Credit note"),
-        DocType.FREE_CREDIT: N_("Free-standing credit note"),
-    },
-    RefusalKind: {
-        RefusalKind.KLARNA: N_("Klarna said no"),
-        RefusalKind.DRIFT: N_("Klarna's figures differ from ours"),
-        RefusalKind.DECIDED: N_("Decided after a check"),
-    },
-    WithoutKlarna: {
-        WithoutKlarna.ORDINARY: N_("Paid to us, not through Klarna"),
-        WithoutKlarna.NOTHING_TO_PAY: N_("Nothing to pay"),
-        WithoutKlarna.EVEN_EXCHANGE: N_("Even exchange"),
-        WithoutKlarna.CREDITED_IN_PORTAL: N_("Already credited in Klarna's portal"),
-        WithoutKlarna.FREE_STANDING: N_("Free-standing credit note"),
-        WithoutKlarna.NEGATIVE_ORDER: N_("The order's total is negative"),
-    },
-    Origin: {
-        Origin.APP: N_("Kvitta"),
-        Origin.DRIFT: N_("Found when comparing with Klarna"),
-        Origin.SETTLEMENT: N_("Found in a settlement"),
-        Origin.RESTORE: N_("Found after a restore"),
-    },
-    AnswerClass: {
-        AnswerClass.NOT_SENT: N_("Never left Kvitta"),
-        AnswerClass.AMBIGUOUS: N_("No clear answer"),
-        AnswerClass.ANSWER: N_("Answered"),
-    },
-    OrderState: {OrderState.OPEN: N_("Open"), OrderState.CANCELLED: N_("Cancelled")},
-    KlarnaStatus: {
-        KlarnaStatus.AUTHORIZED: N_("Reserved"),
-        KlarnaStatus.PART_CAPTURED: N_("Partly activated"),
-        KlarnaStatus.CAPTURED: N_("Activated"),
-        KlarnaStatus.CANCELLED: N_("Cancelled"),
-        KlarnaStatus.EXPIRED: N_("Expired"),
-        KlarnaStatus.CLOSED: N_("Closed"),
-    },
-    PaymentKind: {PaymentKind.KLARNA: N_("Klarna"), PaymentKind.INVOICE: N_("Invoice")},
-    LineKind: {
-        LineKind.ARTICLE: N_("Article"),
-        LineKind.TEXT: N_("Text row"),
-        LineKind.FREIGHT: N_("Freight"),
-        LineKind.FEE: N_("Fee"),
-        LineKind.DISCOUNT: N_("Discount"),
-        LineKind.ADVANCE: N_("Advance"),
-        LineKind.ADVANCE_DEDUCTION: N_("Advance deducted"),
-        LineKind.RETURN_FEE: N_("Return fee"),
-    },
-    PayoutState: {
-        PayoutState.LOADING: N_("Being read"),
-        PayoutState.PARKED: N_("Waiting"),
-        PayoutState.READY: N_("Ready to book"),
-        PayoutState.BOOKED: N_("Booked"),
-    },
-    Pile: {
-        Pile.MATCHED: N_("Matched"),
-        Pile.WARNING: N_("Warning"),
-        Pile.FAULTY: N_("Faulty"),
-        Pile.HANDLED: N_("Handled"),
-    },
-    BreakKind: {
-        BreakKind.CAPTURE_UNKNOWN: N_("Activation that Kvitta did not make"),
-        BreakKind.REFUND_UNKNOWN: N_("Refund that Kvitta did not make"),
-        BreakKind.TOTALS_DIFFER: N_("Totals differ"),
-        BreakKind.OBJECT_MISSING: N_("Missing at Klarna"),
-        BreakKind.DUPLICATE_NUMBER: N_("The same number twice at Klarna"),
-        BreakKind.STATUS_DIFFERS: N_("Status differs"),
-        BreakKind.ADDRESS_OR_EXPIRY: N_("Address or expiry changed"),
-        BreakKind.ROW_WITHOUT_PARTNER: N_("Settlement row without a document"),
-        BreakKind.ROW_CONTRADICTS_DECISION: N_("Settlement row contradicts a decision"),
-        BreakKind.UNPAID_TOO_LONG: N_("Not paid out for a long time"),
-        BreakKind.WRONG_OWNER: N_("Belongs to another store id"),
-    },
-    BreakState: {BreakState.OPEN: N_("Open"), BreakState.CLOSED: N_("Closed")},
-    Role: {
-        Role.VIEWER: N_("Viewer"),
-        Role.CLERK: N_("Clerk"),
-        Role.FINANCE: N_("Finance"),
-        Role.ADMIN: N_("Administrator"),
-    },
-    MovementKind: {
-        MovementKind.DELIVERY: N_("Delivery"),
-        MovementKind.RETURN: N_("Return"),
-        MovementKind.RETURN_REVERSED: N_("Return reversed"),
-        MovementKind.ADJUSTMENT: N_("Adjustment"),
-        MovementKind.GOODS_IN: N_("Goods in"),
-        MovementKind.STOCKTAKE: N_("Stocktake"),
-    },
-}
-"""One name for each state, everywhere."""
 
 
 def label(member: StrEnum | None) -> str:

@@ -265,6 +265,7 @@ def test_the_language_is_the_users_then_the_cookies_then_the_browsers(app: Flask
     client.post("/language", {"lang": "../sv"})
     assert client.get("/login").element.get("lang") == "en"
     client.log_in("clerk")
+    client.get("/me")
     client.submit("/language", press="lang=sv")
     again = WebClient(app).log_in("clerk")
     assert again.get("/", headers={"Accept-Language": "en"}).element.get("lang") == "sv"

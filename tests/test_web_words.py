@@ -19,7 +19,8 @@ import web_words
 from errors import Refusal
 from money import Amount
 from states import DocState, Role
-from web_words import LABELS, MINUS, in_language, say
+from web_labels import LABELS
+from web_words import MINUS, in_language, say
 
 MINORS = st.integers(min_value=-(10**12), max_value=10**12)
 LANGUAGES = st.sampled_from(["sv", "en"])
