@@ -65,8 +65,9 @@ ACTS: dict[str, Callable[..., None]] = {
 
 
 def be_impatient(put: Callable[[Any, str, Any], None], put_pragma: Callable[[str, str], None], seconds: float) -> None:
-    """Wait so long for the database, not ten seconds: all three waits there are, before an engine is made."""
+    """Wait so long for the database, not ten seconds: all the waits there are, before an engine is made."""
     put(db, "WAIT_SECONDS", seconds)
+    put(db, "POSTGRES_OPTIONS", db.POSTGRES_OPTIONS.replace("lock_timeout=3000", f"lock_timeout={int(seconds * 300)}"))
     put(db.WriteQueue.turn.__wrapped__, "__defaults__", (seconds,))  # type: ignore[attr-defined]
     put_pragma("busy_timeout", str(int(seconds * 1000)))
 
