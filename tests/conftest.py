@@ -139,6 +139,13 @@ def config(database: str) -> Iterator[Config]:
     shutil.rmtree(data_dir, ignore_errors=True)
 
 
+def _leave() -> None:
+    held = db.connections_held()
+    db._held.count = 0
+    db.db.engine.dispose()
+    assert not held, "the test left a database connection open"
+
+
 @pytest.fixture
 def books(config: Config) -> Iterator[Flask]:
     """An app context on the database and nothing of the web: all that services need."""
@@ -149,7 +156,7 @@ def books(config: Config) -> Iterator[Flask]:
     with app.app_context():
         databases.compile_once(db.db.engine)
         yield app
-        db.db.engine.dispose()
+        _leave()
 
 
 @pytest.fixture
@@ -162,7 +169,7 @@ def app(config: Config) -> Iterator[Flask]:
     with made.app_context():
         databases.compile_once(db.db.engine)
         yield made
-        db.db.engine.dispose()
+        _leave()
 
 
 @pytest.fixture

@@ -67,7 +67,10 @@ def compile_once(engine: Engine) -> None:
     database they are on.
     """
     first = _first.setdefault(engine.dialect.name, engine)
-    if first is not engine:
+    if first is engine:
+        # A dialect learns about its server at the first connection.
+        engine.connect().close()
+    else:
         engine.dialect = first.dialect
         engine.pool._dialect = first.dialect
         engine._compiled_cache = first._compiled_cache

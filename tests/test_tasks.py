@@ -1,0 +1,99 @@
+"""The worker's queue and timetable: jobs as plain text, the company's hours, rounds that survive a failure."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from huey.exceptions import HueyException
+
+import tasks
+from config import Config
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    return Config(
+        data_dir=tmp_path, database_url="sqlite:///never.db", redis_url=None, secret_key=b"", secret_key_fallbacks=(),
+        credentials_key=b"", trusted_hosts=(), proxies=0, https=False, janitor_in_web=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_six"),
+    [
+        (datetime(2026, 1, 15, 5, 0, tzinfo=UTC), True),
+        (datetime(2026, 1, 15, 6, 0, tzinfo=UTC), False),
+        (datetime(2026, 7, 15, 4, 0, tzinfo=UTC), True),
+        (datetime(2026, 7, 15, 4, 1, tzinfo=UTC), False),
+    ],
+)
+def test_six_in_the_morning_is_the_companys_own_in_winter_and_summer(moment: datetime, is_six: bool) -> None:
+    # The queue's clock gives UTC without saying so.
+    assert tasks.at_local(time(6, 0))(moment.replace(tzinfo=None)) is is_six
+
+
+def test_a_job_lies_in_the_queue_as_json_and_comes_back_whole(settings: Config) -> None:
+    huey = tasks.queue(settings)
+    done: list[str] = []
+    job = huey.task(name="note")(done.append)
+    job.schedule(args=("first",), eta=datetime(2026, 1, 1, tzinfo=UTC))
+    job("second")
+    lying = [json.loads(each) for each in huey.storage.enqueued_items()]
+    assert [(each["name"].endswith("note"), each["args"]) for each in lying] == [(True, ["first"]), (True, ["second"])]
+    while (found := huey.dequeue()) is not None:
+        huey.execute(found)
+    assert done == ["first", "second"]
+
+
+def test_whoever_writes_to_the_queue_runs_no_code_of_their_own(settings: Config) -> None:
+    huey = tasks.queue(settings)
+    huey.storage.enqueue(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(ValueError, match="Expecting value"):
+        huey.dequeue()
+
+
+def test_an_unknown_job_sounds_an_alarm(settings: Config, caplog: pytest.LogCaptureFixture) -> None:
+    older, newer = tasks.queue(settings), tasks.queue(settings)
+    newer.task(name="of_tomorrow")(lambda: None)()
+    with caplog.at_level(logging.CRITICAL):
+        assert older.dequeue() is None
+    assert "of_tomorrow" in caplog.text
+    with pytest.raises(HueyException):
+        older._registry.string_to_task("of_tomorrow")
+
+
+def test_the_queue_survives_its_process(settings: Config) -> None:
+    tasks.queue(settings).task(name="kept")(lambda: None)()
+    assert len(tasks.queue(settings).storage.enqueued_items()) == 1
+
+
+def test_a_round_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    enough = threading.Event()
+    made: list[int] = []
+
+    def work() -> None:
+        made.append(1)
+        if len(made) < 3:
+            raise RuntimeError("not yet")
+        enough.set()
+
+    rounds = tasks.Round(Flask("rounds"), work, 0.01, "janitor")
+    with caplog.at_level(logging.ERROR):
+        rounds.start()
+        assert enough.wait(5)
+        rounds.stop()
+    assert "janitor failed" in caplog.text
+    assert not rounds.is_alive()
+
+
+def test_every_job_of_the_timetable_is_known(app: Flask, config: Config) -> None:
+    made = tasks.register(app, config)
+    known = [name.rsplit(".", 1)[1] for name in made.huey._registry._registry]
+    assert sorted(known) == ["fetch_settlements", "fetch_settlements_daily", "look_at_all_orders"]
+    made.fetch_settlements()
