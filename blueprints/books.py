@@ -49,8 +49,8 @@ _HEADS = (
     N_("Account"),
     N_("Account name"),
     N_("Row text"),
-    N_("Debit"),
-    N_("Credit"),
+    N_("Debit, SEK"),
+    N_("Credit, SEK"),
     N_("Document"),
     N_("By"),
 )

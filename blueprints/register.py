@@ -43,7 +43,7 @@ blueprint = Blueprint("register", __name__)
 
 ROWS = 50
 VAT_CLASS_NAMES = {
-    "standard": N_("General"),
+    "standard": N_("General rate"),
     "reduced": N_("Restaurant and hotel"),
     "low": N_("Books, culture, passenger transport"),
     "food": N_("Food"),
@@ -189,7 +189,7 @@ class ArticleForm(Form):
     """An article card; prices include VAT."""
 
     number = LineField(lazy("Article number"), most=255)
-    name = LineField(lazy("Name"), most=register.LONGEST_NAME)
+    name = LineField(lazy("Description"), most=register.LONGEST_NAME)
     gtin = LineField(lazy("EAN code"), most=20, required=False)
     kind = ChoiceField(lazy("Kind"), default=LineKind.ARTICLE.value)
     unit = LineField(lazy("Unit"), most=20)
