@@ -39,7 +39,11 @@ class AdjustForm(Form):
     """By how much a balance changes, in which warehouse, and why."""
 
     warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
-    direction = RadioChoiceField(lazy("Change of the balance"), choices=[("in", lazy("More in stock")), ("out", lazy("Less in stock"))], default="in")
+    direction = RadioChoiceField(
+        lazy("Change of the balance"),
+        choices=[("in", lazy("More in stock")), ("out", lazy("Less in stock"))],
+        default="in",
+    )
     quantity = QuantityField(lazy("Quantity"))
     reason = LineField(lazy("Reason"), most=200)
 
