@@ -16,7 +16,7 @@ from errors import N_, BadInput, BrokenRule, NotAllowed, Refusal, Stale
 from models import Document, KlarnaOp, Voucher
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_drafts, documents, ledger, orders, settings, stock
+from services import audit, credit_drafts, documents, klarna_lines, ledger, orders, settings, stock
 from states import DocKind, DocState, MovementKind, WithoutKlarna
 
 
@@ -89,7 +89,7 @@ def refund_content(document: Document) -> dict[str, Any]:
         "refunded_amount": document.gross_minor,
         "reference": document.number_text,
         "description": f"Kreditfaktura {document.number_text}",
-        "order_lines": [documents.klarna_line(line) for line in document.lines],
+        "order_lines": [klarna_lines.klarna_line(line) for line in document.lines],
     }
 
 

@@ -18,7 +18,7 @@ from errors import N_, BadInput, BrokenRule, Refusal
 from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order
 from money import Amount
 from rights import Actor
-from services import audit, deliveries, documents, ledger, orders
+from services import audit, deliveries, documents, klarna_lines, ledger, orders
 from services.documents import Row, VatSum
 from states import DocKind, DocState, DocType, OrderState, PaymentKind, WithoutKlarna
 
@@ -133,7 +133,7 @@ def create(session: Session, actor: Actor, proposal: Proposal) -> Document:
     )
     references: Sequence[str | None] = [None] * len(proposal.rows)
     if order.klarna_order_id is not None:
-        references = documents.capture_references(session, order, proposal.rows)
+        references = klarna_lines.capture_references(session, order, proposal.rows)
     document.lines = [
         DocumentLine(
             position=row.position,
@@ -164,7 +164,7 @@ def capture_content(session: Session, document: Document) -> dict[str, Any]:
         "captured_amount": document.gross_minor,
         "reference": document.number_text,
         "description": f"Faktura {document.number_text}",
-        "order_lines": [documents.klarna_line(line) for line in document.lines],
+        "order_lines": [klarna_lines.klarna_line(line) for line in document.lines],
     }
     shipping = [_shipping_info(delivery) for delivery in _tracked(session, document)]
     if shipping:
