@@ -56,7 +56,7 @@ _METRES = [ware for ware in WARES if ware.unit == "m"]
 _GREETINGS = (
     "Slås in som present, tack. Kort: «Grattis på födelsedagen»",
     "Ring på hos grannen om ingen öppnar",
-    "Hämtas i butiken på lördag",
+    "Ring gärna innan leverans, portkoden är ur funktion",
     "Storlekarna är prickade mot tabellen på webben",
 )
 

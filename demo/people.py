@@ -74,19 +74,20 @@ _PLACES = (
     ("995 60", "Norrdimfors"),
 )
 _BUSINESSES = (
-    "Fjällguiderna i Låtsasby AB",
-    "Älghamns Kajakcenter AB",
-    "Storfjällboda Stugby AB",
-    "Mossköpings Friluftsskola AB",
-    "Vinterviksunds Hotell AB",
-    "Dimfors Skogsvård AB",
-    "Blåbärsmåla Bygg AB",
-    "Lillgransele Turbyrå AB",
-    "Påhittade Event i Norr AB",
-    "Sagostigens Förskola AB",
-    "Ingenstans Lägergård AB",
-    "Norrdimfors Mekaniska AB",
+    ("Fjällguiderna i Låtsasby AB", 0),
+    ("Älghamns Kajakcenter AB", 2),
+    ("Storfjällboda Stugby AB", 3),
+    ("Mossköpings Friluftsskola AB", 1),
+    ("Vinterviksunds Hotell AB", 4),
+    ("Dimfors Skogsvård AB", 7),
+    ("Blåbärsmåla Bygg AB", 6),
+    ("Lillgransele Turbyrå AB", 5),
+    ("Påhittade Event i Norr AB", 1),
+    ("Sagostigens Förskola AB", 3),
+    ("Ingenstans Lägergård AB", 0),
+    ("Norrdimfors Mekaniska AB", 7),
 )
+"""Businesses, and which of the places they are in."""
 _ASCII = str.maketrans("åäöé", "aaoe")
 
 
@@ -105,24 +106,25 @@ def make_customers(session: Session, actor: Actor, rng: Random, people: int, bus
     """Open customer cards; gives their ids, the businesses last."""
     pairs = [(given, family) for given in _GIVEN for family in _FAMILY]
     rng.shuffle(pairs)
-    cards = [_person(f"{given} {family}", serial) for serial, (given, family) in enumerate(pairs[:people])]
-    cards += [_business(name, serial) for serial, name in enumerate(_BUSINESSES[:businesses])]
-    return [register.new_customer(session, actor, _at_home(card, rng))[0].id for card in cards]
+    cards = [_person(f"{given} {family}", serial, rng) for serial, (given, family) in enumerate(pairs[:people])]
+    cards += [_business(name, serial, place, rng) for serial, (name, place) in enumerate(_BUSINESSES[:businesses])]
+    return [register.new_customer(session, actor, card)[0].id for card in cards]
 
 
-def _person(name: str, serial: int) -> CustomerFacts:
-    return CustomerFacts(name, email=_mail(name, serial), phone=f"070-174 06 {5 + serial:02d}")
+def _person(name: str, serial: int, rng: Random) -> CustomerFacts:
+    card = CustomerFacts(name, email=_mail(name, serial), phone=f"070-174 06 {5 + serial:02d}")
+    return _at_home(card, rng.randrange(len(_PLACES)), rng)
 
 
-def _business(name: str, serial: int) -> CustomerFacts:
+def _business(name: str, serial: int, place: int, rng: Random) -> CustomerFacts:
     number = organisation_number(101 + 7 * serial)
-    return CustomerFacts(name, number, email=f"inkop{serial + 1}@example.se", phone=f"08-465 004 {30 + serial}")
+    card = CustomerFacts(name, number, email=f"inkop{serial + 1}@example.se", phone=f"08-465 004 {30 + serial}")
+    return _at_home(card, place, rng)
 
 
-def _at_home(card: CustomerFacts, rng: Random) -> CustomerFacts:
-    postal_code, city = rng.choice(_PLACES)
-    street = f"{rng.choice(_STREETS)} {rng.randint(1, 98)}"
-    return replace(card, street=street, postal_code=postal_code, city=city)
+def _at_home(card: CustomerFacts, place: int, rng: Random) -> CustomerFacts:
+    postal_code, city = _PLACES[place]
+    return replace(card, street=f"{rng.choice(_STREETS)} {rng.randint(1, 98)}", postal_code=postal_code, city=city)
 
 
 def party_of(customer: Customer) -> dict[str, object]:

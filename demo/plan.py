@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import cycle
 from random import Random
 
 import clock
@@ -97,16 +98,15 @@ def shares(orders: int) -> list[int]:
 
 def plan(orders: int, seed: int, until: datetime) -> list[Planned]:
     """So many orders, the same ones each time for a seed and a day."""
-    made = []
+    made: list[Planned] = []
+    flavours = cycle(baskets.FLAVOURS)
     kinds = [kind for kind, count in zip(KINDS, shares(orders), strict=True) for _ in range(count)]
     for place, kind in enumerate(kinds):
         rng = Random(f"{seed}:{place}")
         business = kind.story in _OF_BUSINESSES and place % _BUSINESS_EVERY == _BUSINESS_EVERY - 1
-        basket = baskets.FLAVOURS[place % len(baskets.FLAVOURS)]
+        basket = baskets.several if kind.parts or business else next(flavours)
         if business:
             basket = baskets.for_business
-        elif kind.parts:
-            basket = baskets.several
         made.append(Planned(kind.story, _bought(rng, kind, until), rng, basket, business))
     return made
 

@@ -43,7 +43,7 @@ def keep_house(shop: Shop, timeline: Timeline, opened: datetime) -> None:
     fetches = [each for each in days if each.weekday() == THURSDAY and _is_past(shop, each)]
     for day in fetches:
         add(day, 6, 0, lambda: _fetch(shop))
-        if day not in fetches[-2:]:
+        if day != fetches[-1]:
             add(day, 9, 20, lambda: _book(shop))
     if fetches:
         add(fetches[-1] - timedelta(days=30), 10, 0, lambda: _withhold(shop, holdback=WITHHELD))
@@ -52,6 +52,7 @@ def keep_house(shop: Shop, timeline: Timeline, opened: datetime) -> None:
     month_done = (first.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
     add(month_done + timedelta(days=12), 15, 10, lambda: _lock(shop, month_done))
     add(last, 2, 30, lambda: _look_at_night(shop))
+    add(last, 6, 0, lambda: _fetch(shop))
 
 
 def _is_past(shop: Shop, day: date) -> bool:
@@ -89,7 +90,7 @@ def _fetch(shop: Shop) -> None:
 
 
 def _book(shop: Shop) -> None:
-    """Finance explains what was done in the portal and books what can be booked."""
+    """Finance explains what was done in the portal, so that what it held up can be booked."""
     with writing() as session:
         faulty = session.scalars(
             sa.select(RowMatch.row_id)
