@@ -19,7 +19,7 @@ from money import Amount
 from rights import SYSTEM, Actor
 from services import audit
 from services.looks import Found, Look, with_number
-from states import LIVE_OPS, BreakKind, BreakState, DocKind, OpKind, OpState, Origin
+from states import LIVE_OPS, BreakKind, BreakState, DocKind, DocState, OpKind, OpState, Origin
 
 OBJECTS = (OpKind.CAPTURE, OpKind.REFUND)
 UNKNOWN_BREAK = {OpKind.CAPTURE: BreakKind.CAPTURE_UNKNOWN, OpKind.REFUND: BreakKind.REFUND_UNKNOWN}
@@ -296,8 +296,18 @@ def missing(session: Session, order: Order, look: Look) -> None:
                 )
 
 
-def unbooked(session: Session, order_id: int, kind: OpKind, amount_minor: int) -> KlarnaOp | None:
-    """An object made elsewhere, of this amount, that no document stands for yet; the oldest first (K20)."""
+def unbooked(
+    session: Session, order_id: int, kind: OpKind, amount_minor: int, document_id: int | None = None
+) -> KlarnaOp | None:
+    """An object made elsewhere, of this amount, that no document stands for yet; the oldest first (K20).
+
+    One that bears the number of another document which waits for its proof or a decision is that document's.
+    """
+    waiting = select(Document.number_text).where(
+        Document.order_id == order_id,
+        Document.state.in_((DocState.PENDING, DocState.REFUSED)),
+        Document.id != (document_id or 0),
+    )
     return session.scalar(
         select(KlarnaOp)
         .where(
@@ -306,6 +316,7 @@ def unbooked(session: Session, order_id: int, kind: OpKind, amount_minor: int) -
             KlarnaOp.state == OpState.EXTERNAL,
             KlarnaOp.document_id.is_(None),
             KlarnaOp.amount_minor == amount_minor,
+            KlarnaOp.reference.is_(None) | KlarnaOp.reference.not_in(waiting),
         )
         .order_by(KlarnaOp.created_at, KlarnaOp.id)
         .limit(1)

@@ -21,7 +21,7 @@ from models import Document, JobLease, KlarnaOp, Order
 from rights import JANITOR, Actor, Right
 from services import drift, operations, orders, reservations
 from services.gateway import Gateway
-from services.looks import Look, with_number
+from services.looks import Look
 from services.reservations import FOLLOW, NotReached
 from states import OPEN_OPS, DocState, OpKind, OpState
 
@@ -31,7 +31,7 @@ LEASE = timedelta(seconds=120)
 PREPARED_FOR = timedelta(minutes=10)
 """How long an unsent operation is sent without asking; then it waits for a person (rule 4, rule 7)."""
 ASK_AGAIN = timedelta(minutes=1)
-HOURLY = timedelta(hours=1)
+HOURLY = operations.LOOK_AGAIN
 FILL_FOR = timedelta(days=2)
 LOOKED_BACK = timedelta(days=30)
 ALARM_AFTER = 3
@@ -239,11 +239,16 @@ def _conclude(session: Session, op_id: str, look: Look, window_open: bool) -> No
     """Rules 5 and 6: what a look that does not show our number lets us conclude, and what it does not."""
     op = operations.lock(session, op_id)
     now = clock.now()
-    if op.state not in (OpState.UNKNOWN, OpState.REVIEW) or with_number(look, op.kind, op.reference):
+    if op.state not in (OpState.UNKNOWN, OpState.REVIEW) or operations.contradicted(session, op, look, JANITOR, FOLLOW):
         _next(op, now + HOURLY if not window_open else now + operations.QUIET)
         return
     quiet = op.last_sent_at is not None and now - op.last_sent_at >= operations.QUIET
-    if op.state is OpState.UNKNOWN and op.refused_on_retry and quiet and not drift.difference(session, op.order_id, look):
+    if (
+        op.state is OpState.UNKNOWN
+        and op.refused_on_retry
+        and quiet
+        and not drift.difference(session, op.order_id, look)
+    ):
         evidence = ("look", look.at.isoformat(), look.evidence())
         operations.reject(session, op, JANITOR, FOLLOW, evidence)
     elif op.state is OpState.UNKNOWN and not window_open:
@@ -325,4 +330,3 @@ def _compare(session: Session, order_id: int, look: Look) -> int:
     order = orders.get(session, order_id, lock=True)
     drift.missing(session, order, look)
     return int(drift.difference(session, order_id, look) != 0)
-

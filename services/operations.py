@@ -45,6 +45,8 @@ PERMISSION = timedelta(seconds=20)
 LOOK_FRESH = timedelta(seconds=10)
 QUIET = timedelta(minutes=15)
 SENDER_LEASE = timedelta(seconds=30)
+LOOK_AGAIN = timedelta(hours=1)
+"""How often Klarna is looked at once nothing may be posted any more (operations 10, rule 6)."""
 REPOST = tuple(timedelta(seconds=s) for s in (5, 60, 300, 1800, 5 * 3600, 22 * 3600))
 """When an unanswered act is asked again, counted from its first send (operations 10, rule 3)."""
 
@@ -343,7 +345,9 @@ def permit(
         if op.state is OpState.PREPARED:
             hold(session, op, actor, closed)
         return None
-    if look is not None and settle_by_look(session, op, look, actor, business):
+    if look is not None and (
+        settle_by_look(session, op, look, actor, business) or contradicted(session, op, look, actor, business)
+    ):
         return None
     if not may_have_reached(session, op) and not _first_send_fits(session, op, look, actor, business):
         return None
@@ -702,6 +706,21 @@ def settle_by_look(session: Session, op: KlarnaOp, look: Look, actor: Actor, bus
         found.object_id,
         found.short_ref,
     )
+    return True
+
+
+def contradicted(session: Session, op: KlarnaOp, look: Look, actor: Actor, business: Business) -> bool:
+    """Stop an unproved operation whose number stands at Klarna on something that is not its effect; True when it did.
+
+    What may have arrived goes to REVIEW; what was never sent is not sent (operations 6, T2 (c); operations 8).
+    """
+    if not with_number(look, op.kind, op.reference):
+        return False
+    evidence = ("look", look.at.isoformat(), look.evidence())
+    if op.state is OpState.UNKNOWN:
+        move(session, op, OpState.REVIEW, actor, evidence=evidence, next_run_at=clock.now() + LOOK_AGAIN)
+    elif op.state is OpState.PREPARED:
+        not_executed(session, op, actor, business, RefusalKind.DRIFT, evidence)
     return True
 
 

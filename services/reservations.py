@@ -440,7 +440,7 @@ def _portal_refund(
     """The unbooked refund at Klarna that stands for a credit note said to be credited in the portal (K20)."""
     if reason is not WithoutKlarna.CREDITED_IN_PORTAL or document.order_id is None:
         return None
-    return drift.unbooked(session, document.order_id, OpKind.REFUND, amount_minor)
+    return drift.unbooked(session, document.order_id, OpKind.REFUND, amount_minor, document.id)
 
 
 def _tie(session: Session, actor: Actor, document: Document, external: KlarnaOp | None) -> None:

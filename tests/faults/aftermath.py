@@ -101,23 +101,31 @@ class MoneyAct:
             return int(session.scalar(query) or 0)
 
 
-def an_invoice_to_be(klarna: Gateway, sandbox: Control) -> MoneyAct:
-    """An order of two shirts and freight, delivered, to be invoiced and captured."""
+def an_invoice_to_be(klarna: Gateway, sandbox: Control, *, room: bool = False) -> MoneyAct:
+    """An order of two shirts and freight, delivered, to be invoiced and captured; with ``room`` there is more on the order."""
+    rows = [builders.row("T-shirt", 49_900, pieces=PIECES), builders.row("Frakt", 4_900, kind=builders.FREIGHT)]
+    if room:
+        rows.append(builders.row("Jacka", 149_900))
     with writing() as session:
-        rows = [builders.row("T-shirt", 49_900, pieces=PIECES), builders.row("Frakt", 4_900, kind=builders.FREIGHT)]
         order = builders.an_order(session, sandbox, klarna, lines=rows)
-        builders.a_delivery(session, order)
+        shirts = order.lines[0]
+        builders.a_delivery(session, order, {shirts.id: PIECES * 1000})
     return MoneyAct(CAPTURE, order, order.id, MoneyForm(secrets.token_hex(16), 104_700), 0)
 
 
-def a_credit_to_be(klarna: Gateway, sandbox: Control) -> MoneyAct:
-    """A captured invoice of two shirts, with a draft that credits both and puts them back."""
-    invoice = builders.a_captured_invoice(klarna, sandbox, lines=[builders.row("T-shirt", 49_900, pieces=PIECES)])
+def a_credit_to_be(klarna: Gateway, sandbox: Control, *, room: bool = False) -> MoneyAct:
+    """A captured invoice of two shirts, with a draft that credits both and puts them back; ``room``: not all of it."""
+    rows = [builders.row("T-shirt", 49_900, pieces=PIECES)]
+    if room:
+        rows.append(builders.row("Jacka", 149_900))
+    invoice = builders.a_captured_invoice(klarna, sandbox, lines=rows)
     with writing() as session:
         draft = credit_drafts.start(session, builders.CLERK, invoice.id)
         credit_drafts.set_options(
             session, builders.CLERK, draft.id, restock=True, warehouse_id=None, without_klarna=False, reason=""
         )
+        for line in draft.lines[1:]:
+            credit_drafts.remove_row(session, builders.CLERK, draft.id, line.id)
         order = session.get_one(Order, invoice.order_id)
         shown = credit_drafts.figures(session, draft).gross_minor
     return MoneyAct(REFUND, order, draft.id, MoneyForm(secrets.token_hex(16), shown), 1)
