@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 import config
 import db
@@ -122,7 +123,14 @@ def _setup_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = False
 
 
+class ShortNumber(IntegerConverter):
+    """Ids in addresses: at most fifteen digits 0-9, which every database can look up; else there is no such page (catalogue 18)."""
+
+    regex = r"[0-9]{1,15}"
+
+
 def _setup_rooms(app: Flask) -> None:
+    app.url_map.converters["int"] = ShortNumber
     for name in ROOMS:
         if Path(__file__).with_name("blueprints").joinpath(f"{name}.py").exists():
             app.register_blueprint(import_module(f"blueprints.{name}").blueprint)

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 import clock
 import money
 from db import reading, writing
-from errors import N_, BadInput, Malformed, Refusal
+from errors import N_, BadInput, Malformed, Refusal, Stale
 from rights import Right
 from services import credit_drafts, credit_form, document_list, reservations
 from services.credit_form import CreditForm
@@ -63,9 +63,10 @@ class OptionsForm(Form):
     reason = RadioChoiceField(lazy("Reason"))
 
 
-def _options(form: CreditForm) -> OptionsForm:
-    """The boxes as they are saved, or as they were just ticked."""
+def _options(form: CreditForm, **typed: Any) -> OptionsForm:
+    """The boxes as they are saved; with ``formdata`` as they were just ticked."""
     made = OptionsForm(
+        **{"formdata": None, **typed},
         restock=form.restock,
         warehouse_id=form.warehouse_id,
         without_klarna=form.sendable and not form.with_klarna,
@@ -203,13 +204,13 @@ def put_back_row(document_id: int, line_id: int) -> Response:
 @needs(Right.CREDIT)
 def options(document_id: int) -> Response:
     """Keep the boxes as they are ticked; ticking the one of K20 swaps the Klarna block for what it says instead (K11)."""
-    ticked = _options(_form(document_id))
+    ticked = _options(_form(document_id), formdata=request.form)
     if ticked.warehouse_id.raw_data in (None, []):
         del ticked.warehouse_id
     chosen = ticked.reason.data or (request.form.get("reason", "")[:40])
     del ticked.reason
     if not ticked.accepted():
-        return _draft_answer(document_id, 422, options=_options(_form(document_id)), refused=_first_error(ticked))
+        return _draft_answer(document_id, 422, refused=_first_error(ticked))
     try:
         with writing() as made:
             credit_drafts.set_options(
@@ -267,15 +268,22 @@ def create(document_id: int) -> Response:
 
 
 def _save_typed(draft_id: int) -> None:
-    """Save what stands in the fields and was not saved yet when the button was pressed; the form is then older and comes back."""
+    """Save what stands in the fields and was not saved yet when the button was pressed. Raises Stale: the sum is another now."""
     typed = {name: text[:100] for name, text in request.form.items() if name.startswith("quantity-")}
     if not typed or not _still_draft(draft_id):
         return
-    shown = {f"quantity-{row.id}": row for row in _form(draft_id).rows}
-    for name in [name for name in typed if name in shown]:
-        if typed[name].strip() != quantity_text(shown[name].quantity_milli):
+    before = _form(draft_id)
+    for row in before.rows:
+        text = typed.get(f"quantity-{row.id}")
+        if text is not None and text.strip() != quantity_text(row.quantity_milli):
             with writing() as made:
-                credit_drafts.set_quantity(made, actor(), draft_id, shown[name].id, typed[name])
+                credit_drafts.set_quantity(made, actor(), draft_id, row.id, text)
+    after = _form(draft_id)
+    if after.version != before.version:
+        raise Stale(
+            N_("What you typed is saved now, and the sum is %(now)s. Nothing has been sent; press the button again."),
+            now=money.Amount(after.sums.gross_minor, after.currency),
+        )
 
 
 def _still_draft(document_id: int) -> bool:

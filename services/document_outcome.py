@@ -141,9 +141,9 @@ def badge(
     if state is DocState.PENDING:
         return {
             OpState.PREPARED: (N_("Not sent"), "warn"),
-            OpState.SENDING: (N_("Being sent"), "busy"),
+            OpState.SENDING: (N_("Sending"), "busy"),
             OpState.REVIEW: (N_("Needs a decision"), "bad"),
-        }.get(op_state or OpState.UNKNOWN, (N_("Outcome unknown"), "warn"))
+        }.get(op_state or OpState.UNKNOWN, (N_("Answer unknown"), "warn"))
     if state is DocState.REFUSED:
         klarna = refusal is RefusalKind.KLARNA
         return (N_("Refused by Klarna"), "bad") if klarna else (N_("Not carried out"), "bad")
@@ -157,7 +157,7 @@ def badge(
         if op_state is OpState.EXTERNAL:
             return N_("Made outside Kvitta"), "info"
         return (N_("Activated at Klarna"), "ok") if kind is INVOICE else (N_("Credited at Klarna"), "ok")
-    return (N_("Void"), "off") if state is DocState.VOID else (N_("Draft"), "idle")
+    return (N_("Voided"), "off") if state is DocState.VOID else (N_("Draft"), "idle")
 
 
 def icon(kind: DocKind, state: DocState, with_klarna: bool, op_state: OpState | None) -> str | None:
