@@ -22,7 +22,7 @@ blueprint = Blueprint("start", __name__)
 
 CARDS = {
     "unknown": (
-        N_("Outcome unknown"),
+        N_("Answer unknown"),
         N_("What was sent to Klarna without a clear answer. Kvitta asks Klarna by itself; do not do it again."),
     ),
     "review": (
