@@ -115,11 +115,11 @@ def make_warehouses(session: Session, actor: Actor) -> list[int]:
 
 
 def receive(session: Session, actor: Actor, rng: Random, warehouse_id: int, least: int, most: int, note: str) -> None:
-    """Take in a lorry load of everything that is kept in stock: between ``least`` and ``most`` pieces, more of metre goods."""
+    """Take in a lorry load of everything that is kept in stock: between ``least`` and ``most``, more of what is small."""
     articles = {article.number: article for article in session.scalars(sa.select(Article))}
     for ware in WARES:
         if ware.kept:
-            pieces = rng.randint(least, most) * (6 if ware.unit == "m" else 1)
+            pieces = rng.randint(least, most) * (6 if ware.unit == "m" else 3 if ware.vat_class == FOOD else 1)
             stock.move(
                 session,
                 actor,

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 import clock
 from db import reading, writing
-from demo import catalogue, people, routines, stories
+from demo import catalogue, people, routines
 from demo.acts import Case, Shop
 from demo.past import Timeline, played
-from demo.plan import WHOLE, Planned, plan
+from demo.plan import WHOLE, plan
 from klarna_sandbox.control import Control
 from models import Installation, KlarnaAccount, PaymentMethod
 from rights import Actor
@@ -74,11 +74,11 @@ def build(
     with played(sandbox, opened) as past:
         shop = _open(klarna, sandbox, rng, until, employ)
         timeline = Timeline()
-        cases = _tell(shop, timeline, plan(orders, SEED, until))
+        for each in plan(orders, SEED, until):
+            case = Case(shop, each.rng, each.basket, business=each.business)
+            timeline.add(each.moment, each.story(case))
         routines.keep_house(shop, timeline, opened)
         timeline.play(past)
-    for case in cases:
-        stories.lose_the_answer(case)
 
 
 def _open(klarna: Gateway, sandbox: Control, rng: Random, until: datetime, employ: Callable[[], None]) -> Shop:
@@ -137,14 +137,3 @@ def _account(session: Session, actor: Actor, klarna: Gateway, sandbox: Control, 
     session.flush()
     audit.write(session, actor, "klarna_account.create", f"klarna_account:{made.id}", {"store_id": store_id})
     return made.id
-
-
-def _tell(shop: Shop, timeline: Timeline, planned: list[Planned]) -> list[Case]:
-    """Put every story into the timeline; gives the orders whose last act is left for the present."""
-    unanswered = []
-    for each in planned:
-        case = Case(shop, each.rng, each.basket, business=each.business)
-        timeline.add(each.moment, each.story(case))
-        if each.story is stories.unanswered:
-            unanswered.append(case)
-    return unanswered

@@ -261,9 +261,7 @@ def on_account_waiting(case: Case) -> Steps:
 
 def not_sent(case: Case) -> Steps:
     """Klarna asked us to wait, and nobody has sent it since."""
-    case.buy()
-    yield case.office()
-    case.deliver()
+    yield from delivered(case)
     yield case.shop.until - timedelta(minutes=45)
     case.fault("too_many", "create_capture", retry_after=900)
     _expect(case.invoice(), DocState.PENDING)
@@ -272,17 +270,12 @@ def not_sent(case: Case) -> Steps:
 
 
 def unanswered(case: Case) -> Steps:
-    """Sent in the past, invoiced in the present: see ``lose_the_answer``."""
-    case.buy()
-    yield case.office()
-    case.deliver()
-
-
-def lose_the_answer(case: Case) -> None:
-    """Let Klarna do it and say nothing: reads show the order as before, and the same request still runs.
+    """A moment ago Klarna did it and said nothing; since then the same request still runs, and reads show nothing of it.
 
     It stays so until somebody clears the faults at the sandbox.
     """
+    yield from delivered(case)
+    yield case.shop.until - timedelta(seconds=90)
     case.fault("drop_after", "create_capture")
     case.fault("conflict", "create_capture", times=0)
     case.fault("lag", "get_order", times=0, skip=1)

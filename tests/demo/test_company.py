@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ class Made:
 
 
 @contextmanager
-def built(all_databases: databases.Databases, sandbox_url: str, folder: Path, orders: int) -> Iterator[Made]:
+def built(
+    all_databases: databases.Databases, sandbox_url: str, folder: Path, orders: int, until: datetime | None = None
+) -> Iterator[Made]:
     """Build a company in a database of its own; the app's context is open meanwhile."""
     sqlite = all_databases.of("sqlite")
     sqlite.template("bare")
@@ -70,7 +72,7 @@ def built(all_databases: databases.Databases, sandbox_url: str, folder: Path, or
     db.set_up(app, url)
     app.extensions["klarna"] = Gateway(CREDENTIALS_KEY, folder, url)
     with app.app_context():
-        company.build(app, sandbox, orders=orders)
+        company.build(app, sandbox, orders=orders, until=until)
         off_by = abs(sandbox.now() - clock.now())
         klarna = {order_id: sandbox.state(order_id) for order_id in sandbox.find_orders()}
         yield Made(app, sandbox, klarna, off_by, sandbox.warnings())
@@ -257,8 +259,9 @@ def test_it_is_the_same_company_each_time(
     all_databases: databases.Databases, sandbox_process: Any, tmp_path: Path
 ) -> None:
     contents = []
+    until = clock.now()
     for _ in range(2):
-        with built(all_databases, sandbox_process.url, tmp_path, SMALL):
+        with built(all_databases, sandbox_process.url, tmp_path, SMALL, until):
             with reading() as session:
                 contents.append(_content(session))
     assert contents[0] == contents[1]
