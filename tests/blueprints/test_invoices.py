@@ -39,7 +39,10 @@ def test_the_last_step_shows_what_will_happen_and_does_nothing(
     """F6, F7, F8, F13, F14, F15: rows, VAT, reservation, the sentences; no number, nothing sent."""
     order = a_new_order(sandbox, klarna)
     page = clerk_client.get(f"/orders/{order.id}/invoice")
-    assert f"Reservation {order.klarna_reference} will be activated with SEK 2,435.00 when the invoice is created." in page.text
+    assert (
+        f"Reservation {order.klarna_reference} will be activated with SEK 2,435.00 when the invoice is created."
+        in page.text
+    )
     assert "Once activated, the invoice is sold to Klarna. It cannot be changed or taken back" in page.text
     assert "Create invoice and activate SEK 2,435.00 at Klarna" in page.text
     assert "Number of deliveries: 1" in page.text and order.klarna_order_id in page.text
@@ -65,7 +68,9 @@ def test_two_deliveries_make_two_invoices_on_one_reservation(
     """F10, F26, F28 and golden vouchers E2: the captures add up to the order."""
     order = a_new_order(sandbox, klarna, deliver=False)
     with writing() as session:
-        jacket = session.scalars(sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 1)).one()
+        jacket = session.scalars(
+            sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 1)
+        ).one()
         a_delivery(session, order, {jacket.id: 1000})
     assert "SEK 1,437.00" in create(clerk_client, order).text
     with writing() as session:
@@ -82,7 +87,9 @@ def test_the_type_follows_the_delivery_and_can_be_changed(clerk_client: WebClien
     page = clerk_client.get(f"/orders/{order.id}/invoice")
     assert page.find("input[name=type]")["value"] == "final" and "Number of deliveries: 0" in page.text
     with writing() as session:
-        line = session.scalars(sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 2)).one()
+        line = session.scalars(
+            sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 2)
+        ).one()
         a_delivery(session, order, {line.id: 1000})
     page = clerk_client.get(f"/orders/{order.id}/invoice")
     assert page.find("input[name=type]")["value"] == "delivery" and "SEK 537.00" in page.text
@@ -114,7 +121,8 @@ def test_a_form_with_altered_figures_creates_nothing(
     url = f"/orders/{order.id}/invoice"
     for changes, status in (
         ({"nonce": ""}, 400), ({"nonce": "abc"}, 400), ({"shown": ""}, 400), ({"shown": "1e3"}, 400), ({"version": "x"}, 400),
-        ({"accept": "x"}, 400), ({"shown": "243499"}, 409), ({"version": "99"}, 409), ({"type": "advance"}, 422), ({"type": ""}, 422),
+        ({"accept": "x"}, 400), ({"shown": "243499"}, 409), ({"version": "99"}, 409), ({"type": "advance"}, 422),
+        ({"type": ""}, 422),
     ):  # fmt: skip
         assert clerk_client.post(url, {**sent, **changes}).status == status, changes
     other = in_english(WebClient(app), "finance")
@@ -144,7 +152,10 @@ def test_more_than_is_left_of_the_reservation_is_refused(clerk_client: WebClient
     drawn = clerk_client.get(f"/orders/{order.id}/invoice")
     sandbox.portal_capture(order.klarna_order_id, 143_500)
     answer = clerk_client.submit("#last-step form", page=drawn)
-    sentence = "The invoice of SEK 2,435.00 is more than what is left of the reservation, SEK 1,000.00. Nothing has been sent to Klarna."
+    sentence = (
+        "The invoice of SEK 2,435.00 is more than what is left of the reservation, SEK "
+        "1,000.00. Nothing has been sent to Klarna."
+    )
     assert answer.status == 409 and sentence in answer.text
     page = clerk_client.get(f"/orders/{order.id}/invoice")
     assert page.has("#last-step form button[aria-disabled=true]") and sentence in page.text
@@ -157,7 +168,9 @@ def test_a_difference_comes_back_with_both_figures_and_a_tick(
     """Operations 6: refused with what differs, sent with just that difference once it is ticked."""
     order = a_new_order(sandbox, klarna, deliver=False)
     with writing() as session:
-        line = session.scalars(sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 2)).one()
+        line = session.scalars(
+            sa.select(OrderLine).where(OrderLine.order_id == order.id, OrderLine.position == 2)
+        ).one()
         a_delivery(session, order, {line.id: 1000})
     drawn = clerk_client.get(f"/orders/{order.id}/invoice")
     sandbox.portal_capture(order.klarna_order_id, 100)
@@ -179,7 +192,10 @@ def test_klarna_that_cannot_be_reached_leaves_everything_as_it_was(
     page = clerk_client.get(f"/orders/{order.id}/invoice")
     assert page.status == 200 and "Klarna could not be reached" in page.text
     answer = clerk_client.submit("#last-step form")
-    assert answer.status == 409 and "Klarna could not be reached. Nothing has been sent and no number has been taken." in answer.text
+    assert (
+        answer.status == 409
+        and "Klarna could not be reached. Nothing has been sent and no number has been taken." in answer.text
+    )
     assert not count(Document)
 
 
@@ -202,7 +218,9 @@ def test_an_ordinary_order_has_no_reservation_block_and_sends_nothing(
         order = an_order(session)
         a_delivery(session, order)
     page = clerk_client.get(f"/orders/{order.id}/invoice")
-    assert "Nothing is sent to Klarna for this invoice." in page.text and "Reservation" not in page.find("#last-step").text
+    assert (
+        "Nothing is sent to Klarna for this invoice." in page.text and "Reservation" not in page.find("#last-step").text
+    )
     page = clerk_client.submit("#last-step form")
     assert "Invoice 42580 has been created: SEK 499.00." in page.text and not sandbox.log()
 
@@ -269,7 +287,10 @@ def test_an_issued_invoice_has_no_editing_by_address(clerk_client: WebClient, sa
     invoice = a_captured_invoice(klarna, sandbox)
     for act in ("edit", "delete"):
         answer = clerk_client.get(f"/invoices/{invoice.id}/{act}")
-        assert answer.status == 409 and "The invoice has been sold to Klarna and is locked. Make a credit note instead." in answer.text
+        assert (
+            answer.status == 409
+            and "The invoice has been sold to Klarna and is locked. Make a credit note instead." in answer.text
+        )
         assert clerk_client.post(f"/invoices/{invoice.id}/{act}").status == 409
     with reading() as session:
         assert session.get_one(Document, invoice.id).version == invoice.version
@@ -289,7 +310,16 @@ def test_the_paper_has_what_the_law_asks_and_says_it_is_not_to_be_paid(
     invoice = a_captured_invoice(klarna, sandbox, lines=[*E1, row("Bok", 10_600, rate=600)])
     page = clerk_client.get(f"/invoices/{invoice.id}/print")
     assert "Paid through Klarna – not to be paid to us" in page.text and "991-2346" not in page.text
-    for text in ("42580", "SE559999000901", "559999-0009", "Stårgatan 1", "Claim sold to Klarna Bank AB", "6%", "100.00", "25%"):
+    for text in (
+        "42580",
+        "SE559999000901",
+        "559999-0009",
+        "Stårgatan 1",
+        "Claim sold to Klarna Bank AB",
+        "6%",
+        "100.00",
+        "25%",
+    ):
         assert text in page.text, text
     assert not page.has(".copy")
     assert clerk_client.get(f"/invoices/{invoice.id}/print?copy=1").find(".copy").text == "Copy"
@@ -355,7 +385,16 @@ def test_the_list_finds_by_every_number(clerk_client: WebClient, sandbox: Any, k
 
 @pytest.mark.parametrize(
     "query",
-    ["view=nonsense", "after=o", "after=o99999999999999999999", "after=x1", "rows=7", "sort=%00", "q=%27%20OR%201=1", "q=%25"],
+    [
+        "view=nonsense",
+        "after=o",
+        "after=o99999999999999999999",
+        "after=x1",
+        "rows=7",
+        "sort=%00",
+        "q=%27%20OR%201=1",
+        "q=%25",
+    ],
 )
 def test_a_made_up_address_of_the_list_is_harmless(clerk_client: WebClient, query: str) -> None:
     """Catalogue 19, 22."""
@@ -373,7 +412,10 @@ def test_the_list_goes_on_by_keys_in_both_directions(clerk_client: WebClient, sa
         names = [c.name for c in Document.__table__.columns if c.name not in ("id", "number", "number_text")]
         session.execute(
             sa.insert(Document),
-            [{n: getattr(made, n) for n in names} | {"number": 50_000 + n, "number_text": str(50_000 + n)} for n in range(40)],
+            [
+                {n: getattr(made, n) for n in names} | {"number": 50_000 + n, "number_text": str(50_000 + n)}
+                for n in range(40)
+            ],
         )
     page = clerk_client.get("/invoices")
     assert len(page.all("tbody tr")) == 30 and not page.has("a[rel=prev]")
