@@ -580,6 +580,8 @@ def send_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
         op = operations.open_of_document(session, document_id)
         if op is None or op.state is not OpState.PREPARED:
             raise Refusal(N_("There is nothing waiting to be sent."))
+        if op.post_allowed_until is not None and op.post_allowed_until <= clock.now():
+            raise Refusal(N_("It has waited too long to be sent. Withdraw it and make a new one."))
         op_id, order_id = op.id, op.order_id
         if document.kind is DocKind.CREDIT_NOTE:
             credit_notes.require_within_limit(session, actor, document.gross_minor or 0, document.currency)

@@ -309,6 +309,24 @@ def test_429_waits_and_is_sent_by_the_janitor(books: Any, klarna: Any, sandbox: 
     assert the_document(document.id).state is DocState.ISSUED and len(effects(sandbox, order)) == 1
 
 
+def test_what_klarna_turned_away_a_day_ago_is_withdrawn_not_sent(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """Promise 6: after the key window «Skicka nu» says what to do instead of doing nothing."""
+    order = one_order(klarna, sandbox)
+    sandbox.fault("too_many", operation="create_capture")
+    document = invoice_of(klarna, clerk, order)
+    with writing() as session:
+        op = session.scalars(sa.select(KlarnaOp).where(KlarnaOp.document_id == document.id)).one()
+        assert op.post_allowed_until is not None
+        op.post_allowed_until -= timedelta(hours=24)
+    with pytest.raises(Refusal, match="Withdraw it"):
+        reservations.send_now(klarna, clerk, document.id)
+    with writing() as session:
+        reservations.withdraw(session, clerk, document.id)
+    assert the_document(document.id).state is DocState.VOID and not effects(sandbox, order)
+
+
 def test_a_refusal_after_a_lost_answer_proves_nothing(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
     """Operations 7, fault row 18: the first may have happened; Klarna forgot the key, its limit refuses, the look finds it."""
     order = one_order(klarna, sandbox)
