@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 import clock
 import money
 from db import reading
-from errors import N_, BadInput, Malformed, Refusal, Stale
+from errors import N_, BadInput, Malformed, Refusal
 from rights import Right
 from services import document_list, invoice_form, reservations
 from services.drift import Differs
@@ -116,8 +116,7 @@ def create(order_id: int) -> Response:
         if request.form.get("type", "") not in TYPES:
             raise BadInput(N_("Choose a type of invoice from the list."), field="type")
         chosen = DocType(request.form["type"])
-        _require_shown(order_id, chosen)
-        document_id = reservations.invoice(gateway(), actor(), order_id, chosen, form)
+        document_id = reservations.invoice(gateway(), actor(), order_id, chosen, form, _version())
     except Refusal as no:
         if no.status not in (409, 422):
             raise
@@ -125,13 +124,12 @@ def create(order_id: int) -> Response:
     return done(url_for("invoices.show", document_id=document_id))
 
 
-def _require_shown(order_id: int, chosen: DocType) -> None:
-    """Refuse a form drawn before the order's rows were changed, though the sum may be the same (operations 12)."""
+def _version() -> int:
+    """The order's version when the form was drawn, since its rows may change and its sum not (operations 12)."""
     version = request.form.get("version", "")
     if not version.isdigit():
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
-    if int(version[:18]) != _step(order_id, chosen).version:
-        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
+    return int(version[:18])
 
 
 # --- List, page, paper -----------------------------------------------------------------------------------------------------

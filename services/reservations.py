@@ -6,290 +6,106 @@ Source: operations 5, 6, 9 and 13.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
 import db
 from errors import N_, BrokenRule, Refusal, Stale
-from klarna_client import KlarnaClient, KlarnaError
-from models import Document, KlarnaAccount, KlarnaOp, Order
+from klarna_client import KlarnaClient
+from models import Document, KlarnaOp, Order
 from money import Amount
-from rights import SYSTEM, Actor, Right
-from services import audit, credit_drafts, credit_notes, documents, drift, invoices, looks, operations, orders
-from services.gateway import CREDENTIALS, FAILURES, Access, Gateway, access_of, close_breaker, is_open, open_breaker
-from services.looks import Look
-from states import DocKind, DocState, DocType, OpKind, OpState, RefusalKind, WithoutKlarna
+from rights import Actor, Right
+from services import audit, credit_drafts, credit_notes, documents, drift, invoices, operations, orders
+from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, read_order
+from services.beats import PAGE_SECONDS, MoneyForm, carry_out, keep, look_at, look_before, once
+from services.following import FOLLOW, issue_by_external, void, withdraw
+from services.gateway import Gateway
+from states import DocKind, DocState, DocType, OpKind, OpState, WithoutKlarna
 
-log = structlog.get_logger()
-
-LOOK_SECONDS = 3.0
-PAGE_SECONDS = 11.5
-"""A page for a money act answers within 12 s whatever Klarna does (operations 11)."""
-
-
-class NotReached(Refusal):
-    """Klarna could not be asked, so nothing was sent and no number taken: 409 with the draft as it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class MoneyForm:
-    """What every money form carries: its nonce, the sum on its button, and a difference that was shown and ticked."""
-
-    nonce: str
-    shown_minor: int
-    accepted_difference_minor: int = 0
-
-    @property
-    def values(self) -> list[int]:
-        """What must be the same when the same form comes again."""
-        return [self.shown_minor, self.accepted_difference_minor]
-
-
-class _Follow:
-    """What follows from an operation's outcome, inside the transaction that records it (operations 4)."""
-
-    def confirmed(self, session: Session, op: KlarnaOp, actor: Actor, happened: datetime) -> None:
-        """Issue the operation's document and book it."""
-        if op.document_id is not None:
-            document = documents.get(session, op.document_id, lock=True)
-            issue = invoices.issue if document.kind is DocKind.INVOICE else credit_notes.issue
-            issue(session, actor, document, op, happened)
-        orders.refresh(session, op.order_id)
-
-    def refused(self, session: Session, op: KlarnaOp, actor: Actor, kind: RefusalKind) -> None:
-        """Keep the document, with its number, to be decided."""
-        if op.document_id is not None:
-            documents.refuse(session, documents.get(session, op.document_id, lock=True), actor, kind, op.id)
-        orders.refresh(session, op.order_id)
-
-    def require_limits(self, session: Session, op: KlarnaOp) -> None:
-        """Σ live captures within the reservation, Σ live refunds within what is captured, rows within their rows."""
-        order = session.get_one(Order, op.order_id)
-        held = drift.held(session, order.id)
-        if op.document_id is None:
-            return
-        document = documents.get(session, op.document_id)
-        if op.kind is OpKind.CAPTURE:
-            reserved = (order.captured_minor or 0) + (order.remaining_minor or 0)
-            invoices.require_reservation(document, held.captured - (op.amount_minor or 0), reserved)
-            invoices.require_fits(session, document)
-        elif op.kind is OpKind.REFUND:
-            if held.refunded > held.captured_for_sure:
-                raise Refusal(
-                    N_("Klarna can still refund %(left)s, the credit note is %(amount)s. Nothing has been sent."),
-                    left=Amount(
-                        max(held.captured_for_sure - held.refunded + (op.amount_minor or 0), 0), document.currency
-                    ),
-                    amount=Amount(op.amount_minor or 0, document.currency),
-                )
-            credit_notes.require_fits(session, document)
-
-    def difference(self, session: Session, op: KlarnaOp, look: Look) -> int:
-        """How far Klarna's totals are from ours; what we do not know is recorded as made elsewhere."""
-        order = session.get_one(Order, op.order_id)
-        drift.keep_look(session, order, look)
-        return drift.difference(session, order.id, look)
+__all__ = (
+    "FOLLOW",
+    "LOOK_SECONDS",
+    "MoneyForm",
+    "NotReached",
+    "PAGE_SECONDS",
+    "access_for",
+    "carry_out",
+    "credit",
+    "invoice",
+    "issue_by_external",
+    "keep",
+    "keep_without_klarna",
+    "look_at",
+    "note_reached",
+    "read_order",
+    "retry",
+    "send_now",
+    "void",
+    "withdraw",
+)
 
 
-FOLLOW = _Follow()
-
-
-# --- Looking ---------------------------------------------------------------------------------------------------------------
-
-
-def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: float = LOOK_SECONDS) -> Look:
-    """One look. Raises NotReached with the sentence for the page; opens the breaker where that is due."""
-    if is_open(access, clock.now()):
-        raise _not_reached(access.breaker == CREDENTIALS)
-    try:
-        content = klarna.client(access).get_order(klarna_order_id, seconds=seconds)
-        look = looks.read(content, clock.now())
-    except KlarnaError as error:
-        status = error.answer.status if error.answer else None
-        log.info("klarna.look_failed", klarna_order_id=klarna_order_id, status=status, cause=error.cause)
-        if status == 401:
-            db.transact(lambda session: open_breaker(session, access.account_id, CREDENTIALS))
-            raise _not_reached(True) from error
-        if status in (400, 404):
-            raise NotReached(
-                N_("Klarna cannot find the purchase. Check store id, region, and whether it is Klarna or Kustom.")
-            ) from error
-        note_reached(klarna, access.account_id, status is not None and status != 429 and status < 500)
-        raise _not_reached(False) from error
-    except looks.Unreadable as error:
-        log.warning("klarna.look_unreadable", klarna_order_id=klarna_order_id, cause=str(error))
-        raise NotReached(N_("Klarna's answer could not be read. Nothing has been sent.")) from error
-    klarna.note(access.account_id, reached=True)
-    if access.breaker == FAILURES:
-        db.transact(lambda session: close_breaker(session, access.account_id))
-    return look
-
-
-def note_reached(klarna: Gateway, account_id: int, reached: bool) -> None:
-    """Count a call for the breaker, and open it when the count is full (operations 10)."""
-    if klarna.note(account_id, reached):
-        db.transact(lambda session: open_breaker(session, account_id, FAILURES))
-
-
-def _not_reached(credentials: bool) -> NotReached:
-    if credentials:
-        return NotReached(
-            N_("Not sent: Klarna does not accept the store's credentials. An administrator has to correct them.")
-        )
-    return NotReached(
-        N_(
-            "Klarna could not be reached. Nothing has been sent and no number has been taken. "
-            "The draft is saved; try again in a while."
-        )
-    )
-
-
-def access_for(session: Session, order: Order) -> tuple[Access, str]:
-    """The account and Klarna order id of an order. Raises Refusal for an order without Klarna link."""
-    if order.account_id is None or order.klarna_order_id is None:
-        raise Refusal(N_("The order has no reservation at Klarna."))
-    return access_of(session.get_one(KlarnaAccount, order.account_id)), order.klarna_order_id
-
-
-def look_at(klarna: Gateway, order_id: int) -> Look:
-    """Read the order at Klarna and keep what it shows: figures, proofs, things made elsewhere. Raises NotReached."""
-    with db.reading() as session:
-        access, klarna_order_id = access_for(session, orders.get(session, order_id))
-    look = read_order(klarna, access, klarna_order_id)
-    keep(order_id, look)
-    return look
-
-
-def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
-    """Store a look in a transaction of its own; an open operation whose number it shows is confirmed by it."""
-
-    def work(session: Session) -> None:
-        order = orders.get(session, order_id, lock=True)
-        drift.keep_look(session, order, look)
-        op = operations.open_of_order(session, order_id)
-        if op is not None:
-            operations.settle_by_look(session, operations.lock(session, op.id), look, actor, FOLLOW)
-        orders.refresh(session, order_id)
-
-    db.transact(work)
-
-
-# --- The beats, one after the other ------------------------------------------------------------------------------------------
-
-
-def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
-    """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3x)."""
-    permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
-    if permission is None:
-        return
-    outcome = operations.send(klarna, permission)
-    note_reached(klarna, permission.access.account_id, outcome.answer is not None)
-
-    def record(session: Session) -> None:
-        operations.record(session, permission, outcome, actor, FOLLOW)
-        orders.refresh(session, session.get_one(KlarnaOp, op_id).order_id)
-
-    try:
-        db.transact(record)
-    except Exception as trouble:
-        log.exception("klarna.record_failed", op_id=op_id)
-        cause = f"{type(trouble).__name__}: {trouble}"
-        db.transact(lambda session: operations.record_failed(session, permission, outcome, actor, cause))
-        return
-    left = PAGE_SECONDS - (clock.monotonic() - began)
-    if outcome.answer is not None and outcome.answer.status == 201 and (klarna.in_worker or left > 0.5):
-        _fill(klarna, op_id, min(LOOK_SECONDS, left) if not klarna.in_worker else LOOK_SECONDS)
-
-
-def _fill(klarna: Gateway, op_id: str, seconds: float) -> None:
-    """Fetch Klarna's own number and time for an act that was just confirmed; the janitor does it where this fails."""
-    with db.reading() as session:
-        op = session.get_one(KlarnaOp, op_id)
-        order_id = op.order_id
-        access, klarna_order_id = access_for(session, session.get_one(Order, order_id))
-    try:
-        look = read_order(klarna, access, klarna_order_id, seconds)
-    except NotReached:
-        return
-    keep(order_id, look)
-
-
-def _earlier(actor: Actor, form: MoneyForm, action: str, subject: int) -> int | None:
-    with db.reading() as session:
-        found = operations.earlier_use(session, actor, form.nonce, action, str(subject), form.values)
-    return int(found) if found is not None else None
-
-
-def _once(actor: Actor, form: MoneyForm, action: str, subject: int, act: Callable[[], int]) -> int:
-    """Do an act of a money form, or answer with what the same form did before, also when it did so a moment ago."""
-    earlier = _earlier(actor, form, action, subject)
-    if earlier is not None:
-        return earlier
-    try:
-        return act()
-    except Refusal:
-        earlier = _earlier(actor, form, action, subject)
-        if earlier is not None:
-            return earlier
-        raise
-
-
-def _look_before(
-    klarna: Gateway, access: Access, order_id: int, klarna_order_id: str, kind: OpKind, form: MoneyForm
-) -> Look:
-    """The look before T1: refuse with both figures what Klarna rules out or shows otherwise; no number is taken then."""
-    look = read_order(klarna, access, klarna_order_id)
-    keep(order_id, look)
-    with db.reading() as session:
-        ours = drift.ours(session, order_id)
-        difference = drift.difference(session, order_id, look)
-    looks.require_possible(look, kind, form.shown_minor, outside_minor=max(look.refunded - ours.refunded, 0))
-    if difference not in (0, form.accepted_difference_minor):
-        raise drift.Differs(look, ours, difference)
-    return look
-
-
-# --- Invoice and capture -----------------------------------------------------------------------------------------------------
-
-
-def invoice(klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm) -> int:
+def invoice(
+    klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm, version: int | None = None
+) -> int:
     """Create the invoice of this type and, for a Klarna order, capture it; returns the document's id.
 
-    Raises Refusal with nothing done and no number taken; after T1 every outcome is a state of the document (F7, F22, F25).
+    ``version`` is the order's when the form was drawn. Raises Stale for another, and for another sum (operations 12), and
+    Refusal with nothing done and no number taken; after T1 every outcome is a state of the document (F7, F22, F25).
     """
     actor.require(Right.WORK)
-    return _once(actor, form, "invoice", order_id, lambda: _invoice(klarna, actor, order_id, kind, form))
+    return once(actor, form, "invoice", order_id, lambda: _invoice(klarna, actor, order_id, kind, form, version))
 
 
-def _invoice(klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm) -> int:
+def _invoice(klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm, version: int | None) -> int:
     began = clock.monotonic()
+
+    def intend(session: Session, run_at: datetime | None = None) -> tuple[int, str | None]:
+        return _intend_invoice(session, actor, order_id, kind, form, version, run_at)
+
     with db.reading() as session:
         order = orders.get(session, order_id)
         invoices.require_open_to(session, order)
         proposal = invoices.propose(session, order, kind)
+        _require_shown(order, proposal.gross_minor, form, version)
         with_klarna = proposal.with_klarna
         target = access_for(session, order) if with_klarna else None
     if target is None:
-        return db.transact(lambda session: _intend_invoice(session, actor, order_id, kind, form, None)[0])
+        return db.transact(intend)[0]
     access, klarna_order_id = target
     with klarna.slot() as free:
-        look = _look_before(klarna, access, order_id, klarna_order_id, OpKind.CAPTURE, form) if free else None
+        look = look_before(klarna, access, order_id, klarna_order_id, OpKind.CAPTURE, form) if free else None
         run_at = None if free else clock.now()
-        document_id, op_id = db.transact(lambda session: _intend_invoice(session, actor, order_id, kind, form, run_at))
+        document_id, op_id = db.transact(lambda session: intend(session, run_at))
         if look is not None and op_id is not None:
             carry_out(klarna, op_id, look, actor, began)
     return document_id
 
 
+def _require_shown(order: Order, gross_minor: int, form: MoneyForm, version: int | None) -> None:
+    """Refuse a form drawn before the order changed, with both sums where they differ. Raises Stale (operations 12)."""
+    if gross_minor != form.shown_minor:
+        raise Stale(
+            N_("The order has changed: the sum was %(before)s and is now %(now)s. Nothing has been sent."),
+            before=Amount(form.shown_minor, order.currency),
+            now=Amount(gross_minor, order.currency),
+        )
+    if version not in (None, order.version):
+        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
+
+
 def _intend_invoice(
-    session: Session, actor: Actor, order_id: int, kind: DocType, form: MoneyForm, run_at: datetime | None
+    session: Session,
+    actor: Actor,
+    order_id: int,
+    kind: DocType,
+    form: MoneyForm,
+    version: int | None,
+    run_at: datetime | None,
 ) -> tuple[int, str | None]:
     """T1 of an invoice, or the one transaction of an invoice of which nothing is sent."""
     order = orders.get(session, order_id, lock=True)
@@ -298,12 +114,7 @@ def _intend_invoice(
         return int(earlier), None
     invoices.require_open_to(session, order)
     proposal = invoices.propose(session, order, kind)
-    if proposal.gross_minor != form.shown_minor:
-        raise Stale(
-            N_("The order has changed: the sum was %(before)s and is now %(now)s. Nothing has been sent."),
-            before=Amount(form.shown_minor, order.currency),
-            now=Amount(proposal.gross_minor, order.currency),
-        )
+    _require_shown(order, proposal.gross_minor, form, version)
     document = invoices.create(session, actor, proposal)
     if proposal.with_klarna:
         op_id = _number_and_intend(session, actor, order, document, form, "invoice", order_id, run_at)
@@ -362,16 +173,13 @@ def _request(session: Session, order: Order, document: Document) -> tuple[str, s
     return KlarnaClient.refund_order(order.klarna_order_id, credit_notes.refund_content(document))
 
 
-# --- Credit note and refund ----------------------------------------------------------------------------------------------------
-
-
 def credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, *, portal_confirmed: bool = False) -> int:
     """Create the credit note of a draft and refund it at Klarna where that is meant; returns the document's id.
 
     Raises Refusal with nothing sent, no number taken and the draft kept (K2, K13, K14, K20, K32).
     """
     actor.require(Right.CREDIT)
-    return _once(actor, form, "credit", draft_id, lambda: _credit(klarna, actor, draft_id, form, portal_confirmed))
+    return once(actor, form, "credit", draft_id, lambda: _credit(klarna, actor, draft_id, form, portal_confirmed))
 
 
 def _credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, portal_confirmed: bool) -> int:
@@ -393,7 +201,7 @@ def _credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, porta
         keep(order_id, read_order(klarna, access, klarna_order_id))
         return db.transact(lambda session: _issue_without(session, actor, draft_id, form, portal_confirmed))
     with klarna.slot() as free:
-        look = _look_before(klarna, access, order_id, klarna_order_id, OpKind.REFUND, form) if free else None
+        look = look_before(klarna, access, order_id, klarna_order_id, OpKind.REFUND, form) if free else None
         run_at = None if free else clock.now()
         document_id, op_id = db.transact(lambda session: _intend_credit(session, actor, draft_id, form, run_at))
         if look is not None and op_id is not None:
@@ -450,12 +258,9 @@ def _tie(session: Session, actor: Actor, document: Document, external: KlarnaOp 
         orders.refresh(session, document.order_id)
 
 
-# --- Refused and unsent documents --------------------------------------------------------------------------------------------
-
-
 def retry(klarna: Gateway, actor: Actor, document_id: int, form: MoneyForm) -> int:
     """«Försök igen»: a new operation with a new key for the same frozen document under the same number (K18, F25)."""
-    return _once(actor, form, "retry", document_id, lambda: _retry(klarna, actor, document_id, form))
+    return once(actor, form, "retry", document_id, lambda: _retry(klarna, actor, document_id, form))
 
 
 def _retry(klarna: Gateway, actor: Actor, document_id: int, form: MoneyForm) -> int:
@@ -491,14 +296,6 @@ def _has_happened(session: Session, actor: Actor, document_id: int) -> bool:
         return False
     issue_by_external(session, actor, document, external)
     return True
-
-
-def issue_by_external(session: Session, actor: Actor, document: Document, external: KlarnaOp) -> None:
-    """Issue and book a document by an object that a look found at Klarna (operations 13, adopt)."""
-    issue = invoices.issue if document.kind is DocKind.INVOICE else credit_notes.issue
-    drift.tie(session, actor, external, document)
-    issue(session, actor, document, external, external.klarna_event_at or clock.now())
-    orders.refresh(session, external.order_id)
 
 
 def _require_retry(session: Session, actor: Actor, document: Document) -> None:
@@ -595,22 +392,3 @@ def send_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
         look = read_order(klarna, access, klarna_order_id)
         keep(order_id, look, actor)
         carry_out(klarna, op_id, look, actor, began)
-
-
-def withdraw(session: Session, actor: Actor, document_id: int) -> None:
-    """«Återta»: take back a document of which nothing was sent; its operation closes and it becomes void (operations 4)."""
-    actor.require(Right.WORK)
-    op = operations.open_of_document(session, document_id)
-    if op is None:
-        raise Refusal(N_("There is nothing waiting to be sent."))
-    op = operations.withdraw(session, actor, op.id)
-    document = documents.get(session, document_id, lock=True)
-    documents.withdraw(session, actor, document, op)
-    orders.refresh(session, op.order_id)
-
-
-def void(session: Session, actor: Actor, document_id: int, reason: str) -> None:
-    """«Makulera» a refused document and free the order for the next one (K15, F25)."""
-    document = documents.void(session, actor, document_id, reason)
-    if document.order_id is not None:
-        orders.refresh(session, document.order_id)

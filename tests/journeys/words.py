@@ -79,7 +79,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "one_payout": (
-        "1 nya utbetalningar har kommit, 1 av dem är bokförda.",
+        "Nya utbetalningar: 1, varav bokförda: 1.",
         "1 new payouts have come, 1 of them are booked.",
     ),
     "paid": ("Betald: {amount}", "Paid: {amount}"),
