@@ -473,3 +473,21 @@ def test_the_limit_is_the_companys_own(clerk_client: WebClient, klarna: Any, san
         settings.change(session, admin, "refund_limit.clerk", "10000", builders.date(2025, 1, 1))
     page = a_draft(clerk_client, klarna, sandbox, 1)
     assert "is above your limit of SEK 100.00" in page.text
+
+
+def test_the_credit_in_swedish_to_the_letter(client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K2, K4, K5, K12, K13, K20, K21, K24, K26."""
+    page = a_draft(client.log_in(), klarna, sandbox, [row("T-shirt", pieces=2)])
+    line = rows_of(page)[0]
+    for sentence in (
+        "Viktigt!", "Kreditera här, inte i Klarnas portal. Görs båda kan kunden få för mycket tillbaka.",
+        "Börja alltid i originalfakturan.", "Avser faktura 42580, hos Klarna", "Ny kreditfaktura",
+        "Lägg tillbaka krediterade artiklar i lager", "Nej, genomför ingen kreditering i Klarna.",
+        "Kreditera 998,00 kr hos Klarna",
+    ):  # fmt: skip
+        assert sentence in page.text, sentence
+    answer = client.submit(f"#row-{line}", **{f"quantity-{line}": "3"})
+    assert "Högst 2 kan krediteras: 2 är fakturerade och 0 är redan krediterad." in answer.text
+    client.submit(f"#row-{line}", **{f"quantity-{line}": "1"})
+    page = client.submit("#sum")
+    assert "Kreditfaktura 42581 är skapad och krediterad hos Klarna: 499,00 kr." in page.text

@@ -434,3 +434,20 @@ def test_the_file_holds_the_list_and_no_formulas(clerk_client: WebClient, sandbo
     assert answer.headers["Content-Disposition"] == 'attachment; filename="invoices.csv"'
     rows = list(csv.reader(io.StringIO(answer.body.decode("utf-8-sig")), delimiter=";"))
     assert rows[1][0] == "42580" and rows[1][4] == "'=1+1" and rows[1][7:9] == ["499.00", "499.00"]
+
+
+def test_the_last_step_and_the_outcome_in_swedish_to_the_letter(client: WebClient, sandbox: Any, klarna: Any) -> None:
+    """F6, F7, F13, F15, F22."""
+    order = a_new_order(sandbox, klarna)
+    page = client.log_in().get(f"/orders/{order.id}/invoice")
+    for sentence in (
+        f"Reservation {order.klarna_reference} aktiveras med 2 435,00 kr när fakturan skapas.",
+        "När fakturan är aktiverad är den såld till Klarna. Den kan inte ändras eller tas tillbaka; rätta med en kreditfaktura.",
+        "Skapa faktura och aktivera 2 435,00 kr hos Klarna",
+        "Antal leveranser: 1",
+    ):
+        assert sentence in page.text
+    page = client.submit("#last-step form")
+    number = f"{order.klarna_reference}-1"
+    assert f"Faktura 42580 är skapad och aktiverad hos Klarna: 2 435,00 kr, Klarnas nummer {number}." in page.text
+    assert "Aktiverad hos Klarna via Kvitta" in page.find(".state-icon.captured")["aria-label"]
