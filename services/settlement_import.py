@@ -112,7 +112,7 @@ def _store(
     account_id: int | None,
 ) -> Sequence[Planned] | Refusal:
     """One transaction: the bytes, and a payout that is loading or parked for each new one."""
-    plan = preview(session, report, surveys, account_id)
+    plan = preview(session, report, account_id, surveys)
     if plan.already is not None:
         return plan.already
     if source == "api" and all(each.fate is Fate.SAME for each in plan.payouts):
@@ -328,7 +328,7 @@ class _Turn:
         def work(session: Session) -> None:
             self._take(session)
             session.flush()
-            session.execute(sa.insert(PayoutRow), block)
+            session.connection().execute(sa.insert(PayoutRow.metadata.tables[PayoutRow.__tablename__]), block)
 
         db.transact(work)
 

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-from errors import N_
+from errors import N_, NotFound, Refusal
 from models import Document, KlarnaAccount, Payout, PayoutRow, ReadingFile, RowMatch
 from services.settlement_layouts import FEE_TYPES
+from services.settlement_sentences import told
 from states import DocKind, PayoutState, Pile
 
 PILES = (Pile.FAULTY, Pile.WARNING, Pile.HANDLED, Pile.MATCHED)
@@ -103,6 +104,46 @@ def listing(session: Session, filters: Filters, *, after: int | None = None, lim
     return Listing(rows, rows[-1].id if len(found) > limit else None, empty)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """An account, when its payouts were last fetched to the end, and what went wrong since."""
+
+    id: int
+    name: str
+    store_id: str
+    read_at: datetime | None
+    trouble: Refusal | None
+
+
+def accounts_read(session: Session) -> Sequence[AccountRead]:
+    """The active accounts and how fetching from them goes."""
+    found = session.scalars(
+        sa.select(KlarnaAccount).where(KlarnaAccount.active.is_(True)).order_by(KlarnaAccount.name, KlarnaAccount.id)
+    )
+    return [
+        AccountRead(
+            each.id,
+            each.name,
+            each.store_id,
+            each.settlements_read_at,
+            told(each.settlements_error) if each.settlements_error else None,
+        )
+        for each in found
+    ]
+
+
+def file_of(session: Session, payout_id: int) -> tuple[str, bytes]:
+    """Name and bytes of the report a payout was read from. Raises NotFound."""
+    found = session.execute(
+        sa.select(ReadingFile.file_name, ReadingFile.content)
+        .join(Payout, Payout.file_id == ReadingFile.id)
+        .where(Payout.id == payout_id)
+    ).one_or_none()
+    if found is None:
+        raise NotFound
+    return found.file_name, found.content
+
+
 def _has_row_in(piles: frozenset[Pile]) -> sa.ColumnElement[bool]:
     """Whether a payout has a row in one of the piles; one that does not add up has no rows and is faulty as a whole."""
     rows = (
@@ -180,11 +221,11 @@ def document_rows(
     grave = sa.case({each: place for place, each in enumerate(PILES)}, value=RowMatch.pile, else_=len(PILES))
     group = sa.func.coalesce(RowMatch.document_id, -PayoutRow.id)
     is_fee = sa.and_(PayoutRow.type.in_(FEE_TYPES), RowMatch.document_id.is_not(None))
-    grouped = (
+    first = sa.func.min(grave * 10_000_000 + sa.case((is_fee, 5_000_000), else_=0) + PayoutRow.row_no)
+    lines = (
         sa.select(
             sa.func.min(PayoutRow.row_no).label("row_no"),
-            sa.func.min(grave).label("grave"),
-            sa.func.min(grave * 10_000_000 + sa.case((is_fee, 5_000_000), else_=0) + PayoutRow.row_no).label("first"),
+            (first % 5_000_000).label("spokesman"),
             sa.func.sum(sa.case((is_fee, 0), else_=PayoutRow.amount_minor)).label("amount_minor"),
             sa.func.sum(sa.case((is_fee, PayoutRow.amount_minor), else_=0)).label("fee_minor"),
             sa.func.sum(PayoutRow.vat_minor).label("vat_minor"),
@@ -193,9 +234,13 @@ def document_rows(
         .where(PayoutRow.payout_id == payout_id)
         .group_by(group)
         .having(sa.func.min(grave) == PILES.index(pile))
-        .subquery()
+        .order_by(sa.func.min(PayoutRow.row_no))
+        .limit(limit + 1)
     )
-    spoken_for = PayoutRow.row_no == grouped.c.first % 5_000_000
+    if after is not None:
+        lines = lines.having(sa.func.min(PayoutRow.row_no) > after)
+    # The page is cut before anything is looked up for it: its lines alone are joined.
+    grouped = lines.cte("page_lines")
     query = (
         sa.select(
             grouped.c.row_no,
@@ -218,14 +263,11 @@ def document_rows(
             grouped.c.fee_minor,
             grouped.c.vat_minor,
         )
-        .join(PayoutRow, sa.and_(PayoutRow.payout_id == payout_id, spoken_for))
+        .join(PayoutRow, sa.and_(PayoutRow.payout_id == payout_id, PayoutRow.row_no == grouped.c.spokesman))
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .outerjoin(Document, Document.id == RowMatch.document_id)
         .order_by(grouped.c.row_no)
-        .limit(limit + 1)
     )
-    if after is not None:
-        query = query.where(grouped.c.row_no > after)
     rows = [DocumentRow(*_plain(row)) for row in session.execute(query)]
     return rows[:limit], rows[limit - 1].row_no if len(rows) > limit else None
 
@@ -244,8 +286,8 @@ def _plain(row: Any) -> list[Any]:
 KINDS: dict[str, str] = {
     "bank": N_("Bank payment"),
     "fee": N_("Credit sale cost"),
-    "vat": N_("VAT on credit sale cost"),
-    "refund": N_("Repayment"),
+    "vat": N_("VAT on the credit sale cost"),
+    "refund": N_("Refund"),
     "reversal": N_("Taken back by Klarna"),
 }
 """What the rows of a document are called (B1)."""

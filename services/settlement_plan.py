@@ -86,11 +86,17 @@ def already_read(session: Session, sha256: str) -> Refusal | None:
     if found is None:
         return None
     day = clock.local_date(found.received_at)
-    return Refusal(N_("Already read on %(day)s by %(who)s."), day=day, who=found.received_by)
+    return Refusal(N_("Already read on %(day)s by %(who)s."), field="file", day=day, who=found.received_by)
 
 
-def preview(session: Session, report: Report, surveys: Sequence[Survey], account_id: int | None = None) -> Plan:
-    """What reading a report in would do, with nothing stored. Raises BadInput for a payout that is not ours."""
+def preview(
+    session: Session, report: Report, account_id: int | None = None, surveys: Sequence[Survey] | None = None
+) -> Plan:
+    """What reading a report in would do, with nothing stored; ``surveys`` spares reading it again.
+
+    Raises BadInput and its kin for what cannot be read, and for a payout that is not ours.
+    """
+    surveys = report.survey() if surveys is None else surveys
     already = already_read(session, report.sha256)
     if already is not None:
         return Plan((), already)

@@ -147,6 +147,14 @@ def match_again(session: Session, actor: Actor, payout_id: int) -> Payout:
     return payout
 
 
+def payout_of_row(session: Session, row_id: int) -> int:
+    """The payout a row belongs to. Raises NotFound."""
+    found = session.scalar(sa.select(PayoutRow.payout_id).where(PayoutRow.id == row_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
 def open_breaks(session: Session, payout_id: int) -> list[KlarnaBreak]:
     """The open differences that speak of a payout, oldest first."""
     query = sa.select(KlarnaBreak).where(KlarnaBreak.payout_id == payout_id, KlarnaBreak.state == BreakState.OPEN)

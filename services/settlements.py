@@ -27,19 +27,22 @@ from services.settlement_list import (
     KINDS,
     PILES,
     SOURCES,
+    AccountRead,
     DocumentRow,
     Filters,
     Listing,
     ListRow,
     SettledRow,
+    accounts_read,
     document_rows,
+    file_of,
     listing,
     rows_of_document,
 )
 from services.settlement_page import TOTAL_NAMES, ProofLine, Reading, Step, reading
 from services.settlement_plan import Done, Fate, Outcome, Plan, Planned, preview
 from services.settlement_report import Report
-from services.settlement_rows import accept, assign, mark_handled, match_again, undo
+from services.settlement_rows import accept, assign, mark_handled, match_again, payout_of_row, undo
 from services.settlement_sentences import WHY, keep, told
 from states import PayoutState
 
@@ -50,6 +53,7 @@ __all__ = (
     "SOURCES",
     "TOTAL_NAMES",
     "WHY",
+    "AccountRead",
     "DocumentRow",
     "Done",
     "Fate",
@@ -66,14 +70,17 @@ __all__ = (
     "SettledRow",
     "Step",
     "accept",
+    "accounts_read",
     "assign",
     "book",
     "document_rows",
     "fetch_all",
+    "file_of",
     "finish",
     "listing",
     "mark_handled",
     "match_again",
+    "payout_of_row",
     "preview",
     "read_in",
     "reading",

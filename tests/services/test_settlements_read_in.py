@@ -249,9 +249,8 @@ def test_only_finance_reads_files_in(klarna: Gateway, content: bytes) -> None:
 def test_a_preview_stores_nothing(content: bytes) -> None:
     before = counts(), files()
     report = Report(content, "a.csv")
-    surveys = report.survey()
     with reading() as session:
-        plan = settlements.preview(session, report, surveys)
+        plan = settlements.preview(session, report)
     assert [each.fate for each in plan.payouts] == [Fate.NEW]
     assert (counts(), files()) == before
 

@@ -1,0 +1,397 @@
+"""Settlement readings: the list, fetching and reading files in, one reading with its proof, and what is done with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, flash, make_response, request, url_for
+from flask_babel import lazy_gettext as lazy
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from db import reading, writing
+from errors import N_, BadInput, Refusal
+from models import Payout
+from rights import Actor, Right
+from services import settlements
+from services.settlements import Fate, Filters, Outcome, Report
+from states import PayoutState, Pile
+from web import (
+    MEGABYTE,
+    ChoiceField,
+    Form,
+    LineField,
+    LinesField,
+    UploadField,
+    actor,
+    done,
+    fragment,
+    gateway,
+    may,
+    needs,
+    page,
+    query_choice,
+    query_days,
+    query_whole,
+    say,
+)
+from web_access import is_htmx
+from web_words import gettext as _
+from web_words import label
+
+blueprint = Blueprint("settlements", __name__)
+
+LARGEST_FILE = 20 * MEGABYTE
+SOURCES = {"api": N_("Fetched from Klarna"), "upload": N_("File"), "folder": N_("Folder")}
+BOXES = (("faulty", Pile.FAULTY), ("warning", Pile.WARNING), ("handled", Pile.HANDLED))
+BOX_NAMES = {"faulty": N_("Faulty rows"), "warning": N_("Warning"), "handled": N_("Handled rows")}
+"""The boxes of the filter and their names in the address (B2)."""
+FATES = {
+    Fate.NEW: (N_("Will be read in"), "ok"),
+    Fate.SAME: (N_("Read before, unchanged"), "off"),
+    Fate.DIFFERENT: (N_("Came back different"), "bad"),
+    Fate.PARKED: (N_("Does not add up"), "warn"),
+}
+TONES = {
+    PayoutState.LOADING: "busy",
+    PayoutState.PARKED: "warn",
+    PayoutState.READY: "info",
+    PayoutState.BOOKED: "ok",
+}
+PILE_TONES = {Pile.MATCHED: "ok", Pile.WARNING: "warn", Pile.FAULTY: "bad", Pile.HANDLED: "info"}
+
+
+class UploadForm(Form):
+    """A report to read in."""
+
+    file = UploadField(lazy("Klarna's settlement report (CSV)"))
+    account_id = ChoiceField(lazy("Store id"), coerce=int)
+
+
+class NoteForm(Form):
+    """Why a row is as it is."""
+
+    note = LinesField(lazy("Note"), most=500)
+
+
+class DocumentForm(Form):
+    """The document a row belongs to."""
+
+    document_number = LineField(lazy("Invoice or credit note"), most=40)
+
+
+# --- The list ------------------------------------------------------------------------------------------------------------
+
+
+def _filters() -> Filters:
+    starts, ends = query_days("from", "to")
+    return Filters(
+        number=query_whole("number", 0) or None,
+        source=query_choice("source", settlements.SOURCES, "") or None,
+        starts=starts,
+        ends=ends,
+        piles=frozenset(pile for name, pile in BOXES if request.args.get(name) == "1"),
+    )
+
+
+def _address(filters: Filters, **changes: Any) -> str:
+    """The list's address with these filters (B2)."""
+    given: dict[str, Any] = {
+        "number": filters.number,
+        "source": filters.source,
+        "from": filters.starts,
+        "to": filters.ends,
+        **{name: 1 for name, pile in BOXES if pile in filters.piles},
+    }
+    return url_for("settlements.index", **(given | changes))
+
+
+@blueprint.get("/settlements")
+@needs(Right.READ)
+def index() -> Response:
+    """The list of readings; filters and page are in the address (B2, B6)."""
+    filters = _filters()
+    with reading() as looked:
+        shown = settlements.listing(looked, filters, after=query_whole("after", 0) or None)
+        accounts = settlements.accounts_read(looked)
+    boxes = [{"name": name, "label": _(BOX_NAMES[name]), "ticked": pile in filters.piles} for name, pile in BOXES]
+    return page(
+        "settlements/index.html",
+        filters=filters,
+        filtered=filters != Filters(),
+        shown=shown,
+        older=_address(filters, after=shown.older) if shown.older else None,
+        boxes=boxes,
+        sources={name: _(word) for name, word in SOURCES.items()},
+        piles=settlements.PILES,
+        tones=TONES,
+        accounts=accounts,
+        troubles=[(each.name, say(each.trouble)) for each in accounts if each.trouble],
+        next_fetch=f"{settlements.FETCHED_AT:%H:%M}",
+        no_fetch=_why_off(),
+    )
+
+
+def _why_off() -> str | None:
+    """Why acts are off: only Finance deals with settlements (B31)."""
+    return None if may(Right.BOOKS) else _("Only Finance deals with settlements.")
+
+
+# --- Fetching and reading in ---------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/settlements/fetch")
+@needs(Right.BOOKS)
+def fetch() -> Response:
+    """«Hämta nu»: fetch what is new, for at most ten seconds; the rest comes with the next fetch."""
+    found = settlements.fetch_all(gateway(), actor())
+    for name, trouble in found.trouble:
+        flash(f"{name}: {say(trouble)}", "warning")
+    if found.more:
+        flash(_("There is more to fetch. Press again, or wait for the next fetch."), "info")
+    if found.payouts:
+        count = sum(each.state is PayoutState.BOOKED for each in found.payouts)
+        said = _("%(new)s new payouts have come, %(booked)s of them are booked.", new=len(found.payouts), booked=count)
+    else:
+        said = _("Nothing new has come from Klarna.")
+    return done(url_for("settlements.index"), None if found.trouble and not found.payouts else ("success", said))
+
+
+def _upload_form() -> UploadForm:
+    with reading() as looked:
+        accounts = settlements.accounts_read(looked)
+    form = UploadForm(account_id=0)
+    form.account_id.choices = [
+        (0, _("As the report says")),
+        *((each.id, f"{each.name} ({each.store_id})") for each in accounts),
+    ]
+    return form
+
+
+def _upload_page(form: UploadForm, status: int = 200, planned: Sequence[Mapping[str, Any]] = ()) -> Response:
+    return page("settlements/upload.html", panel="settlements/_upload.html", status=status, form=form, planned=planned)
+
+
+@blueprint.get("/settlements/upload")
+@needs(Right.BOOKS)
+def file() -> Response:
+    """Choose a report, look at what it would do, read it in."""
+    return _upload_page(_upload_form())
+
+
+@blueprint.post("/settlements/upload")
+@needs(Right.BOOKS, largest_body=LARGEST_FILE)
+def upload() -> Response:
+    """Show what a report would do, or read it in: ``step`` says which. The file is sent with both and kept by the second."""
+    form = _upload_form()
+    sent = form.file.data
+    if not form.accepted() or sent is None:
+        return _upload_page(form, 422)
+    report = Report(sent.read(), sent.filename or "")
+    account_id = form.account_id.data or None
+    try:
+        if request.form.get("step") != "read":
+            with reading() as looked:
+                plan = settlements.preview(looked, report, account_id)
+            if plan.already is not None:
+                return _upload_page(form, form.refuse(plan.already))
+            return _preview(form, plan.payouts)
+        outcome = settlements.read_in(gateway(), actor(), report, account_id=account_id)
+    except Refusal as refusal:
+        if is_htmx() and refusal.status not in (409, 422):
+            raise
+        return _upload_page(form, form.refuse(refusal))
+    return _upload_page(form, form.refuse(outcome.already)) if outcome.already else _after_reading(outcome)
+
+
+def _preview(form: UploadForm, payouts: Sequence[settlements.Planned]) -> Response:
+    shown = [
+        {"plan": each, "fate": _(FATES[each.fate][0]), "tone": FATES[each.fate][1], "why": _said(each.why)}
+        for each in payouts
+    ]
+    if not is_htmx():
+        return _upload_page(form, planned=shown)
+    answer = fragment("settlements/_planned.html", planned=shown)
+    answer.headers["HX-Retarget"] = "#planned"
+    return answer
+
+
+def _said(refusal: Refusal | None) -> str | None:
+    return say(refusal) if refusal else None
+
+
+def _after_reading(outcome: Outcome) -> Response:
+    for each in outcome.payouts:
+        if each.why is not None:
+            flash(f"{each.payment_reference}: {say(each.why)}", "warning")
+    new = [each for each in outcome.payouts if each.fate is Fate.NEW]
+    said = _("Everything in the report had been read before. Nothing has changed.")
+    if any(each.fate is not Fate.SAME for each in outcome.payouts):
+        booked = sum(each.state is PayoutState.BOOKED for each in new)
+        said = _("%(new)s payouts have been read in, %(booked)s of them are booked.", new=len(new), booked=booked)
+    only = outcome.payouts[0].payout_id if len(outcome.payouts) == 1 else None
+    url = url_for("settlements.show", payout_id=only) if only else url_for("settlements.index")
+    return done(url, ("success", said))
+
+
+# --- One reading ---------------------------------------------------------------------------------------------------------
+
+
+def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    with reading() as looked:
+        found = settlements.reading(looked, payout_id)
+        chosen = pile or _pile(found.counts)
+        rows, older = settlements.document_rows(looked, payout_id, chosen, after=query_whole("after", 0) or None)
+    tabs = [
+        {
+            "label": label(each),
+            "url": url_for("settlements.show", payout_id=payout_id, pile=each.value),
+            "count": found.counts.get(each, 0),
+            "active": each is chosen,
+        }
+        for each in settlements.PILES
+    ]
+    may_act = may(Right.BOOKS) and found.payout.state in (PayoutState.PARKED, PayoutState.READY)
+    return {
+        "found": found,
+        "payout": found.payout,
+        "pile": chosen,
+        "tabs": tabs,
+        "rows": rows,
+        "older": url_for("settlements.show", payout_id=payout_id, pile=chosen.value, after=older) if older else None,
+        "because": {name: _(sentence) for name, sentence in settlements.WHY.items()},
+        "total_names": {name: _(word) for name, word in settlements.TOTAL_NAMES.items()},
+        "tones": TONES,
+        "pile_tones": PILE_TONES,
+        "source": _(SOURCES[found.file.source]),
+        "why": _said(found.why),
+        "no_booking": _why_no_booking(found.payout, _said(found.why)),
+        "may_act": may_act,
+        "failed": failed or {},
+    }
+
+
+def _pile(counts: Mapping[Pile, int]) -> Pile:
+    """The pile in the address, else the first that holds anything."""
+    first = next((each for each in settlements.PILES if counts.get(each)), Pile.MATCHED)
+    return Pile(query_choice("pile", [each.value for each in settlements.PILES], first.value))
+
+
+def _why_no_booking(payout: Payout, why: str | None) -> str | None:
+    return _why_off() or (None if payout.state is PayoutState.READY else why or _("The payout is still being read."))
+
+
+@blueprint.get("/settlements/<int:payout_id>")
+@needs(Right.READ)
+def show(payout_id: int) -> Response:
+    """One reading: its proof, its piles, a row per document (B3-B5)."""
+    return page("settlements/show.html", panel="settlements/_reading.html", **_shown(payout_id))
+
+
+@blueprint.get("/settlements/<int:payout_id>/file")
+@needs(Right.BOOKS)
+def original(payout_id: int) -> Response:
+    """The report as it came, byte for byte."""
+    with reading() as looked:
+        _name, content = settlements.file_of(looked, payout_id)
+    kind = "json" if content.startswith(b"{") else "csv"
+    answer = make_response(content)
+    answer.headers["Content-Type"] = f"text/{'csv' if kind == 'csv' else 'plain'}; charset=utf-8"
+    answer.headers["Content-Disposition"] = f'attachment; filename="settlement-{payout_id}.{kind}"'
+    return answer
+
+
+def _drawn(payout_id: int, said: str, pile: Pile | None = None) -> Response:
+    url = url_for("settlements.show", payout_id=payout_id, pile=pile.value if pile else None)
+    return done(
+        url,
+        ("success", said),
+        panel=lambda: fragment("settlements/_reading.html", **_shown(payout_id, pile)),
+        events=("settlement-changed",),
+    )
+
+
+@blueprint.post("/settlements/<int:payout_id>/book")
+@needs(Right.BOOKS)
+def book(payout_id: int) -> Response:
+    """«Bokför»: one voucher for the payout, once every row is explained."""
+    with writing() as written:
+        voucher = settlements.book(written, actor(), payout_id)
+        name = f"{voucher.series}{voucher.number}"
+    return _drawn(payout_id, _("The payout is booked as voucher %(number)s.", number=name))
+
+
+@blueprint.post("/settlements/<int:payout_id>/match")
+@needs(Right.BOOKS)
+def match(payout_id: int) -> Response:
+    """«Matcha igen»: look for partners of the faulty rows anew."""
+    with writing() as written:
+        settlements.match_again(written, actor(), payout_id)
+    return _drawn(payout_id, _("The faulty rows have been matched again."))
+
+
+# --- Acts on rows --------------------------------------------------------------------------------------------------------
+
+
+def _on_row(row_id: int, said: str, form: Form | None, act: Callable[[Session], Payout]) -> Response:
+    """Do an act on a row, and draw the reading where the person stood; a no is said beside the row's form."""
+    pile = Pile(query_choice("pile", [each.value for each in settlements.PILES], Pile.FAULTY.value))
+    if form is not None and not form.accepted():
+        return _failed(row_id, pile, form, 422)
+    try:
+        with writing() as written:
+            payout_id = act(written).id
+    except BadInput as refusal:
+        if form is None:
+            raise
+        return _failed(row_id, pile, form, form.refuse(refusal))
+    return _drawn(payout_id, said, pile)
+
+
+def _failed(row_id: int, pile: Pile, form: Form, status: int) -> Response:
+    with reading() as looked:
+        payout_id = settlements.payout_of_row(looked, row_id)
+    shown = _shown(payout_id, pile, {"row_id": row_id, "form": form, "act": request.endpoint})
+    return page("settlements/show.html", panel="settlements/_reading.html", status=status, **shown)
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/assign")
+@needs(Right.BOOKS)
+def assign(row_id: int) -> Response:
+    """Let a row belong to a document that was chosen."""
+    form = DocumentForm()
+    return _on_row(
+        row_id,
+        _("The row has its document."),
+        form,
+        lambda session: settlements.assign(session, actor(), row_id, form.document_number.data),
+    )
+
+
+def _with_note(row_id: int, said: str, act: Callable[[Session, Actor, int, str], Payout]) -> Response:
+    form = NoteForm()
+    return _on_row(row_id, said, form, lambda session: act(session, actor(), row_id, form.note.data))
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/accept")
+@needs(Right.BOOKS)
+def accept(row_id: int) -> Response:
+    """Accept a warning with its reason."""
+    return _with_note(row_id, _("The warning is accepted."), settlements.accept)
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/handle")
+@needs(Right.BOOKS)
+def handle(row_id: int) -> Response:
+    """Mark a row as handled, with a note."""
+    return _with_note(row_id, _("The row is marked as handled."), settlements.mark_handled)
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/undo")
+@needs(Right.BOOKS)
+def undo(row_id: int) -> Response:
+    """Take back what was done with a row."""
+    return _on_row(
+        row_id, _("It has been taken back."), None, lambda session: settlements.undo(session, actor(), row_id)
+    )

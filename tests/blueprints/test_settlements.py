@@ -1,0 +1,350 @@
+"""Settlement readings as a browser sees them: list, filters, fetching, reading a file in, a reading and acts on its rows."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from db import reading
+from klarna_sandbox.control import Control
+from models import Document, Payout, ReadingFile, RowMatch
+from services.gateway import Gateway
+from states import PayoutState, Pile
+from tests.services.settlement_parts import Doc, a_sale, csv_of, fees, fetched, payout_of, rows_of
+from tests.web_client import Page, WebClient
+
+
+@pytest.fixture
+def sale(app: Flask, sandbox: Control, klarna: Gateway) -> Document:
+    """An invoice activated at Klarna, with the fees of Specter's own example."""
+    fees(sandbox, 36_53)
+    return a_sale(klarna, sandbox, 2_435_00)
+
+
+@pytest.fixture
+def made(sandbox: Control, sale: Document) -> Doc:
+    """Its payout, at Klarna only."""
+    payout: Doc = sandbox.pay_out()[0]
+    return payout
+
+
+@pytest.fixture
+def odd(sandbox: Control, klarna: Gateway, sale: Document) -> Payout:
+    """A payout with a sale that fits no document, beside one that does."""
+    sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    payout = sandbox.pay_out()[0]
+    fetched(klarna)
+    return payout_of(payout)
+
+
+@pytest.fixture
+def finance_client(client: WebClient) -> WebClient:
+    return client.log_in("finance")
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def a_file(content: bytes, name: str = "settlement.csv") -> tuple[io.BytesIO, str]:
+    return io.BytesIO(content), name
+
+
+def faulty_row(payout: Payout) -> int:
+    (found,) = [row.id for row, match in rows_of(payout) if match.pile is Pile.FAULTY and row.type == "SALE"]
+    return found
+
+
+# --- The list ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_list_says_when_the_next_fetch_is(app: Flask, client: WebClient) -> None:
+    """B6, to the letter."""
+    page = client.log_in("viewer").get("/settlements")
+    assert page.status == 200
+    assert page.find(".empty strong").text == "Ingen inläsning har kommit ännu. Nästa hämtning 06:00."
+
+
+def test_a_viewer_sees_why_the_buttons_are_off(app: Flask, client: WebClient) -> None:
+    page = client.log_in("viewer").get("/settlements")
+    assert all(button["aria-disabled"] == "true" for button in page.all(".page-head button"))
+    assert "Endast Ekonomi hanterar återläsningar." in page.find(".page-head").text
+
+
+def test_the_list_shows_what_came_and_its_filters_are_in_the_address(odd: Payout, finance_client: WebClient) -> None:
+    """B2."""
+    page = finance_client.get("/settlements")
+    row = page.find("tbody tr")
+    assert odd.payment_reference in row.text and "Hämtad från Klarna" in row.text
+    for query, count in (
+        ("faulty=1", 1),
+        ("faulty=1&warning=1", 1),
+        ("handled=1", 0),
+        ("source=api", 1),
+        ("source=upload", 0),
+        (f"number={odd.id}", 1),
+        ("number=4711", 0),
+        ("from=2026-01-01&to=2199-01-01", None),
+        ("to=2020-01-01", 0),
+    ):
+        answer = finance_client.get(f"/settlements?{query}")
+        if count is None:
+            assert answer.status == 422
+        else:
+            assert (answer.status, len(answer.all("tbody tr"))) == (200, count), query
+
+
+@pytest.mark.parametrize("query", ["number=x", "source=../x", "after=-1", "faulty=2", "number=99999999999999999999"])
+def test_odd_addresses_are_answered(app: Flask, finance_client: WebClient, query: str) -> None:
+    assert finance_client.get(f"/settlements?{query}").status == 200
+
+
+# --- Fetching ------------------------------------------------------------------------------------------------------------
+
+
+def test_fetch_now_brings_and_books_what_is_new(made: Doc, finance_client: WebClient) -> None:
+    """K47."""
+    finance_client.get("/settlements")
+    page = finance_client.submit("/settlements/fetch")
+    assert "Nya utbetalningar: 1, varav bokförda: 1." in page.find("#messages").text
+    assert payout_of(made).state is PayoutState.BOOKED
+    page = finance_client.submit("/settlements/fetch")
+    assert "Inget nytt har kommit från Klarna." in page.find("#messages").text
+
+
+def test_fetching_by_htmx_leads_to_the_list(made: Doc, finance_client: WebClient) -> None:
+    finance_client.get("/settlements")
+    answer = finance_client.submit("/settlements/fetch", htmx="messages")
+    assert (answer.status, answer.headers["HX-Redirect"]) == (204, "/settlements")
+
+
+def test_what_goes_wrong_at_klarna_is_said_and_stays_on_the_page(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    sandbox.fault("unavailable", operation="list_payouts")
+    finance_client.get("/settlements")
+    page = finance_client.submit("/settlements/fetch")
+    said = "Klarna gick inte att nå, så inga utbetalningar har hämtats. Försök igen om en stund."
+    assert said in page.find("#messages").text
+    assert said in finance_client.get("/settlements").find(".content").text
+    finance_client.submit("/settlements/fetch")
+    assert said not in finance_client.get("/settlements").text
+
+
+@pytest.mark.parametrize("who", ["viewer", "clerk", "admin"])
+@pytest.mark.parametrize("address", ["fetch", "upload", "1/book", "1/match", "rows/1/undo", "rows/1/handle"])
+def test_only_finance_may_act(app: Flask, client: WebClient, who: str, address: str) -> None:
+    client.log_in(who)
+    assert client.post(f"/settlements/{address}").status == 403
+
+
+# --- Reading a file in ------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_looked_at_first_and_nothing_is_stored(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    finance_client.get("/settlements/upload")
+    page = finance_client.submit("#upload form", press="step=preview", file=a_file(csv_of(sandbox, made)))
+    assert page.status == 200
+    cells = [plain(cell.text) for cell in page.all("#planned tbody td")]
+    assert cells[0] == made["payment_reference"] and "2 389,34 kr" in cells[4] and "Läses in" in cells[5]
+    with reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
+
+
+def test_a_preview_by_htmx_leaves_the_form_with_its_file_alone(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    finance_client.get("/settlements/upload")
+    answer = finance_client.submit(
+        "#upload form", press="step=preview", htmx="upload", file=a_file(csv_of(sandbox, made))
+    )
+    assert answer.headers["HX-Retarget"] == "#planned"
+    assert not answer.has("form") and answer.has("button[value=read]")
+
+
+def read_in(client: WebClient, content: bytes, **more: Any) -> Page:
+    """Send the file with the second step, as the button in the preview does."""
+    client.get("/settlements/upload")
+    data = {"file": a_file(content), "account_id": "0", "step": "read"}
+    return client.post("/settlements/upload", data, follow=True, **more)
+
+
+def test_a_report_is_read_in_and_its_page_shown(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    page = read_in(finance_client, csv_of(sandbox, made))
+    assert page.find("h1").text == f"Inläsning {payout_of(made).id}"
+    assert "Inlästa utbetalningar: 1, varav bokförda: 1." in page.find("#messages").text
+
+
+def test_the_same_file_again_says_who_read_it(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    """Operations 14, to the letter."""
+    content = csv_of(sandbox, made)
+    read_in(finance_client, content)
+    page = read_in(finance_client, content)
+    assert page.status == 409
+    assert page.find("#file-error").text.startswith("Redan inläst 20")
+    assert page.find("#file-error").text.endswith(" av Ekonomen.")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "status", "sentence"),
+    [
+        (b"", "a.csv", 422, "Rapporten har inga rader."),
+        (b"a;b;c\n1;2;3\n", "a.csv", 422, "Rad 1 är inte rubrikraden"),
+        (b"%PDF-1.4 x", "settlement.csv", 415, "PDF"),
+        (b"PK\x03\x04 x", "settlement.csv", 415, "ZIP, XLSX"),
+        (b"type;amount;order_id\nSALE;1\n", "settlement.1.csv", 422, "Rad 2 har 2 kolumner"),
+        (b"type;amount;order_id;posting_currency\nSALE;1.234,50;x;SEK\n", "settlement.1.csv", 422, "1.234,50"),
+        (b"type;amount;order_id;posting_currency\nSALE;1.00;x;SEK\n", "../../x.csv", 422, "vilken utbetalning"),
+        ("type;amount;order_id\nKöp;1.00;x\n".encode("latin-1"), "settlement.1.csv", 422, "inte UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_said_beside_the_file(
+    app: Flask, finance_client: WebClient, content: bytes, name: str, status: int, sentence: str
+) -> None:
+    """Catalogue rows 47-61: each with its sentence, and nothing kept."""
+    finance_client.get("/settlements/upload")
+    data = {"file": a_file(content, name), "account_id": "0", "step": "read"}
+    page = finance_client.post("/settlements/upload", data)
+    assert page.status == status
+    assert sentence in page.find("#file-error").text
+    with reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
+
+
+def test_another_companys_report_is_refused(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    page = read_in(finance_client, csv_of(sandbox, made).replace(b"K000001", b"K999999"))
+    assert page.status == 422
+    assert "K999999 är inte något av företagets butiksid." in page.find("#file-error").text
+
+
+def test_no_file_is_said_beside_the_field(app: Flask, finance_client: WebClient) -> None:
+    finance_client.get("/settlements/upload")
+    page = finance_client.submit("#upload form", press="step=preview")
+    assert page.status == 422 and page.has("#file-error")
+
+
+def test_a_payout_that_does_not_add_up_is_shown_and_not_booked(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    """B5, to the letter."""
+    content = csv_of(sandbox, made).replace(b";36.53;", b";36.54;", 1).replace(b"2389.34", b"2389.33")
+    page = read_in(finance_client, content)
+    text = plain(page.find("#reading").text)
+    assert "Utbetalningen stämmer inte: raderna ger 2 389,34 kr, Klarna anger 2 389,33 kr. Inget är bokfört." in text
+    assert page.find("#reading header button")["aria-disabled"] == "true"
+
+
+# --- One reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reading_shows_its_proof_and_a_row_per_document(
+    made: Doc, sale: Document, klarna: Gateway, client: WebClient
+) -> None:
+    """B1, B3, B5: bank payment, cost and VAT add up to the document's amount."""
+    fetched(klarna)
+    page = client.log_in("viewer").get(f"/settlements/{payout_of(made).id}")
+    row = page.find(f"tr a[href=/invoices/{sale.id}]")
+    assert row.text == sale.number_text
+    cells = [plain(cell.text) for cell in page.all("tbody tr[id^=row-] td")]
+    assert cells[3:] == ["2 435,00", "Matchad", "2 389,34", "36,53", "9,13"]
+    assert page.has(".panel.proof .pill.ok") and not page.has(".panel.proof .pill.bad")
+    assert "2 389,34" in plain(page.find("figure.chart").text)
+    assert not page.has("#reading form")
+
+
+def test_an_unknown_reading_is_not_found(app: Flask, finance_client: WebClient) -> None:
+    assert finance_client.get("/settlements/4711").status == 404
+    assert finance_client.get("/settlements/4711/file").status == 404
+    assert finance_client.post("/settlements/4711/book").status == 404
+    assert finance_client.post("/settlements/rows/4711/undo").status == 404
+
+
+def test_the_report_can_be_had_as_it_came(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    content = csv_of(sandbox, made)
+    read_in(finance_client, content)
+    page = finance_client.get(f"/settlements/{payout_of(made).id}/file")
+    assert page.body == content
+    assert page.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_a_row_is_handled_in_place_and_the_payout_booked(odd: Payout, finance_client: WebClient) -> None:
+    """B4: name, time and note; then nothing is in the way."""
+    page = finance_client.get(f"/settlements/{odd.id}")
+    assert page.find("#reading header button[aria-disabled=true]").text.startswith("Bokför utbetalningen")
+    row_id = faulty_row(odd)
+    answer = finance_client.submit(
+        f"/settlements/rows/{row_id}/handle?pile=faulty", htmx="reading", note="Butiken i Norge"
+    )
+    assert answer.status == 200 and answer.has("#reading")
+    assert "Raden är markerad som hanterad." in answer.html
+    page = finance_client.get(f"/settlements/{odd.id}?pile=handled")
+    assert "Butiken i Norge · Ekonomen" in page.find(f"#row-{row_id}").text
+    page = finance_client.submit(f"/settlements/{odd.id}/book")
+    assert "Utbetalningen är bokförd som verifikation I1." in page.find("#messages").text
+    assert page.has("a[href^=/books/vouchers/]")
+
+
+def test_a_row_gets_its_document(odd: Payout, klarna: Gateway, sandbox: Control, finance_client: WebClient) -> None:
+    invoice = a_sale(klarna, sandbox, 300_00)
+    finance_client.get(f"/settlements/{odd.id}")
+    page = finance_client.submit(
+        f"/settlements/rows/{faulty_row(odd)}/assign?pile=faulty", document_number=invoice.number_text
+    )
+    assert "Raden har fått sitt dokument." in page.find("#messages").text
+    with reading() as session:
+        assert session.scalar(sa.select(RowMatch.document_id).where(RowMatch.document_id == invoice.id))
+
+
+def test_a_document_that_is_not_there_is_said_beside_the_row(odd: Payout, finance_client: WebClient) -> None:
+    row_id = faulty_row(odd)
+    for htmx in (False, "reading"):
+        finance_client.get(f"/settlements/{odd.id}")
+        answer = finance_client.submit(
+            f"/settlements/rows/{row_id}/assign?pile=faulty", htmx=htmx, document_number="99999"
+        )
+        assert answer.status == 422
+        assert answer.find(f"#row-{row_id} .error").text == "Det finns ingen faktura eller kreditfaktura 99999."
+        assert answer.find(f"#document_number-link-{row_id}")["value"] == "99999"
+
+
+def test_a_blank_note_is_refused_beside_the_row(odd: Payout, finance_client: WebClient) -> None:
+    finance_client.get(f"/settlements/{odd.id}")
+    row_id = faulty_row(odd)
+    page = finance_client.submit(f"/settlements/rows/{row_id}/handle?pile=faulty", note=" ")
+    assert page.status == 422 and page.has(f"#row-{row_id} .error")
+
+
+def test_what_was_done_is_taken_back(odd: Payout, finance_client: WebClient) -> None:
+    finance_client.get(f"/settlements/{odd.id}")
+    row_id = faulty_row(odd)
+    finance_client.submit(f"/settlements/rows/{row_id}/handle?pile=faulty", note="Fel")
+    finance_client.get(f"/settlements/{odd.id}?pile=handled")
+    page = finance_client.submit(f"/settlements/rows/{row_id}/undo?pile=handled")
+    assert "Det är återtaget." in page.find("#messages").text
+    assert faulty_row(odd) == row_id
+
+
+def test_faulty_rows_are_matched_again(odd: Payout, finance_client: WebClient) -> None:
+    finance_client.get(f"/settlements/{odd.id}")
+    page = finance_client.submit(f"/settlements/{odd.id}/match")
+    assert "De felaktiga raderna har matchats igen." in page.find("#messages").text
+
+
+def test_a_booked_reading_offers_nothing_and_refuses_all(made: Doc, klarna: Gateway, finance_client: WebClient) -> None:
+    fetched(klarna)
+    payout = payout_of(made)
+    page = finance_client.get(f"/settlements/{payout.id}")
+    assert not page.has("#reading form")
+    assert finance_client.post(f"/settlements/{payout.id}/book").status == 409
+    row_id = rows_of(payout)[0][0].id
+    assert finance_client.post(f"/settlements/rows/{row_id}/handle", {"note": "x"}).status == 409
+
+
+def test_a_post_without_its_token_changes_nothing(odd: Payout, finance_client: WebClient) -> None:
+    assert finance_client.post(f"/settlements/{odd.id}/match", csrf=False).status == 400
