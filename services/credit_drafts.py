@@ -233,8 +233,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
     _require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
     before = (line.quantity_milli, line.gross_minor, line.vat_minor)
-    line.restock_milli = min(line.restock_milli, quantity)
-    line.quantity_milli = quantity
+    line.restock_milli, line.quantity_milli = min(line.restock_milli, quantity), quantity
     _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
     if before == (line.quantity_milli, line.gross_minor, line.vat_minor):
         return draft
