@@ -11,7 +11,8 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db import Base, EnumText
+from columns import EnumText
+from db import Base
 from states import (
     AnswerClass,
     BreakKind,

@@ -32,9 +32,7 @@ class Right(StrEnum):
     READ_AUDIT = "read_audit"
 
 
-_CLERK = frozenset(
-    {Right.READ, Right.SEE_PRIVATE, Right.WORK, Right.CREDIT, Right.VOID_OWN, Right.KEEP_WITHOUT_KLARNA}
-)
+_CLERK = frozenset({Right.READ, Right.SEE_PRIVATE, Right.WORK, Right.CREDIT, Right.VOID_OWN, Right.KEEP_WITHOUT_KLARNA})
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ}),
     Role.CLERK: _CLERK,

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-import models
-from db import Base, BigInt, Day, EnumText, Flag, UtcTime
+from columns import BigInt, Day, EnumText, Flag, UtcTime
+from models import Document
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
@@ -25,11 +25,10 @@ def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     return False
 
 
-assert models.Base is Base
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
+    target_metadata=Document.metadata,
     render_item=render_item,
     render_as_batch=connection.dialect.name == "sqlite",
     transaction_per_migration=False,

@@ -1,14 +1,14 @@
 """The rules. No Flask here. Read from the bottom up; imports run downward only.
 
-    verify, worklists           look at everything
-    janitor                     finishes what a crash or a silence left open
-    settlements                 a payout: imported, matched, proved, booked
-    reservations                what we ask of Klarna and what follows from its answer
-    credit_notes, invoices      documents and their rules
-    documents                   what both share: freezing, moves, VAT of the rows
-    deliveries, orders          what was bought, what has left
-    operations, looks, gateway  the three beats towards Klarna; what it shows; the way there
-    stock, ledger, numbering    the books under it all
-    settings, audit, users      the company, its log, its people
-    settlement_reader           a report read strictly, without a database
+- ``verify`` with its ``checks_*``, ``worklists``, ``document_page``, ``order_page``: look at everything.
+- ``janitor``, ``decisions``: finish what a crash or a silence left open, by the clock or by a person.
+- ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.
+- ``reservations``: what is asked of Klarna for an invoice or a credit note.
+- ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
+- ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules.
+- ``deliveries``, ``orders``: what has left, what was bought.
+- ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
+- ``drift``, ``looks``, ``gateway``: ours against Klarna's, what it shows, the way there.
+- ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
+- ``settings``, ``audit``, ``users``, ``logins``, ``register``: the company, its log, its people and cards.
 """

@@ -16,8 +16,19 @@ from errors import N_, NotFound, Refusal, Stale
 from models import Document, DocumentLine, Order
 from money import Amount
 from rights import Actor
-from services import credit_drafts, credit_notes, deliveries, document_acts, documents, drift, operations, orders
-from services.credit_drafts import NOTHING, Credited, Figures
+from services import (
+    credit_drafts,
+    credit_notes,
+    credited,
+    deliveries,
+    document_acts,
+    documents,
+    drift,
+    operations,
+    orders,
+)
+from services.credit_drafts import Figures
+from services.credited import NOTHING, Credited
 from services.document_page import Related, related
 from services.klarna_refusal import latest
 from states import DocKind, DocState, WithoutKlarna
@@ -117,7 +128,7 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         raise NotFound
     draft = documents.get(session, draft_id)
     invoice, order = credit_drafts.original(draft), draft.order
-    done = credit_drafts.credited(session, invoice.id)
+    done = credited.credited(session, invoice.id)
     rows = [_row(line, done) for line in draft.lines]
     sums = credit_drafts.figures(session, draft)
     klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None

@@ -16,7 +16,7 @@ from errors import N_, BadInput, BrokenRule, NotAllowed, Refusal, Stale
 from models import Document, KlarnaOp, Voucher
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_drafts, documents, klarna_lines, ledger, orders, settings, stock
+from services import audit, credit_drafts, credited, documents, klarna_lines, ledger, orders, settings, stock
 from states import DocKind, DocState, MovementKind, WithoutKlarna
 
 
@@ -95,11 +95,11 @@ def refund_content(document: Document) -> dict[str, Any]:
 
 def require_fits(session: Session, document: Document) -> None:
     """Refuse a refused credit note whose rows others have used since (operations 5; on try again and on keep)."""
-    done = credit_drafts.credited(session, credit_drafts.original(document).id, besides=document.id)
-    total = credit_drafts.credited_total(session, credit_drafts.original(document).id, besides=document.id)
+    done = credited.credited(session, credit_drafts.original(document).id, besides=document.id)
+    total = credited.credited_total(session, credit_drafts.original(document).id, besides=document.id)
     fits = total + (document.gross_minor or 0) <= (credit_drafts.original(document).gross_minor or 0)
     for line in document.lines:
-        if line.original_line is not None and credit_drafts.left_of(line.original_line, done) < line.quantity_milli:
+        if line.original_line is not None and credited.left_of(line.original_line, done) < line.quantity_milli:
             fits = False
     if not fits:
         raise Refusal(

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
 import clock
-from db import Flag
+from columns import Flag
 from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor

@@ -14,7 +14,7 @@ import clock
 from errors import N_, Refusal
 from models import Document, KlarnaOp
 from rights import Actor, Right
-from services import credit_drafts, credit_notes, documents, invoices, operations, orders
+from services import credit_notes, credited, documents, invoices, operations, orders
 from states import DocKind
 
 ASK_AGAIN = timedelta(minutes=1)
@@ -99,6 +99,17 @@ def why_not_ask(actor: Actor, op: KlarnaOp) -> Refusal | None:
     return _tried(check)
 
 
+def why_not_decide(actor: Actor, op: KlarnaOp) -> Refusal | None:
+    """Why «Det genomfördes» and «Det genomfördes inte» are off (operations 10, rule 9)."""
+
+    def check() -> None:
+        actor.require(Right.DECIDE)
+        if op.decided_by == actor.name:
+            raise Refusal(N_("Above the limit a second person has to decide."))
+
+    return _tried(check)
+
+
 def why_not_reverse(actor: Actor, document: Document) -> Refusal | None:
     """Why «Återför» is off on a credit note issued without Klarna."""
 
@@ -111,7 +122,7 @@ def why_not_reverse(actor: Actor, document: Document) -> Refusal | None:
 
 def why_not_credit(session: Session, actor: Actor, invoice: Document) -> Refusal | None:
     """Why «Kreditera» is off on an invoice (K8, K9)."""
-    return _tried(lambda: actor.require(Right.CREDIT)) or credit_drafts.why_not_credited(session, invoice)
+    return _tried(lambda: actor.require(Right.CREDIT)) or credited.why_not_credited(session, invoice)
 
 
 def why_not_exceed(session: Session, actor: Actor, gross_minor: int, currency: str) -> Refusal | None:

@@ -260,8 +260,13 @@ def _pending(session: Session, actor: Actor, document: Document, op: KlarnaOp) -
         return {"kind": "sending", "sentence": sentence, "polls": True}
     ask = [Action("ask", document_acts.why_not_ask(actor, op))]
     if op.state is OpState.REVIEW:
-        sentence = told(_REVIEW[document.kind], hours=HOURS, amount=amount)
-        return {"kind": "review", "sentence": sentence, "warning": told(_NOT_AGAIN[document.kind]), "actions": ask}
+        return {
+            "kind": "review",
+            "sentence": told(_REVIEW[document.kind], hours=HOURS, amount=amount),
+            "warning": told(_NOT_AGAIN[document.kind]),
+            "rest": _decided_first(op),
+            "actions": [Action("decide", document_acts.why_not_decide(actor, op)), *ask],
+        }
     if operations.recorded_success(session, op) is not None:
         return {"kind": "recorded", "sentence": told(_RECORDED[document.kind], amount=amount), "polls": True}
     return {
@@ -272,6 +277,14 @@ def _pending(session: Session, actor: Actor, document: Document, op: KlarnaOp) -
         "actions": ask,
         "polls": True,
     }
+
+
+def _decided_first(op: KlarnaOp) -> Sentence | None:
+    """Who has already said that it did not happen, where two have to (security 39)."""
+    if op.decided_by is None:
+        return None
+    message = N_("%(who)s has decided that it did not happen: %(reason)s. A second person has to decide the same.")
+    return told(message, who=op.decided_by, reason=(op.decided_reason or "").rstrip("."))
 
 
 def _asked(op: KlarnaOp) -> Sentence:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from db import UtcTime
+from columns import UtcTime
 from models import Setting
 from services import settings
 

@@ -217,7 +217,7 @@ def _intend_credit(
     earlier = operations.earlier_use(session, actor, form.nonce, "credit", str(draft_id), form.values)
     if earlier is not None:
         return int(earlier), None
-    draft = credit_drafts.get_draft(session, actor, draft_id)
+    draft = credit_drafts.get_draft(session, actor, draft_id, form.version)
     if draft.order is None or not draft.with_klarna:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
     credit_notes.require_creatable(session, actor, draft, form.shown_minor)
@@ -233,7 +233,7 @@ def _issue_without(session: Session, actor: Actor, draft_id: int, form: MoneyFor
     earlier = operations.earlier_use(session, actor, form.nonce, "credit", str(draft_id), form.values)
     if earlier is not None:
         return int(earlier)
-    draft = credit_drafts.get_draft(session, actor, draft_id)
+    draft = credit_drafts.get_draft(session, actor, draft_id, form.version)
     credit_notes.require_creatable(session, actor, draft, form.shown_minor)
     external = _portal_refund(session, draft, draft.without_klarna_reason, form.shown_minor)
     operations.use_form(session, actor, form.nonce, "credit", str(draft_id), form.values, str(draft_id))

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOF = {"app", "commands", "tasks"}
 GROUND = {"money", "errors", "states", "clock", "config", "rights"}
-STORE = {"models", "db", "klarna_client", "migrations"}
+STORE = {"models", "db", "columns", "klarna_client", "migrations"}
 SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("verify", "worklists"),
     ("janitor", "decisions"),

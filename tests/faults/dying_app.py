@@ -30,7 +30,7 @@ from werkzeug.serving import make_server
 
 import klarna_client
 from app import create_app
-from services import operations, reservations
+from services import beats, operations, reservations
 from states import DocType
 from tests import builders
 
@@ -111,7 +111,7 @@ def arrange(fate: Fate) -> None:
             here.statements += 1
             fate.reached(f"T3.statement_{here.statements}")
 
-    look = reservations.read_order
+    look = beats.read_order
 
     @wraps(look)
     def looks(*args: Any, **kwargs: Any) -> Any:
@@ -119,7 +119,7 @@ def arrange(fate: Fate) -> None:
         fate.reached("look.after")
         return found
 
-    reservations.read_order = looks
+    beats.read_order = looks
     send = operations.send
 
     @wraps(send)

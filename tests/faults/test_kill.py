@@ -200,6 +200,7 @@ def test_row_06_killed_at_each_statement_of_the_outcome_it_is_all_or_nothing(
         assert [op.state for op in act.ops()] == [OpState.SENDING] and not act.vouchers() and not act.restocked()
         assert [answer for _, answer in answers_of(act)] == [None]
         recover(klarna, moved)
+        sandbox.move_clock(seconds=100)
         require_one_effect(act, sandbox)
     require_one_effect(act, sandbox)
     assert at > 20, "T3 has more statements than that"

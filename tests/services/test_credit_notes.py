@@ -9,7 +9,16 @@ import pytest
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
 from models import Document
-from services import credit_drafts, credit_form, credit_notes, document_acts, document_outcome, documents, reservations
+from services import (
+    credit_drafts,
+    credit_form,
+    credit_notes,
+    credited,
+    document_acts,
+    document_outcome,
+    documents,
+    reservations,
+)
 from services.credit_drafts import Figures
 from states import DocKind, DocState, OpState, RefusalKind, WithoutKlarna
 from tests.builders import a_captured_invoice, a_money_form, row, the_document
@@ -85,7 +94,7 @@ def test_an_even_exchange_is_reversed_once_by_finance_and_its_rows_are_free(
     with pytest.raises(Refusal, match="already"), writing() as session:
         credit_notes.reverse(session, finance, note.id, "fel kund")
     with reading() as session:
-        assert credit_drafts.why_not_credited(session, session.get_one(Document, note.original_id)) is None
+        assert credited.why_not_credited(session, session.get_one(Document, note.original_id)) is None
 
 
 def test_what_klarna_paid_back_is_not_reversed(books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from db import reading, transact, writing
 from errors import Malformed, NotAllowed, Refusal, Stale
 from models import Document, FormUse, KlarnaAnswer, KlarnaBreak, KlarnaOp, NumberSeries, Order, StockMovement, Voucher
-from services import credit_drafts, credit_notes, invoices, janitor, operations, orders, reservations
+from services import beats, credit_drafts, credit_notes, invoices, janitor, operations, orders, reservations
 from services.drift import Differs
 from services.reservations import NotReached
 from states import BreakKind, DocState, DocType, LineKind, MovementKind, OpState, WithoutKlarna
@@ -603,7 +603,7 @@ def test_without_the_lock_and_the_one_open_rule_two_clerks_both_pass(
     monkeypatch.setattr(credit_notes, "require_creatable", lambda *_: None)
     monkeypatch.setattr(orders, "require_no_open_operation", lambda *_: None)
     monkeypatch.setattr(reservations.FOLLOW.__class__, "require_limits", lambda *_: None)
-    monkeypatch.setattr(reservations.looks, "require_possible", lambda *_, **__: None)
+    monkeypatch.setattr(beats.looks, "require_possible", lambda *_, **__: None)
     reservations.credit(klarna, clerk, first, a_money_form(amount))
     reservations.credit(klarna, finance, second, a_money_form(amount))
     assert the_document(second).number is not None

@@ -1,0 +1,142 @@
+"""The beats one after the other: look, permission, wire, outcome; and a money form that does its act once.
+
+Functions that take ``klarna`` own their transactions. Source: operations 6, 11 and 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.orm import Session
+
+import clock
+import db
+from errors import Refusal
+from models import KlarnaOp, Order
+from rights import SYSTEM, Actor
+from services import drift, looks, operations, orders
+from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, read_order
+from services.following import FOLLOW
+from services.gateway import Access, Gateway
+from services.looks import Look
+from states import OpKind
+
+log = structlog.get_logger()
+
+PAGE_SECONDS = 11.5
+"""A page for a money act answers within 12 s whatever Klarna does (operations 11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyForm:
+    """What every money form carries: its nonce, the sum on its button, a difference that was shown and ticked.
+
+    ``version`` is that of the draft the form was drawn from.
+    """
+
+    nonce: str
+    shown_minor: int
+    accepted_difference_minor: int = 0
+    version: int | None = None
+
+    @property
+    def values(self) -> list[int]:
+        """What must be the same when the same form comes again."""
+        return [self.shown_minor, self.accepted_difference_minor]
+
+
+def look_at(klarna: Gateway, order_id: int) -> Look:
+    """Read the order at Klarna and keep what it shows: figures, proofs, things made elsewhere. Raises NotReached."""
+    with db.reading() as session:
+        access, klarna_order_id = access_for(session, orders.get(session, order_id))
+    look = read_order(klarna, access, klarna_order_id)
+    keep(order_id, look)
+    return look
+
+
+def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
+    """Store a look in a transaction of its own; an open operation whose number it shows is confirmed by it."""
+
+    def work(session: Session) -> None:
+        order = orders.get(session, order_id, lock=True)
+        drift.keep_look(session, order, look)
+        op = operations.open_of_order(session, order_id)
+        if op is not None:
+            operations.settle_by_look(session, operations.lock(session, op.id), look, actor, FOLLOW)
+        orders.refresh(session, order_id)
+
+    db.transact(work)
+
+
+def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
+    """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3x)."""
+    permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
+    if permission is None:
+        return
+    outcome = operations.send(klarna, permission)
+    note_reached(klarna, permission.access.account_id, outcome.answer is not None)
+
+    def record(session: Session) -> None:
+        operations.record(session, permission, outcome, actor, FOLLOW)
+        orders.refresh(session, session.get_one(KlarnaOp, op_id).order_id)
+
+    try:
+        db.transact(record)
+    except Exception as trouble:
+        log.exception("klarna.record_failed", op_id=op_id)
+        cause = f"{type(trouble).__name__}: {trouble}"
+        db.transact(lambda session: operations.record_failed(session, permission, outcome, actor, cause))
+        return
+    left = PAGE_SECONDS - (clock.monotonic() - began)
+    if outcome.answer is not None and outcome.answer.status == 201 and (klarna.in_worker or left > 0.5):
+        _fill(klarna, op_id, min(LOOK_SECONDS, left) if not klarna.in_worker else LOOK_SECONDS)
+
+
+def _fill(klarna: Gateway, op_id: str, seconds: float) -> None:
+    """Fetch Klarna's own number and time for an act that was just confirmed; the janitor does it where this fails."""
+    with db.reading() as session:
+        op = session.get_one(KlarnaOp, op_id)
+        order_id = op.order_id
+        access, klarna_order_id = access_for(session, session.get_one(Order, order_id))
+    try:
+        look = read_order(klarna, access, klarna_order_id, seconds)
+    except NotReached:
+        return
+    keep(order_id, look)
+
+
+def _earlier(actor: Actor, form: MoneyForm, action: str, subject: int) -> int | None:
+    with db.reading() as session:
+        found = operations.earlier_use(session, actor, form.nonce, action, str(subject), form.values)
+    return int(found) if found is not None else None
+
+
+def once(actor: Actor, form: MoneyForm, action: str, subject: int, act: Callable[[], int]) -> int:
+    """Do an act of a money form, or answer with what the same form did before, also when it did so a moment ago."""
+    earlier = _earlier(actor, form, action, subject)
+    if earlier is not None:
+        return earlier
+    try:
+        return act()
+    except Refusal:
+        earlier = _earlier(actor, form, action, subject)
+        if earlier is not None:
+            return earlier
+        raise
+
+
+def look_before(
+    klarna: Gateway, access: Access, order_id: int, klarna_order_id: str, kind: OpKind, form: MoneyForm
+) -> Look:
+    """The look before T1: refuse with both figures what Klarna rules out or shows otherwise; no number is taken then."""
+    look = read_order(klarna, access, klarna_order_id)
+    keep(order_id, look)
+    with db.reading() as session:
+        ours = drift.ours(session, order_id)
+        difference = drift.difference(session, order_id, look)
+    looks.require_possible(look, kind, form.shown_minor, outside_minor=max(look.refunded - ours.refunded, 0))
+    if difference not in (0, form.accepted_difference_minor):
+        raise drift.Differs(look, ours, difference)
+    return look

@@ -1,0 +1,80 @@
+"""What live credit notes hold of an invoice, and what is left of it to credit.
+
+Amounts are minor units including VAT, quantities thousandths. Source: K21, K33; I1; operations 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from errors import N_, Refusal
+from models import Document, DocumentLine
+from services import documents
+from states import DocKind, DocState
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What live credit notes hold of an invoice row: thousandths and minor units."""
+
+    quantity_milli: int = 0
+    gross_minor: int = 0
+    discount_minor: int = 0
+    vat_minor: int = 0
+
+
+NOTHING = Credited()
+
+
+def _live(invoice_id: int, besides: int | None) -> tuple[Any, ...]:
+    where: tuple[Any, ...] = (
+        Document.original_id == invoice_id,
+        Document.kind == DocKind.CREDIT_NOTE,
+        Document.state.in_(documents.LIVE),
+        Document.reversed_at.is_(None),
+    )
+    return where if besides is None else (*where, Document.id != besides)
+
+
+def credited(session: Session, invoice_id: int, besides: int | None = None) -> dict[int, Credited]:
+    """What pending and issued credit notes, with and without Klarna and not reversed, hold of each invoice row (I1)."""
+    rows = session.execute(
+        select(
+            DocumentLine.original_line_id,
+            func.sum(DocumentLine.quantity_milli),
+            func.sum(DocumentLine.gross_minor),
+            func.sum(DocumentLine.discount_minor),
+            func.sum(DocumentLine.vat_minor),
+        )
+        .join(Document, Document.id == DocumentLine.document_id)
+        .where(*_live(invoice_id, besides), DocumentLine.original_line_id.is_not(None), DocumentLine.removed.is_(False))
+        .group_by(DocumentLine.original_line_id)
+    )
+    return {line_id: Credited(int(q), int(g), int(d), int(v)) for line_id, q, g, d, v in rows if line_id is not None}
+
+
+def credited_total(session: Session, invoice_id: int, besides: int | None = None) -> int:
+    """The sum of live credit notes on an invoice, minor units (K33)."""
+    return int(session.scalar(select(func.sum(Document.gross_minor)).where(*_live(invoice_id, besides))) or 0)
+
+
+def left_of(line: DocumentLine, done: Mapping[int, Credited]) -> int:
+    """Thousandths of an invoice row that can still be credited."""
+    return line.quantity_milli - done.get(line.id, NOTHING).quantity_milli
+
+
+def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
+    """Why no credit note can be begun on a document; None when one can (K8, K9)."""
+    if invoice.kind is not DocKind.INVOICE or invoice.state is not DocState.ISSUED:
+        return Refusal(N_("The invoice has not been issued and cannot be credited."))
+    done = credited(session, invoice.id)
+    if all(left_of(line, done) <= 0 for line in invoice.lines) or (
+        credited_total(session, invoice.id) >= (invoice.gross_minor or 0) > 0
+    ):
+        return Refusal(N_("The whole invoice has been credited."))
+    return None

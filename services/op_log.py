@@ -1,0 +1,101 @@
+"""The log of operations: moves by compare-and-set, their events, the lock order, the one open operation. Source: operations 3."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, Stale
+from models import (
+    KlarnaOp,
+    KlarnaOpEvent,
+    Order,
+)
+from rights import Actor
+from services.looks import MOST_STORED
+from states import OP_MOVES, OPEN_OPS, OpState, check_move
+
+
+def event(
+    session: Session,
+    op: KlarnaOp,
+    old: OpState | None,
+    new: OpState,
+    actor: Actor,
+    evidence: tuple[str, str, str] | None,
+    note: str,
+) -> None:
+    """Write a row of an operation's history: a change of state, or a note without one."""
+    last = session.scalar(select(func.max(KlarnaOpEvent.seq)).where(KlarnaOpEvent.op_id == op.id)) or 0
+    kind, ref, text = evidence or (None, None, "")
+    session.add(
+        KlarnaOpEvent(
+            op_id=op.id,
+            seq=last + 1,
+            from_state=old,
+            to_state=new,
+            at=clock.now(),
+            actor=actor.name,
+            evidence_kind=kind,
+            evidence_ref=ref,
+            evidence=text[:MOST_STORED],
+            note=note,
+        )
+    )
+
+
+def move(
+    session: Session,
+    op: KlarnaOp,
+    new: OpState,
+    actor: Actor,
+    *,
+    evidence: tuple[str, str, str] | None = None,
+    note: str = "",
+    **changes: object,
+) -> None:
+    """Move an operation by compare-and-set and write the event. Raises Stale when somebody was faster.
+
+    ``evidence`` is (kind, reference, text): attempt, look, settlement_row, person or restore.
+    """
+    old = op.state
+    if new is not old:
+        check_move(OP_MOVES, old, new)
+    done = session.execute(
+        update(KlarnaOp)
+        .where(KlarnaOp.id == op.id, KlarnaOp.state == old, KlarnaOp.version == op.version)
+        .values(state=new, version=op.version + 1, **changes)
+        .execution_options(synchronize_session=False)
+    )
+    if done.rowcount != 1:  # type: ignore[attr-defined]
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    session.flush()
+    session.refresh(op)
+    event(session, op, old, new, actor, evidence, note)
+
+
+def lock(session: Session, op_id: str) -> KlarnaOp:
+    """Read an operation under the order's lock and its own (lock order: order, operation, document)."""
+    order_id = session.scalar(select(KlarnaOp.order_id).where(KlarnaOp.id == op_id))
+    session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
+    return session.execute(
+        select(KlarnaOp).where(KlarnaOp.id == op_id).with_for_update().execution_options(populate_existing=True)
+    ).scalar_one()
+
+
+def open_of_order(session: Session, order_id: int) -> KlarnaOp | None:
+    """The one open operation of an order, if there is one."""
+    return session.scalar(select(KlarnaOp).where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(OPEN_OPS)))
+
+
+def open_of_document(session: Session, document_id: int) -> KlarnaOp | None:
+    """The one open operation of a document, if there is one."""
+    return session.scalar(select(KlarnaOp).where(KlarnaOp.document_id == document_id, KlarnaOp.state.in_(OPEN_OPS)))
+
+
+def hold(session: Session, op: KlarnaOp, actor: Actor, reason: str, next_run_at: datetime | None = None) -> None:
+    """Note on a PREPARED operation why it was not sent."""
+    move(session, op, op.state, actor, note=reason, hold_reason=reason, next_run_at=next_run_at)
