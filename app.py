@@ -38,15 +38,11 @@ ROOMS = (
     "credit_notes",
     "operations",
     "settlements",
-    "offsets",
     "books",
     "stock",
     "register",
-    "settings",
     "users",
     "login",
-    "search",
-    "push",
 )
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
 
@@ -124,7 +120,7 @@ def _setup_templates(app: Flask) -> None:
 
 
 class ShortNumber(IntegerConverter):
-    """Ids in addresses: at most fifteen digits 0-9, which every database can look up; else there is no such page (catalogue 18)."""
+    """Ids in addresses: at most fifteen digits, which every database can look up; else there is no such page."""
 
     regex = r"[0-9]{1,15}"
 
@@ -132,8 +128,7 @@ class ShortNumber(IntegerConverter):
 def _setup_rooms(app: Flask) -> None:
     app.url_map.converters["int"] = ShortNumber
     for name in ROOMS:
-        if Path(__file__).with_name("blueprints").joinpath(f"{name}.py").exists():
-            app.register_blueprint(import_module(f"blueprints.{name}").blueprint)
+        app.register_blueprint(import_module(f"blueprints.{name}").blueprint)
     for endpoint, view in app.view_functions.items():
         if endpoint != "static" and view not in DEMANDS:
             raise BrokenRule(
@@ -142,8 +137,7 @@ def _setup_rooms(app: Flask) -> None:
 
 
 def _setup_commands(app: Flask) -> None:
-    if Path(__file__).with_name("commands.py").exists():
-        import_module("commands").register(app)
+    import_module("commands").register(app)
 
 
 def _assert_walls(app: Flask) -> None:
@@ -170,6 +164,8 @@ def create_app(settings: Config | None = None) -> Flask:
     _setup_commands(app)
     if not settings.testing:
         _assert_walls(app)
+        if settings.janitor_in_web and _serves():
+            import_module("tasks").start_janitor(app, settings)
         gc.collect()
         gc.freeze()
     return app

@@ -26,6 +26,7 @@ from services.reservations import MoneyForm
 from states import DocKind, WithoutKlarna
 from web import (
     Form,
+    LineField,
     LinesField,
     RadioChoiceField,
     TickField,
@@ -105,6 +106,12 @@ class ReasonForm(Form):
     reason = LinesField(lazy("Reason"), most=500)
 
 
+class HappenedForm(Form):
+    """The capture or refund at Klarna that a person says is ours."""
+
+    object_id = LineField(lazy("Capture id or refund id at Klarna"), most=64)
+
+
 class KeepForm(Form):
     """Why a refused credit note is kept without Klarna (K19, K20)."""
 
@@ -153,6 +160,8 @@ def document_answer(
     void_form: ReasonForm | None = None,
     keep_form: KeepForm | None = None,
     reverse_form: ReasonForm | None = None,
+    happened_form: HappenedForm | None = None,
+    not_form: ReasonForm | None = None,
 ) -> Response:
     """A document's page, or for htmx its outcome panel; with what was refused and what was typed."""
     room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
@@ -167,6 +176,8 @@ def document_answer(
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),
         keep_form=keep_form or KeepForm(formdata=None),
         reverse_form=reverse_form or ReasonForm(formdata=None, prefix="reverse-"),
+        happened_form=happened_form or HappenedForm(formdata=None),
+        not_form=not_form or ReasonForm(formdata=None, prefix="not-"),
         **WORDS,
     )
 

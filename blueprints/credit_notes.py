@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -259,6 +260,7 @@ def create(document_id: int) -> Response:
         _save_typed(document_id)
         with reading() as looked:
             credit_form.require_shown(looked, document_id, int(version[:18]))
+        form = replace(form, version=int(version[:18]))
         made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
     except Refusal as no:
         if no.status not in (403, 409, 422) or not _still_draft(document_id):

@@ -15,15 +15,16 @@ from werkzeug.wrappers import Response
 from db import writing
 from errors import N_, BadInput, Refusal
 from rights import Right
-from services import credit_notes, janitor, reservations
+from services import credit_notes, decisions, janitor, reservations
 from services.reservations import NotReached
 from states import DocKind
 from web import actor, done, gateway, needs, read_nonce, say
-from web_documents import KeepForm, ReasonForm, document_answer, document_url, money_form, read_page
+from web_documents import HappenedForm, KeepForm, ReasonForm, document_answer, document_url, money_form, read_page
 
 blueprint = Blueprint("operations", __name__)
 
 NOT_REACHED = N_("Klarna could not be reached. Nothing has been sent; try again in a while.")
+NOT_DECIDED = N_("Klarna could not be reached. Nothing has been decided: it takes a look made at that moment.")
 ASKED_IN_VAIN = N_("Klarna could not be reached. Kvitta goes on asking by itself.")
 
 
@@ -153,6 +154,40 @@ def keep(document_id: int) -> Response:
         return _refused(document_id, Refusal(NOT_REACHED), keep_form=form)
     except Refusal as no:
         return _refused(document_id, no, keep_form=form)
+    return _answer(document_id)
+
+
+@blueprint.post("/documents/<int:document_id>/happened")
+@needs(Right.DECIDE, confirmed=True)
+def happened(document_id: int) -> Response:
+    """«Det genomfördes»: the id that Klarna shows, checked by a look made now (operations 10, rule 9)."""
+    read_nonce("happened", document_id)
+    form = HappenedForm()
+    if not form.accepted():
+        return document_answer(read_page(document_id), status=422, happened_form=form)
+    try:
+        decisions.happened(gateway(), actor(), document_id, form.object_id.data)
+    except NotReached:
+        return _refused(document_id, Refusal(NOT_DECIDED), happened_form=form)
+    except Refusal as no:
+        return _refused(document_id, no, happened_form=form)
+    return _answer(document_id)
+
+
+@blueprint.post("/documents/<int:document_id>/did-not-happen")
+@needs(Right.DECIDE, confirmed=True)
+def did_not_happen(document_id: int) -> Response:
+    """«Det genomfördes inte»: only while Klarna, looked at now, shows nothing of it; above the limit two decide."""
+    read_nonce("did_not_happen", document_id)
+    form = ReasonForm(prefix="not-")
+    if not form.accepted():
+        return document_answer(read_page(document_id), status=422, not_form=form)
+    try:
+        decisions.did_not_happen(gateway(), actor(), document_id, form.reason.data)
+    except NotReached:
+        return _refused(document_id, Refusal(NOT_DECIDED), not_form=form)
+    except Refusal as no:
+        return _refused(document_id, no, not_form=form)
     return _answer(document_id)
 
 

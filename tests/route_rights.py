@@ -48,6 +48,8 @@ ROUTES: dict[str, Right | str] = {
     "login.set_up": OPEN,
     "operations.ask": Right.WORK,
     "operations.attend": Right.READ,
+    "operations.did_not_happen": Right.DECIDE,
+    "operations.happened": Right.DECIDE,
     "operations.keep": Right.KEEP_WITHOUT_KLARNA,
     "operations.panel": Right.READ,
     "operations.retry": Right.WORK,

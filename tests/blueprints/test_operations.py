@@ -234,8 +234,7 @@ def test_a_lost_answer_is_never_a_failure_and_settles_by_itself(
     page = page_of(clerk_client, document)
     assert (
         "We do not know yet whether Klarna has credited SEK 499.00. "
-        "Do not credit again, here or in Klarna's portal. We ask again at "
-        in page.text
+        "Do not credit again, here or in Klarna's portal. We ask again at " in page.text
     )
     assert "and have asked once." in page.text and page.has("#outcome strong") and page.has(".state-icon.unknown")
     assert not page.has("form[action$=/retry]") and page.has("#outcome-poll[data-poll]")
