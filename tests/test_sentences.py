@@ -393,6 +393,8 @@ SENTENCES: tuple[Printed, ...] = (
     ("O button", "Visa skillnaden", "Show the difference"),
     ("O button", "Återför", "Reverse"),
     ("O button", "Uppdatera", "Refresh"),
+    ("O button", "Det genomfördes", "It happened"),
+    ("O button", "Det genomfördes inte", "It did not happen"),
 )
 
 NOT_YET: tuple[Printed, ...] = (
@@ -464,8 +466,6 @@ NOT_YET: tuple[Printed, ...] = (
         "3 000,00 kr av förskottet är avräknat på faktura 42590. Kreditera den först.",
         "SEK 3,000.00 of the advance has been deducted on invoice 42590. Credit that one first.",
     ),
-    ("O button", "Det genomfördes", "It happened"),
-    ("O button", "Det genomfördes inte", "It did not happen"),
     ("O button", "E-posta", "E-mail"),
     ("O button", "Bokför", "Adopt"),
     ("O button", "Förklara", "Explain"),
