@@ -158,7 +158,8 @@ def document_moves_are_listed(session: Session) -> Iterator[Finding]:
         "SELECT e.document_id FROM document_event e WHERE e.from_state = 'pending' AND e.to_state = 'void'"
         " AND EXISTS (SELECT 1 FROM klarna_op k JOIN klarna_attempt t ON t.op_id = k.id"
         " LEFT JOIN klarna_answer a ON a.attempt_id = t.id WHERE k.id = e.op_id"
-        " AND (a.id IS NULL OR a.first_byte_at IS NOT NULL)) AND NOT EXISTS (SELECT 1 FROM klarna_op k"
+        " AND (a.id IS NULL OR (a.first_byte_at IS NOT NULL AND coalesce(a.http_status, 0) NOT IN (401, 429))))"
+        " AND NOT EXISTS (SELECT 1 FROM klarna_op k"
         " WHERE k.id = e.op_id AND k.origin = 'restore')",
         "document:{0}",
         "was withdrawn although something may have been sent",

@@ -127,6 +127,20 @@ def test_row_16_refused_credentials_after_a_lost_answer_close_nothing(
     require_whole()
 
 
+@pytest.mark.parametrize("fault", ["unauthorized", "too_many"])
+def test_row_16_what_klarna_turned_away_unread_can_be_withdrawn(
+    books: Flask, klarna: Gateway, sandbox: Control, fault: str
+) -> None:
+    """Row 16, operations 7 and 11: 401 and 429 are answered before the act is looked at, so nothing is there to wait for."""
+    act = TO_BE[CAPTURE](klarna, sandbox)
+    sandbox.fault(fault, operation=CAPTURE)
+    document_id = act.press(klarna)
+    with writing() as session:
+        reservations.withdraw(session, CLERK, document_id)
+    assert builders.the_document(document_id).state is DocState.VOID and not act.effects(sandbox)
+    require_whole()
+
+
 # --- Row 18: the key is forgotten -------------------------------------------------------------------------------------------
 
 
