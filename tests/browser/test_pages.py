@@ -19,6 +19,7 @@ from services import credit_drafts, reservations
 from states import DocType
 from tests.browser.conftest import House, log_in
 from tests.browser.keys import press_tab_to, speak
+from tests.browser.pictures import take
 from tests.builders import CLERK, FREIGHT, PASSWORD, a_captured_invoice, a_delivery, a_money_form, an_order, row
 from tests.journeys.words import Words
 
@@ -116,16 +117,20 @@ def test_every_page_a_role_reaches_is_quiet_and_fits_the_window(
     log_in(page, role)
     speak(page, language)
     wide: list[str] = []
-    kinds = set()
+    kinds, widths = set(), list(reversed(WIDTHS))
     starts = ("/", f"/orders/{shop.order.id}", f"/credit-notes/{shop.draft_id}", f"/invoices/{shop.refused}")
     for address in walk(page, starts):
         kinds.add(kind(address))
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
+        if (address, role, language) == ("/", "clerk", "sv"):
+            take(page, "start")
+        widths.reverse()
+        for width in widths:
+            # The window is turned once per page: the next one opens as wide as this one closes.
+            if page.viewport_size != {"width": width, "height": 900}:
+                page.set_viewport_size({"width": width, "height": 900})
             found = page.evaluate(WIDER)
             if found:
                 wide.append(f"{address} at {width}: {found}")
-        page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     assert not wide, "\n".join(wide)
     assert {"/orders", "/invoices", "/credit-notes", "/settlements", "/books", "/stock"} <= kinds
     assert len(kinds) >= (20 if role == "viewer" else 22), sorted(kinds)
