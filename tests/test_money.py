@@ -118,6 +118,7 @@ def test_a_quantity_reads_back_with_its_three_decimals(milli: int, point: str) -
 
 @pytest.mark.parametrize("typed", ["0", "-1", "1,2345", "1000001", "x", ""])
 def test_a_quantity_that_cannot_be_is_refused(typed: str) -> None:
+    """B14: at most three decimals."""
     with pytest.raises(BadInput):
         money.parse_quantity(typed)
 
@@ -129,7 +130,7 @@ def test_a_percentage_reads_back(hundredths: int) -> None:
 
 @pytest.mark.parametrize("typed", ["0", "0,00", "100,01", "33,333", "-5", "abc", ""])
 def test_a_percentage_outside_its_range_is_refused(typed: str) -> None:
-    """F29, catalogue row 84."""
+    """Catalogue row 84."""
     with pytest.raises(BadInput):
         money.parse_percent(typed)
 

@@ -1,4 +1,4 @@
-"""«Ny kreditfaktura», the credit note's page, list and paper (K1-K33, K42; B26, B31)."""
+"""«Ny kreditfaktura», the credit note's page, list and paper (K2-K26, K29-K33; B26, B31)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last step, the page, the list and the paper of an invoice, through the pages (F3-F28, B10-B12, B21, B23)."""
+"""The last step, page, list and paper of an invoice (F2, F3, F6-F11, F13-F16, F19-F28, B10-B13, B21, B23), through the pages."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_the_main_pages_have_no_serious_fault_for_those_who_hear_or_key_them(
 
 
 def test_a_credit_is_made_by_keyboard_alone(page: Page, house: House) -> None:
-    """K8, K23, B30: to the invoice, down to the quantity, one piece, the button; no mouse."""
+    """K8, K23: to the invoice, down to the quantity, one piece, the button; no mouse."""
     say = Words("sv")
     with house.context():
         invoice = a_captured_invoice(house.klarna, house.sandbox, lines=[row("T-shirt", 499_00, pieces=2)])

@@ -19,7 +19,7 @@ from tests.web_client import WebClient
 def test_from_order_to_paid_every_station_is_right_to_the_ore(
     client: WebClient, sandbox: Control, klarna: Gateway, calendar: Calendar, language: str
 ) -> None:
-    """F1, F5, F10, F15, F20-F23, F26, F28, K2, K3, K8, K13, K24, K47, K48; E2, E4a, E7."""
+    """F1, F5, F10, F15, F20-F23, F26, F28, K1-K3, K8, K13, K24, K47, K48; E2, E4a, E7."""
     Journey(client, sandbox, klarna, calendar, Words(language)).travel()
 
 

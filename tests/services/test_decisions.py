@@ -82,7 +82,7 @@ def test_it_happened_needs_an_id_that_klarna_shows_with_this_amount(
 
 
 def test_a_capture_made_by_hand_can_be_said_to_be_ours(in_review: Any, klarna: Any, sandbox: Any, finance: Any) -> None:
-    """Adopted: issued by the object made elsewhere, booked once, its difference closed."""
+    """B20, adopted: issued by the object made elsewhere, booked once, its difference closed."""
     document_id, order_id = in_review
     sandbox.portal_capture(order_id, 49_900)
     decisions.happened(klarna, finance, document_id, sandbox.state(order_id)["captures"][0]["capture_id"])

@@ -1,4 +1,4 @@
-"""Invoices: what one made now would hold, its rows' VAT, its references, its limits (F1, F10-F16, F26)."""
+"""Invoices: what one made now would hold, its rows' VAT, its references, its limits (F1, F10, F11, F13-F16, F26)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_nothing_is_sent_without_a_link_for_nothing_and_for_less(books: Any, kla
 
 
 def test_references_are_unique_within_the_klarna_order(books: Any, klarna: Any, sandbox: Any) -> None:
-    """Ground rules: the article number once, else with its running position; text rows TEXT#position."""
+    """Ground rules, K6: the article number once, else with its running position; text rows TEXT#position."""
     invoice = a_captured_invoice(
         klarna, sandbox, lines=[row("A", 10_000), row("Rabatt", -1_000, kind=DISCOUNT), row("Frakt", 500, kind=FREIGHT)]
     )

@@ -429,7 +429,7 @@ def test_an_account_can_merge_what_belongs_to_one_document(books: Flask, finance
 
 
 def test_the_series_report_finds_holes(two_years: list[Voucher]) -> None:
-    """«Luckor i nummerserier»: none, and one when the counter has run ahead."""
+    """B34, «Luckor i nummerserier»: none, and one when the counter has run ahead."""
     with reading() as session:
         assert all(report.gaps == [] for report in ledger.number_series(session))
     with writing() as session:

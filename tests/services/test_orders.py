@@ -205,7 +205,7 @@ def test_only_pending_and_issued_invoices_of_the_order_hold_its_rows(
 
 
 def test_an_advance_holds_no_row_but_the_order_is_partly_invoiced() -> None:
-    """F29."""
+    """Ground for what has no page yet: the total tells, not the rows."""
     with writing() as session:
         order = an_order(session, [a_row()])
         a_document(session, order, type_=DocType.ADVANCE, state=DocState.ISSUED)

@@ -460,7 +460,7 @@ def test_a_refund_made_in_the_portal_is_seen_and_counts_at_once(
 
 
 def test_the_same_look_twice_records_a_foreign_capture_once(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
-    """Operations 13: one EXTERNAL operation, one break; our limits count it."""
+    """B20, operations 13: one EXTERNAL operation, one break; our limits count it."""
     order = one_order(klarna, sandbox)
     sandbox.portal_capture(order.klarna_order_id, 10_000)
     for _ in range(2):

@@ -41,7 +41,7 @@ def no_fees(sandbox: Control) -> None:
 
 
 def test_a_payout_pays_its_invoice_with_fee_and_vat(klarna: Gateway, sandbox: Control) -> None:
-    """E7, K47, B1: Specter's own figures."""
+    """B33, E7, K47, B1: Specter's own figures."""
     fees(sandbox, 36_53)
     invoice = a_sale(klarna, sandbox, 2_435_00)
     payout = booked(klarna, sandbox)

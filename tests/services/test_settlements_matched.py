@@ -356,7 +356,7 @@ def test_a_document_of_another_store_id_is_no_partner(klarna: Gateway, sandbox: 
 
 
 def test_an_invoice_that_was_paid_before_becomes_overpaid_with_a_warning(klarna: Gateway, sandbox: Control) -> None:
-    """E14a: the reading is booked all the same."""
+    """B8, E14a: the reading is booked all the same."""
     invoice = a_sale(klarna, sandbox, 800_00)
     with writing() as session:
         ledger.post(

@@ -37,6 +37,7 @@ def test_nothing_to_do_is_eight_empty_lists(books: Flask) -> None:
 
 
 def test_delivered_and_not_invoiced_is_work_until_it_is_invoiced(books: Flask, klarna, sandbox) -> None:
+    """F21, B9: and then Klarna owes it."""
     with writing() as session:
         order = builders.an_order(session, sandbox, klarna, lines=2)
         first, second = (line.id for line in order.lines)
