@@ -156,7 +156,7 @@ def _to_invoice() -> sa.Select[*tuple[Any, ...]]:
             Order.number.label("order_number"),
             Order.remaining_minor.label("amount_minor"),
             Order.currency,
-            Order.ordered_at.label("at"),
+            Order.expires_at.label("at"),
             Order.delivered.label("state"),
         )
         .where(

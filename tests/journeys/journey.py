@@ -100,7 +100,7 @@ class Journey:
         assert (stock(JACKET), stock(SHIRT)) == (-1, 0) and not self.sandbox.posts()
         self.require_books()
         waiting = self.client.get("/").find("#to_invoice")
-        assert str(self.order.number) in waiting.text
+        assert str(self.order.number) in waiting.text and self.say("expires_in") in waiting.text, waiting.text
         return self._invoice("42580", FIRST_PART)
 
     def invoice_the_rest(self) -> Page:

@@ -9,6 +9,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Levererad men inte fakturerad. Klarna betalar först när fakturan är skapad.",
         "Delivered but not invoiced. Klarna pays only when the invoice has been created.",
     ),
+    "expires_in": ("om 27 dagar", "in 27 days"),
     "will_activate": (
         "Reservation {reference} aktiveras med {amount} när fakturan skapas.",
         "Reservation {reference} will be activated with {amount} when the invoice is created.",
