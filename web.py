@@ -138,7 +138,6 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
 """The rooms in the top bar and the letter that leads there after ``g``."""
 GLANCE_SECONDS = 5.0
 """How long the figure beside Overview and the environment badges may be old; an act in this process renews them at once."""
-_TONES = {"success": "ok", "info": "info", "warning": "warn", "danger": "bad"}
 
 
 # --- Pages -----------------------------------------------------------------------------------------------------------

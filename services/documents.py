@@ -339,16 +339,6 @@ def withdraw(session: Session, actor: Actor, document: Document, op: KlarnaOp) -
     )
 
 
-def waiting_for_decision(session: Session, order_id: int) -> Document | None:
-    """A refused document of the order, oldest first: an open question (operations 5)."""
-    return session.scalar(
-        select(Document)
-        .where(Document.order_id == order_id, Document.state == DocState.REFUSED)
-        .order_by(Document.number)
-        .limit(1)
-    )
-
-
 def issue_day(document: Document, happened: date) -> date:
     """The day a document is issued: that of the proof, never before its number (I12)."""
     if document.number_date is None:

@@ -34,7 +34,6 @@ ASK_AGAIN = timedelta(minutes=1)
 HOURLY = operations.LOOK_AGAIN
 FILL_FOR = timedelta(days=2)
 LOOKED_BACK = timedelta(days=30)
-ALARM_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)

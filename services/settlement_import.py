@@ -7,7 +7,6 @@ Functions that take ``klarna`` own their transactions. Source: operations 14; K4
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -382,8 +381,3 @@ def settle(actor: Actor, payout_id: int) -> None:
             session.execute(sa.update(Kept).where(Kept.id == payout_id).values(parked_because=sentence))
 
         db.transact(unbooked)
-
-
-def sha256_of(content: bytes) -> str:
-    """The mark by which the same bytes are known again."""
-    return hashlib.sha256(content).hexdigest()
