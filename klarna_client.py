@@ -161,11 +161,25 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def _parsed(text: str) -> Any:
-    """JSON, or None for what is not: HTML, half a document, a key twice, numbers beyond reason."""
+    """JSON, or None for what is not: HTML, half a document, a key twice, numbers beyond reason.
+
+    Characters that no database keeps (NUL, half a surrogate pair) become U+FFFD: an answer is never lost for its letters.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_no_twins)
+        found = json.loads(text, object_pairs_hook=_no_twins)
+        return _storable(found) if "\\u" in text else found
     except (ValueError, RecursionError):
         return None
+
+
+def _storable(found: Any) -> Any:
+    if isinstance(found, str):
+        return found.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(found, dict):
+        return {_storable(name): _storable(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_storable(each) for each in found]
+    return found
 
 
 class KlarnaClient:
@@ -248,7 +262,7 @@ class KlarnaClient:
             if time.monotonic() > wire.ends:
                 raise OSError("the answer took too long")
             parts.append(part)
-        return b"".join(parts).decode("utf-8", "replace")
+        return b"".join(parts).decode("utf-8", "replace").replace("\0", "\ufffd")
 
     @staticmethod
     def _answer(response: requests.Response, text: str, duration_ms: int) -> Answer:

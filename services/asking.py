@@ -46,6 +46,9 @@ def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: f
         log.warning("klarna.look_unreadable", klarna_order_id=klarna_order_id, cause=str(error))
         raise NotReached(N_("Klarna's answer could not be read. Nothing has been sent.")) from error
     klarna.note(access.account_id, reached=True)
+    if look.order_id != klarna_order_id:
+        log.warning("klarna.look_of_another", klarna_order_id=klarna_order_id, found=look.order_id)
+        raise NotReached(N_("Klarna's answer could not be read. Nothing has been sent."))
     if access.breaker == FAILURES:
         db.transact(lambda session: close_breaker(session, access.account_id))
     return look

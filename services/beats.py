@@ -134,6 +134,7 @@ def look_before(
     look = read_order(klarna, access, klarna_order_id)
     keep(order_id, look)
     with db.reading() as session:
+        drift.require_same_currency(orders.get(session, order_id), look)
         ours = drift.ours(session, order_id)
         difference = drift.difference(session, order_id, look)
     looks.require_possible(look, kind, form.shown_minor, outside_minor=max(look.refunded - ours.refunded, 0))

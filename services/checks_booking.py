@@ -18,7 +18,8 @@ def issued_documents_are_booked_once(session: Session) -> Iterator[Finding]:
         " LEFT JOIN voucher v ON v.document_id = d.id AND v.series = 'F' AND v.reverses_id IS NULL"
         " LEFT JOIN voucher r ON r.reverses_id = v.id"
         " GROUP BY d.id, d.state, d.reversed_at"
-        " HAVING count(v.id) <> CASE WHEN d.state = 'issued' THEN 1 ELSE 0 END"
+        " HAVING count(v.id) <> CASE WHEN d.state = 'issued' AND EXISTS (SELECT 1 FROM document_line l"
+        " WHERE l.document_id = d.id AND l.removed = 0 AND l.gross_minor <> 0) THEN 1 ELSE 0 END"
         " OR count(r.id) <> CASE WHEN d.reversed_at IS NOT NULL THEN 1 ELSE 0 END",
         "document:{0}",
         "is {1} and has {2} vouchers, {3} of them reversed",

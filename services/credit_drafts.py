@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 import clock
 import money
@@ -158,6 +158,33 @@ def _line(draft: Document, line_id: int) -> DocumentLine:
     raise NotFound
 
 
+def returnable(session: Session, line: DocumentLine) -> int:
+    """Thousandths of a draft's row that can come back to stock: what has left, less what live credit notes put back (S3)."""
+    row_id = line.original_line.order_line_id if line.original_line is not None else None
+    if row_id is None:
+        return line.quantity_milli
+    gone = select(func.coalesce(func.sum(DeliveryLine.quantity_milli), 0)).where(DeliveryLine.order_line_id == row_id)
+    invoiced = aliased(DocumentLine)
+    back = (
+        select(func.coalesce(func.sum(DocumentLine.restock_milli), 0))
+        .join(Document, Document.id == DocumentLine.document_id)
+        .join(invoiced, invoiced.id == DocumentLine.original_line_id)
+        .where(
+            invoiced.order_line_id == row_id,
+            Document.state.in_(documents.LIVE),
+            Document.reversed_at.is_(None),
+            Document.restock.is_(True),
+            Document.id != line.document_id,
+        )
+    )
+    left = int(session.scalar(gone) or 0) - int(session.scalar(back) or 0)
+    return min(line.quantity_milli, max(left, 0))
+
+
+def _to_restock(session: Session, draft: Document, line: DocumentLine) -> int:
+    return returnable(session, line) if draft.restock and stock_kept(line) else 0
+
+
 def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
     """Take a quantity as typed, at most what is left of the row (K21, K23). Raises BadInput, and saves nothing then."""
     draft = get_draft(session, actor, draft_id)
@@ -172,7 +199,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
     if before == (line.quantity_milli, line.gross_minor, line.vat_minor):
         return draft
-    line.restock_milli = quantity if draft.restock and stock_kept(line) else 0
+    line.restock_milli = _to_restock(session, draft, line)
     return _touch(session, draft)
 
 
@@ -229,10 +256,10 @@ def set_options(
         if warehouse is None or not warehouse.active:
             raise BadInput(N_("Choose a warehouse from the list."), field="warehouse_id")
         draft.restock_warehouse_id = warehouse_id
-    if draft.restock != restock:
+    changed, draft.restock = draft.restock != restock, restock
+    if changed:
         for line in draft.lines:
-            line.restock_milli = line.quantity_milli if restock and stock_kept(line) else 0
-    draft.restock = restock
+            line.restock_milli = _to_restock(session, draft, line)
     if original(draft).issued_by_op_id is not None:
         draft.with_klarna = not without_klarna
         draft.without_klarna_reason = read_reason(reason) if without_klarna and reason else None
@@ -249,6 +276,8 @@ def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, tex
         raise BadInput(N_("Nothing of this row goes back to stock."), field=field)
     if quantity > line.quantity_milli:
         raise BadInput(N_("No more than what is credited can go back to stock."), field=field)
+    if quantity > returnable(session, line):
+        raise BadInput(N_("No more than what has been delivered can go back to stock."), field=field)
     line.restock_milli = quantity
     return _touch(session, draft)
 
@@ -287,16 +316,18 @@ def reprice(session: Session, draft: Document) -> bool:
     for line in draft.lines:
         if line.original_line is None:
             continue
-        before = (line.quantity_milli, line.gross_minor, line.vat_minor, line.removed)
+        before = (line.quantity_milli, line.restock_milli, line.gross_minor, line.vat_minor, line.removed)
         left = left_of(line.original_line, done)
         if left <= 0:
             line.removed, line.quantity_milli, line.restock_milli = True, 0, 0
             line.gross_minor = line.vat_minor = line.discount_minor = 0
         else:
             line.quantity_milli = min(line.quantity_milli or left, left)
-            line.restock_milli = min(line.restock_milli, line.quantity_milli)
+            if line.restock_milli:
+                line.restock_milli = min(line.restock_milli, returnable(session, line))
             _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
-        changed = changed or before != (line.quantity_milli, line.gross_minor, line.vat_minor, line.removed)
+        after = (line.quantity_milli, line.restock_milli, line.gross_minor, line.vat_minor, line.removed)
+        changed = changed or before != after
     return changed
 
 

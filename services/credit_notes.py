@@ -101,6 +101,8 @@ def require_fits(session: Session, document: Document) -> None:
     for line in document.lines:
         if line.original_line is not None and credited.left_of(line.original_line, done) < line.quantity_milli:
             fits = False
+        if document.restock and line.restock_milli > credit_drafts.returnable(session, line):
+            fits = False
     if not fits:
         raise Refusal(
             N_("The rows of credit note %(number)s have been credited otherwise since. It can only be voided."),

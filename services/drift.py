@@ -6,6 +6,7 @@ Amounts are minor units. Source: operations 5, 6 and 13; K31, K32; B20.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID, uuid5
 
 import uuid6
@@ -119,6 +120,16 @@ def shown(session: Session, order: Order) -> tuple[Refusal | None, int]:
     return Refusal(message, theirs=Amount(pair[0], order.currency), ours=Amount(pair[1], order.currency)), size
 
 
+def require_same_currency(order: Order, look: Look) -> None:
+    """Refuse to send on a purchase that Klarna shows in another currency than the order's: the figures mean other money."""
+    if look.currency != order.currency:
+        raise Refusal(
+            N_("The purchase is in %(theirs)s at Klarna and in %(ours)s here. Nothing has been sent."),
+            theirs=look.currency,
+            ours=order.currency,
+        )
+
+
 def keep_look(session: Session, order: Order, look: Look) -> None:
     """Store what Klarna showed, fill in its ids and numbers for ours, and record what was made elsewhere."""
     if order.klarna_read_at is not None and look.at < order.klarna_read_at:
@@ -144,10 +155,11 @@ def keep_look(session: Session, order: Order, look: Look) -> None:
 def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> None:
     known = list(session.scalars(select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.kind == kind)))
     by_id = {op.klarna_object_id: op for op in known if op.klarna_object_id is not None}
+    nameless = [op for op in known if op.state is OpState.EXTERNAL and op.klarna_object_id is None]
     for found in look.objects(kind):
         op = by_id.get(found.object_id) if found.object_id is not None else None
         if op is None:
-            op = _waiting_for(known, found)
+            op = _waiting_for(known, found) or _seen_before(nameless, found)
             if op is None:
                 if not _ours_to_come(known, found):
                     _external(session, order, look, kind, found, known)
@@ -162,6 +174,20 @@ def _waiting_for(known: list[KlarnaOp], found: Found) -> KlarnaOp | None:
         if op.state is OpState.CONFIRMED and op.klarna_object_id is None and same:
             return op
     return None
+
+
+def _seen_before(nameless: list[KlarnaOp], found: Found) -> KlarnaOp | None:
+    """The record of an object that Klarna showed without an id; each stands for one object of a look."""
+    for op in nameless:
+        same = (op.reference, op.amount_minor) == (found.reference, found.amount_minor)
+        if same and _millisecond(op.klarna_event_at) == _millisecond(found.at):
+            nameless.remove(op)
+            return op
+    return None
+
+
+def _millisecond(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
 
 
 def _ours_to_come(known: list[KlarnaOp], found: Found) -> bool:
@@ -253,6 +279,7 @@ def _break(
     same = select(KlarnaBreak.id).where(
         KlarnaBreak.order_id == order.id,
         KlarnaBreak.kind == kind,
+        KlarnaBreak.op_id == (op.id if op else None),
         KlarnaBreak.found == found,
         KlarnaBreak.state == BreakState.OPEN,
     )

@@ -62,6 +62,7 @@ class _Follow:
         """How far Klarna's totals are from ours; what we do not know is recorded as made elsewhere."""
         order = session.get_one(Order, op.order_id)
         drift.keep_look(session, order, look)
+        drift.require_same_currency(order, look)
         return drift.difference(session, order.id, look)
 
 

@@ -212,7 +212,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
     if document.issue_date is None:
         raise BrokenRule("only an issued invoice is booked")
     day = document.issue_date
-    if document.gross_minor or document.vat_minor:
+    if any(line.gross_minor for line in document.lines):
         ledger.post(
             session,
             actor,

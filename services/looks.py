@@ -122,9 +122,11 @@ def _instant(content: dict[str, Any], name: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(words)
-    except ValueError as error:
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        clock.local_date(at)
+    except (ValueError, OverflowError) as error:
         raise Unreadable(f"{name} is not an instant") from error
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return at
 
 
 def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
