@@ -254,7 +254,7 @@ def create(document_id: int) -> Response:
     form = money_form("credit", document_id)
     confirmed = request.form.get("portal_confirmed") == "1"
     version = request.form.get("version", "")
-    if not version.isdigit():
+    if not (version.isascii() and version.isdigit()):
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
     try:
         _save_typed(document_id)

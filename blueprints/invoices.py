@@ -127,7 +127,7 @@ def create(order_id: int) -> Response:
 def _version() -> int:
     """The order's version when the form was drawn, since its rows may change and its sum not (operations 12)."""
     version = request.form.get("version", "")
-    if not version.isdigit():
+    if not (version.isascii() and version.isdigit()):
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
     return int(version[:18])
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, NotFound, Refusal, Stale
-from models import Document, KlarnaBreak, KlarnaOp, Payout, PayoutRow, RowMatch
+from models import Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, RowMatch
 from rights import Actor
 from services import audit, operations, settings, settlement_unknown
 from services.reservations import FOLLOW
@@ -103,7 +103,9 @@ def _rows_with_our_number() -> sa.Select[PayoutRow, Document]:
     kind = sa.case((PayoutRow.type == "SALE", sa.literal("invoice")), else_=sa.literal("credit_note"))
     return (
         sa.select(PayoutRow, Document)
+        .join(Payout, Payout.id == PayoutRow.payout_id)
         .join(Document, sa.and_(Document.number_text == number, sa.cast(Document.kind, sa.Text) == kind))
+        .join(Order, sa.and_(Order.id == Document.order_id, Order.account_id == Payout.account_id))
         .where(PayoutRow.type.in_(("SALE", "RETURN")))
         .order_by(PayoutRow.row_key)
     )

@@ -186,7 +186,8 @@ def test_a_form_with_altered_figures_credits_nothing(
     drawn = a_draft(clerk_client, klarna, sandbox, 1)
     sent, url = dict(drawn.form("#sum").values), f"{drawn.url}/create"
     for changes, status in (
-        ({"nonce": ""}, 400), ({"shown": ""}, 400), ({"shown": "x"}, 400), ({"version": ""}, 400), ({"version": "77"}, 409),
+        ({"nonce": ""}, 400), ({"shown": ""}, 400), ({"shown": "x"}, 400), ({"version": ""}, 400),
+        ({"version": "²"}, 400), ({"version": "77"}, 409),
         ({"shown": "1"}, 409),
     ):  # fmt: skip
         assert clerk_client.post(url, {**sent, **changes}).status == status, changes

@@ -121,6 +121,7 @@ def test_a_form_with_altered_figures_creates_nothing(
     url = f"/orders/{order.id}/invoice"
     for changes, status in (
         ({"nonce": ""}, 400), ({"nonce": "abc"}, 400), ({"shown": ""}, 400), ({"shown": "1e3"}, 400), ({"version": "x"}, 400),
+        ({"version": "²"}, 400),
         ({"accept": "x"}, 400), ({"shown": "243499"}, 409), ({"version": "99"}, 409), ({"type": "advance"}, 422),
         ({"type": ""}, 422),
     ):  # fmt: skip

@@ -352,6 +352,22 @@ def test_a_document_of_another_store_id_is_no_partner(klarna: Gateway, sandbox: 
     assert payout_of(made["K000001"]).state is PayoutState.PARKED
 
 
+def test_a_row_of_another_store_id_contradicts_no_decision(klarna: Gateway, sandbox: Control) -> None:
+    """A number means our document only in its own account: one that was refused and kept stays as it was decided."""
+    with writing() as session:
+        an_account(session, sandbox, klarna)
+        other = an_account(session, sandbox, klarna, name="Butik två")
+    invoice = a_sale(klarna, sandbox, 800_00, account=other)
+    sandbox.fault("refuse", operation="create_refund", error_code="REFUND_NOT_ALLOWED")
+    note = a_refund(klarna, invoice)
+    reservations.keep_without_klarna(klarna, FINANCE, note.id, WithoutKlarna.EVEN_EXCHANGE, False)
+    foreign = sandbox.order(mid="K000001", order_amount=800_00, captures=[{"captured_amount": 800_00}])
+    sandbox.portal_refund(foreign, 800_00, reference=note.number_text)
+    sandbox.pay_out()
+    fetched(klarna)
+    assert BreakKind.ROW_CONTRADICTS_DECISION not in {each.kind for each in open_breaks()}
+
+
 # --- Warnings --------------------------------------------------------------------------------------------------------------
 
 
