@@ -56,15 +56,19 @@ class DeliveryForm(Form):
             field.data, field.raw_data = milli, None
 
 
+def _counting() -> bool:
+    """Whether somebody counts by scanning, so that the rows no longer hold what is left."""
+    return query_choice("from", ("left", "zero"), "left") == "zero" or request.form.get("counting") == "1"
+
+
 def _form(sheet: Sheet) -> DeliveryForm:
     """The form for these rows, prefilled with what is left, or with nothing for who counts by scanning."""
 
     class ThisDelivery(DeliveryForm):
         """The form of one order."""
 
-    empty = query_choice("from", ("left", "zero"), "left") == "zero"
     for row in sheet.rows:
-        start = 0 if empty else row.left_milli
+        start = 0 if _counting() else row.left_milli
         field = QuantityField(_("Quantity of %(name)s", name=row.name), zero=True, required=False, default=start)
         setattr(ThisDelivery, f"quantity_{row.line_id}", field)
     made = ThisDelivery(warehouse_id=sheet.warehouse_id)
@@ -77,10 +81,15 @@ def _sheet(order_id: int) -> Sheet:
         return deliveries.sheet(looked, order_id)
 
 
-def _page(sheet: Sheet, form: DeliveryForm, status: int = 200) -> Response:
-    reason = say(sheet.refusal) if sheet.refusal else None
+def _page(sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | None = None) -> Response:
     answer = page(
-        "deliveries/new.html", panel="deliveries/_form.html", status=status, sheet=sheet, form=form, reason=reason
+        "deliveries/new.html",
+        panel="deliveries/_form.html",
+        status=status,
+        sheet=sheet,
+        form=form,
+        reason=say(sheet.refusal) if sheet.refusal else None,
+        counting=_counting() if counting is None else counting,
     )
     if form.scan.errors:
         answer.headers["HX-Trigger"] = "beep"
@@ -131,16 +140,19 @@ def create(order_id: int) -> Response:
 
 
 def _scan(order_id: int) -> Response:
-    """Add one piece of what was scanned to the form."""
+    """Add one piece of what was scanned to the form. The first one counts from zero, unless something was typed before."""
     sheet = _sheet(order_id)
     form = _form(sheet)
     if not form.accepted():
         return _page(sheet, form, 422)
+    counting, shown = _counting(), form.quantities()
+    if not counting and all(shown[row.line_id] == row.left_milli for row in sheet.rows):
+        shown = {}
     try:
-        form.count(deliveries.scan(sheet, form.quantities(), form.scan.data))
-        refused = None
+        form.count(deliveries.scan(sheet, shown, form.scan.data))
+        refused, counting = None, True
     except Refusal as refusal:
         refused = refusal
     # Empty in any case: a scanner types its next code behind what stands there, and the sentence says what it was.
     form.scan.data, form.scan.raw_data = "", None
-    return _page(sheet, form, form.refuse(refused) if refused else 200)
+    return _page(sheet, form, form.refuse(refused) if refused else 200, counting)

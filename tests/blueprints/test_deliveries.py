@@ -149,6 +149,25 @@ def test_scans_add_up_and_keep_what_was_typed(order: Order, clerk_client: WebCli
     assert _made(order) == [(1, {order.lines[0].id: 2000})]
 
 
+def test_the_first_scan_counts_from_zero_and_a_wrong_one_leaves_the_rows(order: Order, clerk_client: WebClient) -> None:
+    page = clerk_client.get(_address(order))
+    assert _typed(page, order) == ["2", "1"]
+    page = clerk_client.submit(FORM, press="then=scan", page=page, scan="7310")
+    assert _typed(page, order) == ["2", "1"]
+    for wanted in (["1", "0"], ["2", "0"]):
+        page = clerk_client.submit(FORM, press="then=scan", page=page, scan="7001")
+        assert _typed(page, order) == wanted
+    page = clerk_client.submit(FORM, press="then=scan", page=page, scan="7001")
+    assert "Raden har 2 kvar att leverera." in page.text
+    assert _typed(page, order) == ["2", "0"]
+
+
+def test_a_scan_adds_to_what_was_typed(order: Order, clerk_client: WebClient) -> None:
+    clerk_client.get(_address(order))
+    page = clerk_client.submit(FORM, press="then=scan", scan="7002", **{_name(order): "1", _name(order, 1): "0"})
+    assert _typed(page, order) == ["1", "1"]
+
+
 def test_a_scan_answers_htmx_with_the_form(order: Order, clerk_client: WebClient) -> None:
     clerk_client.get(f"{_address(order)}?from=zero")
     part = clerk_client.submit(FORM, press="then=scan", scan="7001", htmx="deliver")
@@ -169,8 +188,9 @@ def test_a_wrong_scan_is_refused_beeps_keeps_the_rows_and_makes_way_for_the_next
     order: Order, clerk_client: WebClient, code: str, status: int, sentence: str
 ) -> None:
     """B24, to the letter."""
-    clerk_client.get(_address(order))
-    part = clerk_client.submit(FORM, press="then=scan", scan=code, htmx="deliver")
+    clerk_client.get(f"{_address(order)}?from=zero")
+    full = {_name(order): "2", _name(order, 1): "1"}
+    part = clerk_client.submit(FORM, press="then=scan", scan=code, htmx="deliver", **full)
     assert part.status == status
     assert sentence in part.text
     assert "beep" in part.events
