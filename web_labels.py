@@ -69,7 +69,7 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         RefusalKind.DECIDED: N_("Decided after a check"),
     },
     WithoutKlarna: {
-        WithoutKlarna.ORDINARY: N_("Paid to us, not through Klarna"),
+        WithoutKlarna.ORDINARY: N_("Not a Klarna purchase"),
         WithoutKlarna.NOTHING_TO_PAY: N_("Nothing to pay"),
         WithoutKlarna.EVEN_EXCHANGE: N_("Even exchange"),
         WithoutKlarna.CREDITED_IN_PORTAL: N_("Already credited in Klarna's portal"),
@@ -148,3 +148,35 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         MovementKind.STOCKTAKE: N_("Stocktake"),
     },
 }
+
+CODES: Mapping[str, Mapping[str, str]] = {
+    "row": {
+        "SALE": N_("Sale"),
+        "RETURN": N_("Refund"),
+        "REVERSAL": N_("Payment taken back"),
+        "REVERSAL_MERCHANT_PROTECTION": N_("Payment given back"),
+        "FEE": N_("Fee"),
+        "FEE_REFUND": N_("Fee given back"),
+        "COMMISSION": N_("Commission"),
+        "CORRECTION": N_("Correction"),
+        "CHARGE": N_("Charge"),
+        "CREDIT": N_("Credited amount"),
+        "HOLDBACK": N_("Withheld amount"),
+        "RELEASE": N_("Released amount"),
+        "TAX": N_("Tax"),
+    },
+    "payment": {
+        "INVOICE": N_("Invoice"),
+        "INVOICE_BUSINESS": N_("Invoice to a company"),
+        "B2B_INVOICE": N_("Invoice to a company"),
+        "ACCOUNT": N_("Part payment"),
+        "BASE_ACCOUNT": N_("Part payment"),
+        "FIXED_AMOUNT": N_("Part payment"),
+        "PAY_IN_X": N_("Part payment"),
+        "DIRECT_DEBIT": N_("Direct debit"),
+        "CARD": N_("Card"),
+        "SWISH": N_("Swish"),
+    },
+    "actor": {"system": N_("Kvitta"), "janitor": N_("Kvitta")},
+}
+"""Names for what is kept as a word of Klarna's or of the program; a word without a name is shown as it stands."""

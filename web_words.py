@@ -24,7 +24,7 @@ from flask_babel import force_locale
 import clock
 from errors import Refusal
 from money import Amount
-from web_labels import LABELS
+from web_labels import CODES, LABELS
 
 LANGUAGES: Mapping[str, str] = {"sv": "Svenska", "en": "English"}
 """The languages of Kvitta and their own names; the first is used when nothing else is known."""
@@ -212,6 +212,12 @@ def label(member: StrEnum | None) -> str:
     return found
 
 
+def named(code: str | None, sort: str) -> str:
+    """The name of a word of Klarna's or of the program, or the word itself when it has none."""
+    name = CODES[sort].get(code or "")
+    return gettext(name) if name else code or ""
+
+
 # --- What a refusal says ---------------------------------------------------------------------------------------------
 
 
@@ -251,6 +257,7 @@ def filters() -> dict[str, object]:
         "label": label,
         "moment": moment,
         "money": money,
+        "named": named,
         "percent": percent,
         "quantity": quantity,
         "since": since,

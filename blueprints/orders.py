@@ -21,6 +21,7 @@ from services.klarna_panel import Difference
 from services.order_list import SIZES, SORTS, VIEWS, Filters
 from services.order_page import OrderPage
 from web import capped, done, fragment, gateway, gettext, may, needs, page, query_choice, query_text, say
+from web_documents import reason
 from web_words import moment
 
 blueprint = Blueprint("orders", __name__)
@@ -167,6 +168,7 @@ def _shown(order_id: int) -> dict[str, Any]:
     with reading() as looked:
         order = order_page.overview(looked, order_id)
     return {
+        "reason": reason,
         "order": order,
         "reservation": order.panel,
         "today": clock.today(),
