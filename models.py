@@ -246,7 +246,12 @@ class Customer(Base):
     """A customer card; documents keep their own frozen copy of name and address."""
 
     __tablename__ = "customer"
-    __table_args__ = (Index(None, "email"), Index(None, "organisation_number"), STRICT)
+    __table_args__ = (
+        Index(None, "name", postgresql_ops={"name": "text_pattern_ops"}),
+        Index(None, "email"),
+        Index(None, "organisation_number"),
+        STRICT,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(unique=True)
@@ -394,7 +399,7 @@ class Order(Base):
         Index(None, "shop_number"),
         Index(None, "klarna_reference"),
         Index(None, "delivered", "invoiced", "id"),
-        Index(None, "expires_at"),
+        Index(None, "klarna_status", "expires_at"),
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
         CheckConstraint("(klarna_order_id IS NULL) = (account_id IS NULL)", "klarna_link"),
@@ -517,9 +522,9 @@ class Document(Base):
         Index(None, "order_id"),
         Index(None, "original_id"),
         Index(None, "state", "kind"),
+        Index(None, "paid_reference"),
         Index(
             "ix_document_open",
-            "kind",
             "number",
             sqlite_where=text("open_minor <> 0"),
             postgresql_where=text("open_minor <> 0"),
@@ -691,6 +696,8 @@ class KlarnaOp(Base):
         UniqueConstraint("document_id", "try_no"),
         UniqueConstraint("account_id", "kind", "klarna_object_id"),
         Index(None, "order_id"),
+        Index(None, "klarna_object_id"),
+        Index(None, "klarna_short_ref"),
         CheckConstraint(
             "kind NOT IN ('CAPTURE','REFUND') OR document_id IS NOT NULL OR state = 'EXTERNAL'", "document"
         ),
