@@ -85,13 +85,20 @@ def propose(session: Session, order: Order, kind: DocType | None = None) -> Prop
     ]
     documents.spread_vat(rows)
     gross = sum(row.gross_minor for row in rows)
+    without = why_not_sent(order, gross)
+    if without is WithoutKlarna.NEGATIVE_ORDER and orders.total(order) >= 0:
+        # The rest would be more than the reservation, and could never be captured.
+        raise Refusal(
+            N_("With the order's discounts this invoice would come to %(sum)s. Deliver more, or choose final invoice."),
+            sum=Amount(gross, order.currency),
+        )
     return Proposal(
         order=order,
         type=chosen,
         rows=rows,
         vat=documents.vat_sums(rows),
         gross_minor=gross,
-        without_klarna=why_not_sent(order, gross),
+        without_klarna=without,
         deliveries=deliveries.listing(session, order.id),
     )
 

@@ -13,8 +13,8 @@ from db import reading, writing
 from errors import BadInput, Refusal
 from services import documents, invoice_form, invoices, orders
 from services.documents import Row
-from states import DocType, LineKind, WithoutKlarna
-from tests.builders import DISCOUNT, FREIGHT, a_captured_invoice, a_delivery, an_order, row, the_document
+from states import DocState, DocType, LineKind, WithoutKlarna
+from tests.builders import DISCOUNT, FREIGHT, a_captured_invoice, a_delivery, an_invoice, an_order, row, the_document
 
 
 @settings(max_examples=200, deadline=None)
@@ -93,3 +93,20 @@ def test_the_last_step_gives_what_klarna_last_showed(
         assert (step.reservation.left_minor, step.reservation.after_minor) == (30_000, 20_000)
         assert step.deliveries == [1] and step.types == [DocType.DELIVERY, DocType.FINAL]
         assert invoice_form.last_step(session, viewer, order.id).refusal is not None
+
+
+def test_a_part_that_discounts_outweigh_is_not_invoiced_alone(books: Any, klarna: Any, sandbox: Any) -> None:
+    """F1, K42: discounts go along with the first invoice; a negative one would leave more to capture than is reserved."""
+    with writing() as session:
+        order = an_order(
+            session,
+            sandbox,
+            klarna,
+            lines=[row("Skosnöre", 1_00), row("Skor", 500_00), row("Rabatt", -100_00, kind=LineKind.DISCOUNT)],
+        )
+        a_delivery(session, order, {order.lines[0].id: 1000})
+    with pytest.raises(Refusal, match=r"would come to SEK -99\.00"):
+        an_invoice(klarna, order)
+    whole = an_invoice(klarna, order, kind=DocType.FINAL)
+    assert (whole.state, whole.gross_minor, whole.with_klarna) == (DocState.ISSUED, 401_00, True)
+    assert sandbox.state(order.klarna_order_id)["captured_amount"] == 401_00
