@@ -35,7 +35,7 @@ INSERT INTO row_match (row_id, pile, document_id)
 SELECT row_id, 'matched', document_id FROM (
   SELECT r.id AS row_id, d.id AS document_id, row_number() OVER (PARTITION BY d.id, r.type ORDER BY r.row_key) AS n
   FROM payout_row r
-  JOIN document d ON d.number_text = {_NUMBER} AND d.kind = {_DOC_KIND} AND d.state = 'issued'
+  JOIN document d ON d.number_text = {_NUMBER} AND d.kind = {_DOC_KIND} AND d.state = 'issued' AND d.reversed_at IS NULL
   JOIN sales_order o ON o.id = d.order_id AND o.account_id = :account
   WHERE {_OURS} AND {_NOT_TAKEN}
 ) AS found WHERE n = 1
@@ -43,7 +43,8 @@ SELECT row_id, 'matched', document_id FROM (
 
 NUMBER_TWICE = f"""
 INSERT INTO row_match (row_id, pile, because)
-SELECT r.id, 'faulty', CASE WHEN d.state = 'issued' THEN 'twice' WHEN d.state = 'pending' THEN 'not_issued' ELSE 'contradicts' END
+SELECT r.id, 'faulty', CASE WHEN d.state = 'issued' AND d.reversed_at IS NULL THEN 'twice'
+  WHEN d.state = 'pending' THEN 'not_issued' ELSE 'contradicts' END
 FROM payout_row r
 JOIN document d ON d.number_text = {_NUMBER} AND d.kind = {_DOC_KIND}
 JOIN sales_order o ON o.id = d.order_id AND o.account_id = :account

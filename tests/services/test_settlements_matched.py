@@ -13,7 +13,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
 from klarna_sandbox.control import Control
 from models import Document, DocumentLine, KlarnaOp, Order, Payout, PayoutRow, RowMatch, Voucher
-from services import credit_drafts, ledger, orders, reservations, settlement_rows, settlements
+from services import credit_drafts, credit_notes, ledger, orders, reservations, settlement_rows, settlements
 from services.gateway import Gateway
 from services.ledger import Entry
 from states import (
@@ -350,6 +350,28 @@ def test_a_document_of_another_store_id_is_no_partner(klarna: Gateway, sandbox: 
     fetched(klarna)
     assert payout_of(made["K000002"]).state is PayoutState.BOOKED
     assert payout_of(made["K000001"]).state is PayoutState.PARKED
+
+
+def test_a_return_for_a_reversed_credit_note_waits_for_a_person(klarna: Gateway, sandbox: Control) -> None:
+    """Refused, kept without Klarna, reversed, and paid back all the same: no claim may stand on what is reversed."""
+    invoice = a_sale(klarna, sandbox, 800_00)
+    booked(klarna, sandbox)
+    sandbox.fault("refuse", operation="create_refund", error_code="REFUND_NOT_ALLOWED")
+    note = a_refund(klarna, invoice)
+    reservations.keep_without_klarna(klarna, FINANCE, note.id, WithoutKlarna.EVEN_EXCHANGE, False)
+    with writing() as session:
+        credit_notes.reverse(session, FINANCE, note.id, "bytet blev inte av")
+    sandbox.portal_refund(klarna_order(invoice), reference=note.number_text)
+    sandbox.next_payout(holdback=1_00)
+    payout = parked(klarna, sandbox)
+    row_, match = the_row(payout, "RETURN")
+    assert (match.pile, match.because, match.document_id) == (Pile.FAULTY, "contradicts", None)
+    assert [each.kind for each in open_breaks()] == [BreakKind.ROW_CONTRADICTS_DECISION]
+    again = kept_without_klarna(klarna, sandbox, invoice)
+    act(settlements.assign, row_.id, again.number_text)
+    act(settlements.book, payout.id)
+    assert [the_document(each).open_minor for each in (invoice.id, note.id, again.id)] == [0, 0, 0]
+    all_is_well()
 
 
 def test_a_row_of_another_store_id_contradicts_no_decision(klarna: Gateway, sandbox: Control) -> None:
