@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid5
 
-import uuid6
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, Refusal
-from models import Document, Installation, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
+from models import Document, KlarnaBreak, KlarnaOp, Order
 from money import Amount
 from rights import SYSTEM, Actor
-from services import audit
+from services import audit, op_log
 from services.looks import Found, Look, with_number
 from states import LIVE_OPS, BreakKind, BreakState, DocKind, DocState, OpKind, OpState, Origin
 
@@ -212,49 +210,11 @@ def _fill(op: KlarnaOp, found: Found) -> None:
 def _external(session: Session, order: Order, look: Look, kind: OpKind, found: Found, known: list[KlarnaOp]) -> None:
     """Record an object we did not make: it counts against the limits from now on, and a person says what it is."""
     twin = any(op.reference is not None and op.reference == found.reference for op in known)
-    account = session.get_one(KlarnaAccount, order.account_id)
-    installation = session.get_one(Installation, 1)
-    op_id = str(uuid6.uuid7())
-    op = KlarnaOp(
-        id=op_id,
-        kind=kind,
-        origin=Origin.DRIFT,
-        account_id=account.id,
-        environment=account.environment,
-        installation_id=installation.installation_id,
-        order_id=order.id,
-        klarna_order_id=order.klarna_order_id,
-        try_no=0,
-        amount_minor=found.amount_minor,
-        currency=look.currency,
-        method="",
-        path="",
-        body=b"",
-        body_sha256="",
-        idempotency_key=str(uuid5(UUID(installation.installation_id), op_id)),
-        reference=found.reference,
-        created_by=SYSTEM.name,
-        created_at=clock.now(),
-        klarna_object_id=found.object_id,
-        klarna_event_at=found.at,
-        klarna_short_ref=found.short_ref,
-        state=OpState.EXTERNAL,
-    )
-    session.add(op)
-    session.flush()
-    session.add(
-        KlarnaOpEvent(
-            op_id=op.id,
-            seq=1,
-            from_state=None,
-            to_state=OpState.EXTERNAL,
-            at=clock.now(),
-            actor=SYSTEM.name,
-            evidence_kind="look",
-            evidence_ref=found.object_id,
-            evidence=look.evidence(),
-        )
-    )
+    op = op_log.external(
+        session, SYSTEM, order, kind, Origin.DRIFT, amount_minor=found.amount_minor, currency=look.currency,
+        reference=found.reference, object_id=found.object_id, short_ref=found.short_ref, happened_at=found.at,
+        evidence=("look", found.object_id or "", look.evidence()),
+    )  # fmt: skip
     _break(
         session,
         order,

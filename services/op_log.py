@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID, uuid5
 
+import uuid6
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, Stale
 from models import (
+    Installation,
+    KlarnaAccount,
     KlarnaOp,
     KlarnaOpEvent,
     Order,
 )
 from rights import Actor
 from services.looks import MOST_STORED
-from states import OP_MOVES, OPEN_OPS, OpState, check_move
+from states import OP_MOVES, OPEN_OPS, OpKind, OpState, Origin, check_move
 
 
 def event(
@@ -45,6 +49,49 @@ def event(
             note=note,
         )
     )
+
+
+def external(
+    session: Session, actor: Actor, order: Order, kind: OpKind, origin: Origin, *,
+    amount_minor: int, currency: str, reference: str | None, object_id: str | None, short_ref: str | None,
+    happened_at: datetime | None, evidence: tuple[str, str, str],
+) -> KlarnaOp:  # fmt: skip
+    """An act at Klarna that we did not make, as an operation: it counts against the limits from now on (operations 13).
+
+    It is no try of ours, so that a document with tries of its own can come to stand for it.
+    """
+    account = session.get_one(KlarnaAccount, order.account_id)
+    installation = session.get_one(Installation, 1)
+    op_id = str(uuid6.uuid7())
+    op = KlarnaOp(
+        id=op_id,
+        kind=kind,
+        origin=origin,
+        account_id=account.id,
+        environment=account.environment,
+        installation_id=installation.installation_id,
+        order_id=order.id,
+        klarna_order_id=order.klarna_order_id,
+        try_no=0,
+        amount_minor=amount_minor,
+        currency=currency,
+        method="",
+        path="",
+        body=b"",
+        body_sha256="",
+        idempotency_key=str(uuid5(UUID(installation.installation_id), op_id)),
+        reference=reference,
+        created_by=actor.name,
+        created_at=clock.now(),
+        klarna_object_id=object_id,
+        klarna_event_at=happened_at,
+        klarna_short_ref=short_ref,
+        state=OpState.EXTERNAL,
+    )
+    session.add(op)
+    session.flush()
+    event(session, op, None, OpState.EXTERNAL, actor, evidence, "")
+    return op
 
 
 def move(

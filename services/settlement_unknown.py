@@ -5,18 +5,15 @@ Amounts are minor units. A person says what they are: adopt, explain or ignore.
 
 from __future__ import annotations
 
-from uuid import UUID, uuid5
-
 import sqlalchemy as sa
-import uuid6
 from sqlalchemy.orm import Session
 
 import clock
-from models import Installation, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order, Payout, PayoutRow, RowMatch
+from models import KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, RowMatch
 from rights import Actor
-from services import audit, orders
+from services import audit, op_log, orders
 from services.settlement_sentences import Why
-from states import BreakKind, BreakState, OpKind, OpState, Origin, Pile
+from states import BreakKind, BreakState, OpKind, Origin, Pile
 
 MOST_AMOUNT = 200_000_000
 """The largest amount of one act at Klarna, minor units."""
@@ -82,46 +79,9 @@ def _is_known(session: Session, payout: Payout, kind: OpKind, object_id: str) ->
 def _external(
     session: Session, actor: Actor, payout: Payout, row: PayoutRow, order: Order, kind: OpKind, object_id: str
 ) -> KlarnaOp:
-    account = session.get_one(KlarnaAccount, payout.account_id)
-    installation = session.get_one(Installation, 1)
-    op_id = str(uuid6.uuid7())
-    op = KlarnaOp(
-        id=op_id,
-        kind=kind,
-        origin=Origin.SETTLEMENT,
-        account_id=account.id,
-        environment=account.environment,
-        installation_id=installation.installation_id,
-        order_id=order.id,
-        klarna_order_id=order.klarna_order_id,
-        amount_minor=abs(row.amount_minor),
-        currency=payout.currency,
-        method="",
-        path="",
-        body=b"",
-        body_sha256="",
-        idempotency_key=str(uuid5(UUID(installation.installation_id), op_id)),
-        reference=row.capture_reference if kind is OpKind.CAPTURE else row.refund_reference,
-        created_by=actor.name,
-        created_at=clock.now(),
-        klarna_object_id=object_id,
-        klarna_event_at=row.happened_at,
-        klarna_short_ref=row.short_order_id,
-        state=OpState.EXTERNAL,
-    )
-    session.add(op)
-    session.flush()
-    session.add(
-        KlarnaOpEvent(
-            op_id=op.id,
-            seq=1,
-            from_state=None,
-            to_state=OpState.EXTERNAL,
-            at=clock.now(),
-            actor=actor.name,
-            evidence_kind="settlement_row",
-            evidence_ref=str(row.id),
-            evidence=f"payout {payout.payment_reference} row {row.row_no}",
-        )
-    )
-    return op
+    return op_log.external(
+        session, actor, order, kind, Origin.SETTLEMENT, amount_minor=abs(row.amount_minor), currency=payout.currency,
+        reference=row.capture_reference if kind is OpKind.CAPTURE else row.refund_reference, object_id=object_id,
+        short_ref=row.short_order_id, happened_at=row.happened_at,
+        evidence=("settlement_row", str(row.id), f"payout {payout.payment_reference} row {row.row_no}"),
+    )  # fmt: skip

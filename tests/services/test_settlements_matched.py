@@ -237,6 +237,24 @@ def test_a_refund_made_in_the_portal_is_matched_by_its_id(klarna: Gateway, sandb
     all_is_well()
 
 
+def test_a_refund_first_seen_in_a_payout_can_be_tied_to_a_refused_credit_note(
+    klarna: Gateway, sandbox: Control
+) -> None:
+    """K19, K20: the note keeps its own refused try beside the act it now stands for."""
+    invoice = a_sale(klarna, sandbox, 800_00)
+    booked(klarna, sandbox)
+    sandbox.fault("refuse", operation="create_refund", error_code="REFUND_NOT_ALLOWED")
+    note = a_refund(klarna, invoice)
+    assert note.state is DocState.REFUSED
+    sandbox.portal_refund(klarna_order(invoice))
+    parked(klarna, sandbox)
+    with reading() as session:
+        seen = session.scalars(sa.select(KlarnaOp).where(KlarnaOp.state == OpState.EXTERNAL)).one()
+    assert seen.origin is Origin.SETTLEMENT
+    reservations.keep_without_klarna(klarna, FINANCE, note.id, WithoutKlarna.CREDITED_IN_PORTAL, False)
+    assert the_document(note.id).issued_by_op_id == seen.id
+
+
 def without(content: bytes, *columns: str) -> bytes:
     """The report without the values of some columns."""
     head, values, names, *rows = content.decode().splitlines()
