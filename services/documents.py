@@ -1,4 +1,4 @@
-"""What invoices and credit notes share: moves, freezing, VAT of the rows, references and lines for Klarna, voiding.
+"""What invoices and credit notes share: moves, freezing, VAT of the rows, what is booked of them, voiding.
 
 Amounts are minor units including VAT, rates hundredths of a percent. Source: operations 2.3, 4 and 9; requirements, ground rules.
 """

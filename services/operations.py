@@ -1,6 +1,6 @@
 """The three beats towards Klarna: intend, send, record. Knows operations and answers; knows no business.
 
-What follows from an outcome (document, voucher, stock) is told by a Business, which reservations.py is. Each beat is one
+What follows from an outcome (document, voucher, stock) is told by a Business, which following.py is. Each beat is one
 transaction, and the wire lies in none. Answers, outcomes, the log and the forms have rooms of their own; callers find all of
 it here. Source: operations 3, 6 and 7.
 """
