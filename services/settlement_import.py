@@ -25,7 +25,7 @@ from rights import Actor, Right
 from services import audit, settlement_booking, settlement_matching
 from services.gateway import Gateway
 from services.settlement_layouts import Row
-from services.settlement_plan import Done, Fate, Outcome, Planned, preview
+from services.settlement_plan import Done, Fate, Outcome, Planned, already_read, preview
 from services.settlement_proof import content_key
 from services.settlement_report import Report, Survey, direction, totals_text, written_fault
 from services.settlement_sentences import keep
@@ -54,6 +54,12 @@ def read_in(
     """
     if source == "upload":
         actor.require(Right.BOOKS)
+    with db.reading() as session:
+        cut_off = _cut_off(session, report)
+        already = None if cut_off else already_read(session, report.sha256)
+    if already is not None:
+        # These bytes were looked through when they first came, and hold no surprise.
+        return Outcome((), already)
     surveys = report.survey()
     with _Turn(klarna) as turn:
         with db.reading() as session:
@@ -65,7 +71,7 @@ def read_in(
         planned = db.transact(lambda session: _store(session, actor, report, surveys, source, account_id))
         if isinstance(planned, Refusal):
             return Outcome((), planned)
-        turn.finish(actor)
+        turn.finish(actor, report.sha256, surveys)
     with db.reading() as session:
         return Outcome([_done(session, each) for each in planned])
 
@@ -273,18 +279,21 @@ class _Turn:
             .values(until=clock.now())
         )
 
-    def finish(self, actor: Actor) -> None:
-        """Load what is loading, file by file, and settle each payout in one transaction."""
+    def finish(self, actor: Actor, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
+        """Load what is loading, file by file, and settle each payout in one transaction.
+
+        ``surveys`` are those of the file with this hash, which then is not looked through a second time.
+        """
         with db.reading() as session:
             files = session.scalars(sa.select(Kept.file_id).where(Kept.state == PayoutState.LOADING).distinct()).all()
         for file_id in files:
             try:
-                self._load_file(file_id, actor)
+                self._load_file(file_id, actor, sha256, surveys)
             # One reading that cannot be finished must not keep all others out; it stays visible as being read.
             except Exception:
                 log.exception("settlements.not_finished", file_id=file_id)
 
-    def _load_file(self, file_id: int, actor: Actor) -> None:
+    def _load_file(self, file_id: int, actor: Actor, sha256: str, surveys: Sequence[Survey]) -> None:
         with db.reading() as session:
             file = session.get_one(ReadingFile, file_id)
             report = Report(bytes(file.content), file.file_name)
@@ -295,7 +304,8 @@ class _Turn:
                 )
             }
             there = _loaded(session, list(loading.values()))
-        signs = {each.payout.payment_reference: direction(each) or 0 for each in report.survey()}
+        known = surveys if report.sha256 == sha256 else report.survey()
+        signs = {each.payout.payment_reference: direction(each) or 0 for each in known}
         seen: Counter[int] = Counter()
         twins: Counter[tuple[int, str]] = Counter()
         block: list[dict[str, Any]] = []

@@ -179,6 +179,7 @@ KEY_FIELDS = (
     "merchant_refund_reference",
     "captured_at",
 )
+_write = json.JSONEncoder(separators=(",", ":")).encode
 _PLAIN_DETAILS = {("SALE", "PURCHASE"), ("RETURN", "PURCHASE_RETURN")}
 
 
@@ -203,7 +204,7 @@ def content_key(row: Row, fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> s
         row.merchant_refund_reference if "merchant_refund_reference" in fields else None,
         row.captured_at.astimezone(UTC).date().isoformat() if row.captured_at and "captured_at" in fields else None,
     )
-    return sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]
+    return sha256(_write(content).encode()).hexdigest()[:32]
 
 
 def numbered_keys(rows: Iterable[Row], fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> Iterator[str]:
