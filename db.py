@@ -23,7 +23,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -277,6 +277,16 @@ def is_passing(error: DBAPIError) -> bool:
     if state is not None:
         return state in {"40001", "40P01", "55P03", "57014"}
     return "locked" in str(error.orig) or "busy" in str(error.orig)
+
+
+def add_first(session: Session, row: Base) -> bool:
+    """Insert a row of which there may be one; False when somebody inserted it a moment ago, and nothing is lost by that."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
 
 
 Result = TypeVar("Result")

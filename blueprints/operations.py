@@ -16,14 +16,13 @@ from db import writing
 from errors import N_, BadInput, Refusal
 from rights import Right
 from services import credit_notes, decisions, janitor, reservations
-from services.reservations import NotReached
+from services.asking import Silent
 from states import DocKind
 from web import actor, done, gateway, needs, read_nonce, say
 from web_documents import HappenedForm, KeepForm, ReasonForm, document_answer, document_url, money_form, read_page
 
 blueprint = Blueprint("operations", __name__)
 
-NOT_REACHED = N_("Klarna could not be reached. Nothing has been sent; try again in a while.")
 NOT_DECIDED = N_("Klarna could not be reached. Nothing has been decided: it takes a look made at that moment.")
 ASKED_IN_VAIN = N_("Klarna could not be reached. Kvitta goes on asking by itself.")
 
@@ -46,13 +45,12 @@ def _refused(document_id: int, no: Refusal, **forms: Any) -> Response:
     return document_answer(document, status=no.status, refused=say(no), **forms)
 
 
-def _act(document_id: int, act: Callable[[], object], instead: str = NOT_REACHED) -> Response:
-    """Do it; where Klarna was not there the sentence speaks of a document that has its number, not of a draft."""
+def _act(document_id: int, act: Callable[[], object], silence: str | None = None) -> Response:
+    """Do it; ``silence`` is what to say where Klarna gave no answer, when that is more than the services know."""
     try:
         act()
-    except NotReached as no:
-        lost = "no number has been taken" in no.message
-        return _refused(document_id, Refusal(instead) if lost else no)
+    except Silent as no:
+        return _refused(document_id, Refusal(silence) if silence else no)
     except Refusal as no:
         return _refused(document_id, no)
     return _answer(document_id)
@@ -150,8 +148,6 @@ def keep(document_id: int) -> Response:
         reservations.keep_without_klarna(
             gateway(), actor(), document_id, form.reason.data, bool(form.portal_confirmed.data)
         )
-    except NotReached:
-        return _refused(document_id, Refusal(NOT_REACHED), keep_form=form)
     except Refusal as no:
         return _refused(document_id, no, keep_form=form)
     return _answer(document_id)
@@ -167,7 +163,7 @@ def happened(document_id: int) -> Response:
         return document_answer(read_page(document_id), status=422, happened_form=form)
     try:
         decisions.happened(gateway(), actor(), document_id, form.object_id.data)
-    except NotReached:
+    except Silent:
         return _refused(document_id, Refusal(NOT_DECIDED), happened_form=form)
     except Refusal as no:
         return _refused(document_id, no, happened_form=form)
@@ -184,7 +180,7 @@ def did_not_happen(document_id: int) -> Response:
         return document_answer(read_page(document_id), status=422, not_form=form)
     try:
         decisions.did_not_happen(gateway(), actor(), document_id, form.reason.data)
-    except NotReached:
+    except Silent:
         return _refused(document_id, Refusal(NOT_DECIDED), not_form=form)
     except Refusal as no:
         return _refused(document_id, no, not_form=form)

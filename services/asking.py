@@ -23,6 +23,10 @@ class NotReached(Refusal):
     """Klarna could not be asked, so nothing was sent and no number taken: 409 with the draft as it was."""
 
 
+class Silent(NotReached):
+    """Klarna gave no answer at all; whoever asked before a number was taken can say that, too."""
+
+
 def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: float = LOOK_SECONDS) -> Look:
     """One look. Raises NotReached with the sentence for the page; opens the breaker where that is due."""
     if is_open(access, clock.now()):
@@ -65,12 +69,7 @@ def _not_reached(credentials: bool) -> NotReached:
         return NotReached(
             N_("Not sent: Klarna does not accept the store's credentials. An administrator has to correct them.")
         )
-    return NotReached(
-        N_(
-            "Klarna could not be reached. Nothing has been sent and no number has been taken. "
-            "The draft is saved; try again in a while."
-        )
-    )
+    return Silent(N_("Klarna could not be reached. Nothing has been sent; try again in a while."))
 
 
 def access_for(session: Session, order: Order) -> tuple[Access, str]:

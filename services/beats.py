@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 import clock
 import db
-from errors import Refusal
+from errors import N_, Busy, Refusal
 from models import KlarnaOp, Order
 from rights import SYSTEM, Actor
 from services import drift, looks, operations, orders
-from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, read_order
+from services.asking import LOOK_SECONDS, NotReached, Silent, access_for, note_reached, read_order
 from services.following import FOLLOW
 from services.gateway import Access, Gateway
 from services.looks import Look
@@ -25,6 +25,16 @@ from states import OpKind
 
 log = structlog.get_logger()
 
+NO_NUMBER = {
+    OpKind.CAPTURE: N_(
+        "Klarna could not be reached. Nothing has been sent and no number has been taken. Try again in a while."
+    ),
+    OpKind.REFUND: N_(
+        "Klarna could not be reached. Nothing has been sent and no number has been taken. "
+        "The draft is saved; try again in a while."
+    ),
+}
+"""What Klarna's silence means before a number is taken: an invoice has no draft, a credit note keeps its own."""
 PAGE_SECONDS = 11.5
 """A page for a money act answers within 12 s whatever Klarna does (operations 11)."""
 
@@ -72,7 +82,13 @@ def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
 
 def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
     """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3x)."""
-    permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
+    try:
+        permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
+    except Busy:
+        log.warning(
+            "klarna.permission_busy", op_id=op_id
+        )  # the number is taken, nothing has left: it waits as not sent
+        return
     if permission is None:
         return
     outcome = operations.send(klarna, permission)
@@ -131,7 +147,10 @@ def look_before(
     klarna: Gateway, access: Access, order_id: int, klarna_order_id: str, kind: OpKind, form: MoneyForm
 ) -> Look:
     """The look before T1: refuse with both figures what Klarna rules out or shows otherwise; no number is taken then."""
-    look = read_order(klarna, access, klarna_order_id)
+    try:
+        look = read_order(klarna, access, klarna_order_id)
+    except Silent as no:
+        raise NotReached(NO_NUMBER[kind]) from no
     keep(order_id, look)
     with db.reading() as session:
         drift.require_same_currency(orders.get(session, order_id), look)

@@ -33,6 +33,7 @@ PREPARED_FOR = timedelta(minutes=10)
 ASK_AGAIN = timedelta(minutes=1)
 HOURLY = operations.LOOK_AGAIN
 FILL_FOR = timedelta(days=2)
+FILL_AGAIN = timedelta(minutes=1)
 LOOKED_BACK = timedelta(days=30)
 
 
@@ -98,8 +99,7 @@ def _take_lease(klarna: Gateway) -> bool:
     def work(session: Session) -> bool:
         lease = session.get(JobLease, "janitor", with_for_update=True)
         if lease is None:
-            session.add(JobLease(name="janitor", holder=klarna.sender, until=now + LEASE))
-            return True
+            return db.add_first(session, JobLease(name="janitor", holder=klarna.sender, until=now + LEASE))
         if lease.holder != klarna.sender and lease.until > now:
             return False
         lease.holder, lease.until = klarna.sender, now + LEASE
@@ -158,7 +158,8 @@ def _attend_safely(klarna: Gateway, op: _Seen) -> None:
         log.info("janitor.not_reached", op_id=op.id, cause=str(error))
         _postpone(op)
     except Refusal as error:
-        log.info("janitor.refused", op_id=op.id, cause=str(error))
+        log.warning("janitor.refused", op_id=op.id, cause=str(error))
+        _postpone(op)
     except Exception:
         log.exception("janitor.failed", op_id=op.id)
         _postpone(op)
@@ -279,11 +280,13 @@ def _postpone(op: _Seen) -> None:
 
 
 def _unfilled(session: Session, now: datetime) -> Sequence[int]:
-    """Orders with a confirmed act that still lacks Klarna's own number or time."""
+    """Orders with a confirmed act that still lacks Klarna's own number or time, and were not looked at for a while."""
     return session.scalars(
         select(KlarnaOp.order_id)
         .join(Document, Document.issued_by_op_id == KlarnaOp.id)
+        .join(Order, Order.id == KlarnaOp.order_id)
         .where(
+            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < now - FILL_AGAIN),
             KlarnaOp.state == OpState.CONFIRMED,
             KlarnaOp.created_at >= now - FILL_FOR,
             or_(KlarnaOp.klarna_object_id.is_(None), KlarnaOp.klarna_event_at.is_(None)),

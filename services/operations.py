@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 import clock
+import db
 from errors import N_, BrokenRule, Refusal
 from klarna_client import Answer, KlarnaError, KlarnaNotSent
 from models import (
@@ -297,7 +298,8 @@ def _may_send(session: Session, klarna: Gateway, installation: Installation) -> 
         lease = SenderLease(
             host_id=host, host_name=klarna.host_name, approved_by="first start", approved_at=now, process="", until=now
         )
-        session.add(lease)
+        if not db.add_first(session, lease):
+            return False
     lease.until, lease.process = now + SENDER_LEASE, klarna.sender
     return True
 

@@ -121,7 +121,10 @@ def _prove_open_operations(session: Session, actor: Actor, payout: Payout) -> No
         if op is None or op.account_id != payout.account_id:
             continue
         op = operations.lock(session, op.id)
-        object_id = row.capture_id if row.type == "SALE" else row.refund_id
+        sold = row.type == "SALE"
+        object_id = row.capture_id if sold else row.refund_id
+        if row.fault is not None or (row.amount_minor > 0) != sold:
+            continue
         if op.state not in OPEN_OPS or op.amount_minor != abs(row.amount_minor) or op.currency != payout.currency:
             continue
         if object_id is not None and _is_known(session, op, object_id):
@@ -134,7 +137,7 @@ def _prove_open_operations(session: Session, actor: Actor, payout: Payout) -> No
             row.happened_at or payout.payout_date,
             ("settlement_row", str(row.id), f"payout {payout.payment_reference} row {row.row_no}"),
             object_id,
-            row.short_order_id,
+            row.short_order_id if "-" in (row.short_order_id or "") else None,
         )
 
 

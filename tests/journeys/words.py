@@ -47,6 +47,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
             "The draft is saved; try again in a while."
         ),
     ),
+    "not_reached": (
+        "Klarna gick inte att nå. Inget har skickats och inget nummer är taget. Försök igen om en stund.",
+        "Klarna could not be reached. Nothing has been sent and no number has been taken. Try again in a while.",
+    ),
     "unknown": ("Okänt svar", "Answer unknown"),
     "capture_unknown": (
         "Vi vet ännu inte om Klarna har aktiverat {amount}. Aktivera inte igen, varken här eller i Klarnas portal.",
