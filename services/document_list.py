@@ -214,13 +214,15 @@ def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
 
 
 def counts(session: Session, filters: Filters) -> dict[str, int]:
-    """The count of every filter for the same search, each to at most 1,001, which stands for more than a thousand."""
-    return {view: _count(session, replace(filters, view=view)) for view in VIEWS[filters.kind]}
+    """The count of every filter for the same search, each to at most 1,001, in one question."""
+    each = [_capped(session, replace(filters, view=view)).label(view) for view in VIEWS[filters.kind]]
+    return dict(session.execute(sa.select(*each)).one()._mapping)  # noqa: SLF001 - how a row becomes a mapping
 
 
-def _count(session: Session, filters: Filters) -> int:
+def _capped(session: Session, filters: Filters) -> sa.ScalarSelect[int]:
+    """How many documents the filters show, counted to at most 1,001, which stands for more than a thousand."""
     some = sa.select(Document.id).where(*_condition(session, filters)).limit(COUNT_CAP + 1).subquery()
-    return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+    return sa.select(sa.func.count()).select_from(some).scalar_subquery()
 
 
 def _columns(filters: Filters) -> sa.Select[Any]:

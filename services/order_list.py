@@ -292,19 +292,25 @@ def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
     return rows, len(ids) <= EXPORT_CAP
 
 
-def count(session: Session, filters: Filters) -> int:
+def _capped(session: Session, filters: Filters) -> sa.Select[int]:
     """How many orders the filters show, counted to at most 1,001, which stands for more than a thousand."""
     come: tuple[sa.ColumnElement[bool], ...] = ()
     if filters.view in _COME:
         gone, held = _COME[filters.view]
         come = (Order.delivered.in_(gone), Order.invoiced.in_(held))
     some = sa.select(Order.id).where(*come, *_wanted(session, filters)).limit(COUNT_CAP + 1).subquery()
-    return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+    return sa.select(sa.func.count()).select_from(some)
+
+
+def count(session: Session, filters: Filters) -> int:
+    """How many orders the filters show, counted to at most 1,001."""
+    return session.scalar(_capped(session, filters)) or 0
 
 
 def counts(session: Session, filters: Filters) -> dict[str, int]:
-    """The count of every filter for the same search."""
-    return {view: count(session, replace(filters, view=view)) for view in VIEWS}
+    """The count of every filter for the same search, in one question."""
+    each = [_capped(session, replace(filters, view=view)).scalar_subquery().label(view) for view in VIEWS]
+    return dict(session.execute(sa.select(*each)).one()._mapping)  # noqa: SLF001 - how a row becomes a mapping
 
 
 def _columns() -> sa.Select[Any]:
