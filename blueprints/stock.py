@@ -26,6 +26,7 @@ from web import (
     page,
     query_text,
     query_whole,
+    read_nonce,
 )
 from web_words import gettext as _
 
@@ -131,17 +132,17 @@ def _prefill(typed: AdjustForm) -> None:
 @blueprint.post("/stock/articles/<int:article_id>")
 @needs(Right.WORK)
 def adjust(article_id: int) -> Response:
-    """«Saldo-/Prisjustering»: change a balance with a reason."""
+    """«Saldo-/Prisjustering»: change a balance with a reason; one form does it once."""
+    once = read_nonce("adjust", article_id)
     with reading() as looked:
         typed = _form(looked)
     if not typed.accepted():
         return _article_page(article_id, typed, 422)
     sign = -1 if typed.direction.data == "out" else 1
+    milli = sign * typed.quantity.data
     try:
         with writing() as changed:
-            stock.adjust(
-                changed, actor(), article_id, typed.warehouse_id.data, sign * typed.quantity.data, typed.reason.data
-            )
+            stock.adjust_once(changed, actor(), once, article_id, typed.warehouse_id.data, milli, typed.reason.data)
     except Refusal as refusal:
         if refusal.status in (403, 404):
             raise

@@ -15,7 +15,7 @@ import clock
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
 from rights import Actor, Right
-from services import audit
+from services import audit, money_forms
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
@@ -110,6 +110,23 @@ def adjust(
         {"warehouse": warehouse.code, "quantity_milli": quantity_milli, "reason": reason.strip()},
     )
     return movement
+
+
+def adjust_once(
+    session: Session,
+    actor: Actor,
+    nonce: str,
+    article_id: int,
+    warehouse_id: int,
+    quantity_milli: int,
+    reason: str,
+) -> None:
+    """As ``adjust``, but one form adjusts once however often it is sent (operations 12). Raises what both raise."""
+    session.execute(sa.select(Article.id).where(Article.id == article_id).with_for_update())
+    values = [warehouse_id, quantity_milli, reason]
+    if money_forms.earlier_use(session, actor, nonce, "adjust", str(article_id), values) is None:
+        movement = adjust(session, actor, article_id, warehouse_id, quantity_milli, reason)
+        money_forms.use_form(session, actor, nonce, "adjust", str(article_id), values, str(movement.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,10 @@ SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("orders",),
     ("operations",),
     ("outcomes",),
-    ("answers", "op_log", "money_forms"),
+    ("answers", "op_log"),
     ("gateway", "looks"),
     ("stock", "ledger"),
-    ("numbering", "audit", "users", "settlement_reader"),
+    ("numbering", "audit", "money_forms", "users", "settlement_reader"),
 )
 """The main rooms among the services, high to low; none reaches one above it, not even through others (no cycles anywhere)."""
 KNOW_KLARNA = {"gateway", "looks", "answers", "operations", "asking", "reservations", "klarna_orders", "settlements"}

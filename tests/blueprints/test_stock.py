@@ -47,6 +47,14 @@ def test_an_adjustment_needs_a_reason_and_is_listed(article: Article, client: We
     assert on_hand(article) == 3_500
 
 
+def test_the_same_form_twice_adjusts_once(article: Article, client: WebClient) -> None:
+    """B27, operations 12: a double click, or Back and send again."""
+    drawn = client.log_in("clerk").get(f"/stock/articles/{article.id}")
+    for _ in range(2):
+        client.submit(page=drawn, direction="out", quantity="1", reason="trasig")
+    assert on_hand(article) == 4_000
+
+
 def test_more_than_there_is_is_refused_with_the_form_kept(article: Article, client: WebClient) -> None:
     """Catalogue row 41."""
     address = f"/stock/articles/{article.id}"
