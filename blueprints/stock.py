@@ -133,11 +133,11 @@ def _prefill(typed: AdjustForm) -> None:
 @needs(Right.WORK)
 def adjust(article_id: int) -> Response:
     """«Saldo-/Prisjustering»: change a balance with a reason; one form does it once."""
-    once = read_nonce("adjust", article_id)
     with reading() as looked:
         typed = _form(looked)
     if not typed.accepted():
         return _article_page(article_id, typed, 422)
+    once = read_nonce("adjust", article_id)
     sign = -1 if typed.direction.data == "out" else 1
     milli = sign * typed.quantity.data
     try:
