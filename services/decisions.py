@@ -95,7 +95,8 @@ def did_not_happen(klarna: Gateway, actor: Actor, document_id: int, reason: str)
     def work(session: Session) -> bool:
         op = operations.lock(session, _in_review(session, document_id).id)
         order = session.get_one(Order, op.order_id)
-        if with_number(look, op.kind, op.reference) or operations.recorded_success(session, op) is not None:
+        ours = [found for found in with_number(look, op.kind, op.reference) if found.amount_minor == op.amount_minor]
+        if ours or operations.recorded_success(session, op) is not None:
             raise Refusal(N_("Klarna shows number %(number)s: it did happen."), number=op.reference)
         if drift.difference(session, order.id, look):
             raise drift.Differs(look, drift.ours(session, order.id), 0)
