@@ -518,7 +518,7 @@ class Document(Base):
         UniqueConstraint("series", "number"),
         UniqueConstraint("number_text"),
         UniqueConstraint("issued_by_op_id"),
-        Index(None, "kind", "number"),
+        Index(None, "kind", "id"),
         Index(None, "order_id"),
         Index(None, "original_id"),
         Index(None, "state", "kind"),

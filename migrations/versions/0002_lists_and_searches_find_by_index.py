@@ -17,6 +17,8 @@ def upgrade() -> None:
     op.drop_index(op.f("ix_sales_order_expires_at"), "sales_order")
     op.create_index(op.f("ix_sales_order_klarna_status_expires_at"), "sales_order", ["klarna_status", "expires_at"])
     op.create_index(op.f("ix_document_paid_reference"), "document", ["paid_reference"])
+    op.drop_index(op.f("ix_document_kind_number"), "document")
+    op.create_index(op.f("ix_document_kind_id"), "document", ["kind", "id"])
     op.drop_index("ix_document_open", "document")
     op.create_index(
         "ix_document_open",

@@ -1,0 +1,85 @@
+"""What SQLite means to do with a statement: which tables it walks through from end to end, and what the statement says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+BIG = frozenset(
+    {
+        "audit", "customer", "delivery", "delivery_line", "document", "document_event", "document_line", "klarna_op",
+        "klarna_op_event", "payout_row", "posting", "row_match", "sales_order", "sales_order_line", "stock_movement", "voucher",
+    }
+)  # fmt: skip
+"""Tables that grow with every order."""
+PARTIAL = ("ix_document_open", "ix_klarna_op_open", "uq_klarna_op_open_document", "uq_klarna_op_open_order")
+"""Indexes of the few rows that are still open: reading one from end to end is finding them."""
+SCAN = re.compile(r"^SCAN (?P<name>\w+)(?P<how>.*)$")
+
+Sent = tuple[str, Any]
+
+
+@contextmanager
+def sent_to(engine: Engine) -> Iterator[list[Sent]]:
+    """Every statement as the driver gets it, with its values; BEGIN and PRAGMA left out."""
+    kept: list[Sent] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA", "EXPLAIN")):
+            kept.append((statement, values[0] if many else values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield kept
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def plan(engine: Engine, sent: Sent) -> list[str]:
+    """The lines of EXPLAIN QUERY PLAN."""
+    with engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sent[0]}", sent[1])]
+
+
+def _skips(sent: Sent) -> bool:
+    """Whether rows are skipped: SQLite's dialect writes an OFFSET of 0 beside every LIMIT."""
+    statement, values = sent
+    places = [statement[: found.end()].count("?") - 1 for found in re.finditer(r"\bOFFSET \?", statement)]
+    return any(values[place] != 0 for place in places) or bool(re.search(r"\bOFFSET (?!\?)", statement))
+
+
+def _names(statement: str) -> dict[str, str]:
+    """Which table each name in a plan stands for: tables themselves and their aliases."""
+    found = {}
+    for table, alias in re.findall(r"(?:FROM|JOIN|,) \"?(\w+)\"?(?: AS (\w+))?", statement):
+        found[alias or table] = table
+    return found
+
+
+def faults(engine: Engine, statements: Iterable[Sent]) -> list[str]:
+    """What a list must not do: read a big table from end to end, skip rows by OFFSET, count without a cap.
+
+    A walk in the order of the page that ends at its limit is no such reading: the plan then sorts nothing afterwards.
+    """
+    found = []
+    for sent in statements:
+        statement = sent[0]
+        if _skips(sent):
+            found.append(f"OFFSET: {statement}")
+        if re.search(r"count\(\*\)", statement) and "LIMIT" not in statement:
+            found.append(f"count without a cap: {statement}")
+        lines = plan(engine, sent)
+        sorts = any("TEMP B-TREE FOR ORDER BY" in line for line in lines)
+        for line in lines:
+            scan = SCAN.match(line)
+            table = _names(statement).get(scan["name"]) if scan else None
+            if scan is None or table not in BIG or scan["how"].endswith(PARTIAL):
+                continue
+            if sorts or "LIMIT" not in statement:
+                found.append(f"{line}: {statement}")
+    return found
