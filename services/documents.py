@@ -213,8 +213,9 @@ def digest(written: str) -> str:
 def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine]) -> dict[str, Any]:
     today = clock.today()
     order, original = document.order, document.original
+    told = settings.values(session, "company.", today)
     company = {
-        name: settings.value(session, f"company.{name}", today)
+        name: told[f"company.{name}"]
         for name in (
             "name",
             "organisation_number",

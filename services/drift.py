@@ -56,23 +56,18 @@ class Differs(Refusal):
         self.difference_minor = difference
 
 
-def _sum(session: Session, order_id: int, kind: OpKind, states: frozenset[OpState]) -> int:
-    return int(
-        session.scalar(
-            select(func.sum(KlarnaOp.amount_minor)).where(
-                KlarnaOp.order_id == order_id, KlarnaOp.kind == kind, KlarnaOp.state.in_(states)
-            )
-        )
-        or 0
-    )
-
-
 def held(session: Session, order_id: int) -> Held:
     """What live operations hold of an order, counting open ones as if they had succeeded (operations 5)."""
+    rows = session.execute(
+        select(KlarnaOp.kind, KlarnaOp.state, func.sum(KlarnaOp.amount_minor))
+        .where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(LIVE_OPS))
+        .group_by(KlarnaOp.kind, KlarnaOp.state)
+    )
+    sums = {(kind, state): int(amount or 0) for kind, state, amount in rows}
     return Held(
-        captured=_sum(session, order_id, OpKind.CAPTURE, LIVE_OPS),
-        refunded=_sum(session, order_id, OpKind.REFUND, LIVE_OPS),
-        captured_for_sure=_sum(session, order_id, OpKind.CAPTURE, frozenset({OpState.CONFIRMED, OpState.EXTERNAL})),
+        captured=sum(amount for (kind, _), amount in sums.items() if kind is OpKind.CAPTURE),
+        refunded=sum(amount for (kind, _), amount in sums.items() if kind is OpKind.REFUND),
+        captured_for_sure=sum(sums.get((OpKind.CAPTURE, state), 0) for state in (OpState.CONFIRMED, OpState.EXTERNAL)),
     )
 
 
@@ -82,16 +77,16 @@ def ours(session: Session, order_id: int) -> Totals:
         KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN, KlarnaBreak.op_id.is_not(None)
     )
 
-    def total(kind: OpKind) -> int:
-        settled = (KlarnaOp.state == OpState.CONFIRMED) | (
-            (KlarnaOp.state == OpState.EXTERNAL) & KlarnaOp.id.not_in(open_breaks)
-        )
-        query = select(func.sum(KlarnaOp.amount_minor)).where(
-            KlarnaOp.order_id == order_id, KlarnaOp.kind == kind, settled
-        )
-        return int(session.scalar(query) or 0)
-
-    return Totals(total(OpKind.CAPTURE), total(OpKind.REFUND))
+    settled = (KlarnaOp.state == OpState.CONFIRMED) | (
+        (KlarnaOp.state == OpState.EXTERNAL) & KlarnaOp.id.not_in(open_breaks)
+    )
+    rows = session.execute(
+        select(KlarnaOp.kind, func.sum(KlarnaOp.amount_minor))
+        .where(KlarnaOp.order_id == order_id, settled)
+        .group_by(KlarnaOp.kind)
+    )
+    sums = {kind: int(amount or 0) for kind, amount in rows}
+    return Totals(sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0))
 
 
 def difference(session: Session, order_id: int, look: Look) -> int:
