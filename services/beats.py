@@ -6,6 +6,7 @@ Functions that take ``klarna`` own their transactions. Source: operations 6, 11 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -57,11 +58,18 @@ class MoneyForm:
         return [self.shown_minor, self.accepted_difference_minor]
 
 
-def look_at(klarna: Gateway, order_id: int) -> Look:
-    """Read the order at Klarna and keep what it shows: figures, proofs, things made elsewhere. Raises NotReached."""
+def look_at(klarna: Gateway, order_id: int, *, in_slot: bool = False) -> Look:
+    """Read the order at Klarna and keep what it shows: figures, proofs, things made elsewhere. Raises NotReached.
+
+    It takes a call slot unless the caller holds one (``in_slot``): a Klarna that hangs holds two threads of a process, never
+    all of them, so that the pages stay as quick as they were (operations 10).
+    """
     with db.reading() as session:
         access, klarna_order_id = access_for(session, orders.get(session, order_id))
-    look = read_order(klarna, access, klarna_order_id)
+    with nullcontext(True) if in_slot else klarna.slot() as free:
+        if not free:
+            raise NotReached(N_("All lines to Klarna are busy. Try again in a moment."))
+        look = read_order(klarna, access, klarna_order_id)
     keep(order_id, look)
     return look
 

@@ -194,7 +194,7 @@ def _send(klarna: Gateway, op: _Seen) -> None:
             return
         look: Look | None = None
         try:
-            look = reservations.look_at(klarna, op.order_id)
+            look = reservations.look_at(klarna, op.order_id, in_slot=True)
         except NotReached:
             if op.state is OpState.PREPARED:
                 raise

@@ -652,6 +652,17 @@ def test_with_both_slots_taken_the_worker_sends(books: Any, klarna: Any, sandbox
     assert the_document(document.id).state is DocState.ISSUED and len(effects(sandbox, order)) == 1
 
 
+def test_with_both_slots_taken_a_page_shows_what_was_read_before(books: Any, klarna: Any, sandbox: Any) -> None:
+    """Operations 10, performance goal 12: a Klarna that hangs holds two threads of a process, never all of them."""
+    order = one_order(klarna, sandbox)
+    sandbox.clear_log()
+    with klarna.slot(), klarna.slot():
+        with pytest.raises(NotReached, match="All lines to Klarna are busy"):
+            reservations.look_at(klarna, order.id)
+        assert not sandbox.log()
+    assert reservations.look_at(klarna, order.id).captured == 0
+
+
 def test_what_was_never_sent_can_be_withdrawn_and_is_then_void(
     books: Any, klarna: Any, sandbox: Any, clerk: Any
 ) -> None:
