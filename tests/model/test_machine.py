@@ -88,7 +88,7 @@ def run_machine(
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("name", "examples", "steps"), [("sqlite", 25, 20), ("postgres", 4, 15)])
+@pytest.mark.parametrize(("name", "examples", "steps"), [("sqlite", 12, 20), ("postgres", 3, 15)])
 def test_whatever_people_and_klarna_do_the_invariants_hold(
     request: pytest.FixtureRequest,
     all_databases: databases.Databases,
