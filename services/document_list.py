@@ -100,7 +100,7 @@ def _condition(session: Session, filters: Filters, *, counted: bool = False) -> 
     """What the documents of a filter have in common; ``counted`` when their order does not matter.
 
     Every document that waits, is refused or has something left is numbered. Without the series, whose index would be walked
-    from end to end for few of them, the index on states or on what is left is used.
+    from end to end for few of them, the index on states or on what is left is used, or the ids that a search has found.
     """
     state, left, gross = Document.state, Document.open_minor, Document.gross_minor
     # Cast, a kind is not looked up in its index, which holds every document there is.
@@ -110,6 +110,8 @@ def _condition(session: Session, filters: Filters, *, counted: bool = False) -> 
         wanted.append(
             kind == str(filters.kind) if counted and filters.view == "open" else Document.kind == filters.kind
         )
+    elif filters.search and _found(session, filters.search)[1]:
+        wanted.append(Document.number.is_not(None))
     elif filters.view in ("all", "paid"):
         wanted.append(Document.series == SERIES)
     over = sa.or_(sa.and_(kind == str(DocKind.INVOICE), left < 0), sa.and_(kind == str(DocKind.CREDIT_NOTE), left > 0))
@@ -131,7 +133,7 @@ def _condition(session: Session, filters: Filters, *, counted: bool = False) -> 
     if filters.ends is not None:
         wanted.append(day <= filters.ends)
     if filters.search:
-        wanted.append(_found(session, filters.search))
+        wanted.append(_found(session, filters.search)[0])
     return wanted
 
 
@@ -156,13 +158,17 @@ def _matching(session: Session, search: str) -> sa.CompoundSelect[Any]:
     )
 
 
-def _found(session: Session, search: str) -> sa.ColumnElement[bool]:
-    """The condition of a search, looked up once for the list and all its counts while it finds at most a thousand."""
-    kept: dict[str, sa.ColumnElement[bool]] = session.info.setdefault("document search", {})
+def _found(session: Session, search: str) -> tuple[sa.ColumnElement[bool], bool]:
+    """The condition of a search, looked up once for the list and all its counts, and whether at most a thousand were found.
+
+    A search that found nothing looks for an id that no document has, which is over at once.
+    """
+    kept: dict[str, tuple[sa.ColumnElement[bool], bool]] = session.info.setdefault("document search", {})
     if search not in kept:
         matching = _matching(session, search)
         ids = session.scalars(matching.limit(COUNT_CAP + 1)).all()
-        kept[search] = Document.id.in_(matching if len(ids) > COUNT_CAP else sorted(set(ids)))
+        few = len(ids) <= COUNT_CAP
+        kept[search] = Document.id.in_((sorted(set(ids)) or [-1]) if few else matching), few
     return kept[search]
 
 
