@@ -1,0 +1,92 @@
+"""Fixtures of the benchmarks: databases on a real disk, apps as in production, and the table that is written at the end.
+
+    make bench                                  all of it, some minutes
+    make bench ARGS="-k lists"                  a part
+    make bench ARGS="-k lists --million"        the lists at a million orders, too
+
+What is measured is told and never fails a run; only what no noise can excuse does: a plan that scans, a lock error.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import db
+from benchmarks.measuring import Report
+from benchmarks.serving import config_for
+from klarna_sandbox import server
+from klarna_sandbox.control import Control
+from tests import builders, databases
+
+RESULTS = Path(__file__).resolve().parents[1] / "var" / "benchmarks"
+REPORT = pytest.StashKey[Report]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--million", action="store_true", help="measure the lists at 1,000,000 orders, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REPORT] = Report()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1800))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    report = config.stash[REPORT]
+    if report.lines:
+        report.write(RESULTS)
+        terminalreporter.write_line("")
+        terminalreporter.write_line(report.table())
+        terminalreporter.write_line(f"Kept in {RESULTS}.")
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """The table of this run."""
+    return request.config.stash[REPORT]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder on a disk, not in memory: what a commit costs is part of what is measured."""
+    made = Path(tempfile.mkdtemp(prefix="kvitta-bench-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def house(folder: Path) -> Iterator[Flask]:
+    """The whole app on SQLite, set up as in production, with a company in it; garbage that lives on is frozen."""
+    from app import create_app
+
+    url = f"sqlite:///{folder / 'kvitta.db'}"
+    databases.furnish(url, builders.furnish_company)
+    made = create_app(config_for(url, folder))
+
+    with made.app_context():
+        gc.collect()
+        gc.freeze()
+        yield made
+        db.db.engine.dispose()
+        gc.unfreeze()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Control]:
+    """A stand-in for Klarna in a thread of this process, as new."""
+    running = server.start(port=0)
+    yield Control(running.url)
+    running.stop()
