@@ -19,7 +19,7 @@ import db
 from benchmarks.filling import identity
 from benchmarks.serving import config_for
 from klarna_client import Answer
-from services import operations, reservations
+from services import beats, operations, reservations
 from services.gateway import Access, Gateway
 from services.looks import Found, Look
 from services.operations import Outcome, Permission
@@ -58,7 +58,7 @@ class InstantKlarna:
 
     def instead(self) -> Any:
         """Put this in Klarna's place for a while."""
-        return mock.patch.multiple(reservations, read_order=self.look), mock.patch.multiple(operations, send=self.send)
+        return mock.patch.multiple(beats, read_order=self.look), mock.patch.multiple(operations, send=self.send)
 
 
 def capture(klarna: Gateway, order_id: int) -> None:
