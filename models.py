@@ -44,8 +44,10 @@ APPEND_ONLY = (
     "form_use",
     "klarna_answer",
     "klarna_attempt",
+    "klarna_call",
     "klarna_op_event",
     "offset",
+    "order_amendment",
     "payment",
     "payout_row",
     "period_lock",
@@ -136,6 +138,37 @@ class LoginSession(Base):
     confirmed_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     address: Mapped[str | None]
+
+
+class UserPreference(Base):
+    """One of a user's own suggestions, «Mina inställningar» (B22); what is absent is the default."""
+
+    __tablename__ = "user_preference"
+    __table_args__ = (STRICT,)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class ApiToken(Base):
+    """A key to the JSON interface. Only its hash is kept; ``shown`` is its beginning, to tell it by."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (
+        CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", "revoked"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    shown: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    revoked_at: Mapped[datetime | None]
 
 
 class LoginAttempt(Base):
@@ -239,6 +272,45 @@ class Outbox(Base):
     done_at: Mapped[datetime | None]
 
 
+class Batch(Base):
+    """Many at once: one act asked for over chosen orders or documents, done row by row by the worker."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index(None, "ended_at", "id"), STRICT)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    act: Mapped[str]
+    options: Mapped[str]
+    created_by: Mapped[str]
+    created_by_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"))
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class BatchRow(Base):
+    """One order or document of a batch with its result. ``nonce`` is that of the money form it stands for."""
+
+    __tablename__ = "batch_row"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "position"),
+        CheckConstraint("state IN ('waiting','running','done','refused','failed')", "state"),
+        CheckConstraint("(order_id IS NULL) <> (document_id IS NULL)", "subject"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id"))
+    position: Mapped[int]
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("sales_order.id"))
+    document_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    nonce: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str] = mapped_column(default="waiting")
+    tries: Mapped[int] = mapped_column(default=0)
+    result: Mapped[str | None]
+    made_document_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    changed_at: Mapped[datetime]
+
+
 # --- Customers, articles, stock -----------------------------------------------------------------------------------------
 
 
@@ -265,6 +337,7 @@ class Customer(Base):
     city: Mapped[str] = mapped_column(default="")
     country: Mapped[str] = mapped_column(default="SE")
     note: Mapped[str] = mapped_column(default="")
+    payment_days: Mapped[int | None]
     anonymised_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
@@ -369,6 +442,8 @@ class KlarnaAccount(Base):
     breaker_until: Mapped[datetime | None]
     settlements_read_at: Mapped[datetime | None]
     settlements_error: Mapped[str | None]
+    tested_at: Mapped[datetime | None]
+    test_result: Mapped[str | None]
 
 
 class PaymentMethod(Base):
@@ -383,6 +458,8 @@ class PaymentMethod(Base):
     name_en: Mapped[str]
     heading_sv: Mapped[str] = mapped_column(default="")
     heading_en: Mapped[str] = mapped_column(default="")
+    document_name_sv: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    document_name_en: Mapped[str] = mapped_column(default="", server_default=text("''"))
     active: Mapped[bool] = mapped_column(default=True)
 
 
@@ -390,6 +467,8 @@ class Order(Base):
     """An order; the Klarna columns are what Klarna showed at ``klarna_read_at``, minor units.
 
     ``delivered``, ``invoiced`` and ``icon`` are derived for the list (orders.refresh) and checked by ``flask verify``.
+    ``source_key`` is what an interface or a file calls the order, so that the same one never comes in twice. ``hold_reason``
+    says why nothing may be delivered although Klarna had accepted the purchase.
     """
 
     __tablename__ = "sales_order"
@@ -403,6 +482,8 @@ class Order(Base):
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
         CheckConstraint("(klarna_order_id IS NULL) = (account_id IS NULL)", "klarna_link"),
+        CheckConstraint("source IN ('hand','klarna','csv','api')", "source"),
+        CheckConstraint("(hold_reason IS NULL) = (held_at IS NULL)", "hold"),
         STRICT,
     )
 
@@ -432,6 +513,10 @@ class Order(Base):
     remaining_minor: Mapped[int | None]
     expires_at: Mapped[datetime | None]
     klarna_read_at: Mapped[datetime | None]
+    source: Mapped[str] = mapped_column(default="hand", server_default="hand")
+    source_key: Mapped[str | None] = mapped_column(unique=True, index=True)
+    hold_reason: Mapped[str | None]
+    held_at: Mapped[datetime | None]
     lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position", back_populates="order")
     customer: Mapped[Customer] = relationship()
     payment_method: Mapped[PaymentMethod] = relationship()
@@ -464,6 +549,23 @@ class OrderLine(Base):
     vat_rate: Mapped[int]
     order: Mapped[Order] = relationship(back_populates="lines")
     article: Mapped[Article | None] = relationship()
+
+
+class OrderUpload(Base):
+    """A file of orders as it came, kept between its preview and its reading in, and afterwards with what it made."""
+
+    __tablename__ = "order_upload"
+    __table_args__ = (STRICT,)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(index=True)
+    file_name: Mapped[str]
+    content: Mapped[bytes]
+    received_at: Mapped[datetime]
+    received_by: Mapped[str]
+    taken_at: Mapped[datetime | None]
+    taken_by: Mapped[str | None]
+    result: Mapped[str | None]
 
 
 class Delivery(Base):
@@ -579,6 +681,11 @@ class Document(Base):
     paid_at: Mapped[date | None]
     paid_reference: Mapped[str | None]
     advance_percent: Mapped[int | None]
+    due_date: Mapped[date | None]
+    ocr: Mapped[str | None] = mapped_column(unique=True, index=True)
+    release_rest: Mapped[bool] = mapped_column(default=False, server_default=text("0"))
+    print_wanted: Mapped[bool] = mapped_column(default=False, server_default=text("0"))
+    mail_to: Mapped[str | None]
     restock: Mapped[bool] = mapped_column(default=False)
     restock_warehouse_id: Mapped[int | None] = mapped_column(ForeignKey("warehouse.id"))
     refusal_kind: Mapped[RefusalKind | None] = mapped_column(EnumText(RefusalKind))
@@ -812,6 +919,66 @@ class KlarnaOpEvent(Base):
     evidence_ref: Mapped[str | None]
     evidence: Mapped[str] = mapped_column(default="")
     note: Mapped[str] = mapped_column(default="")
+
+
+class OrderAmendment(Base):
+    """The rows an UPDATE_AUTH stands for, as JSON: the order's rows when Klarna has agreed (B19)."""
+
+    __tablename__ = "order_amendment"
+    __table_args__ = (STRICT,)
+
+    op_id: Mapped[str] = mapped_column(ForeignKey("klarna_op.id"), primary_key=True)
+    lines: Mapped[str]
+
+
+class KlarnaCall(Base):
+    """A request to Klarna that moves no money, with its outcome: tracking, an address, a letter sent again, a due date."""
+
+    __tablename__ = "klarna_call"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('done','refused','unclear','not_sent')", "outcome"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("sales_order.id"), index=True)
+    document_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]
+    method: Mapped[str]
+    path: Mapped[str]
+    body: Mapped[str]
+    outcome: Mapped[str]
+    http_status: Mapped[int | None]
+    error_code: Mapped[str | None]
+    error_messages: Mapped[str | None]
+    correlation_id: Mapped[str | None]
+
+
+class Push(Base):
+    """What Klarna or Kustom has told us, before it is believed: read back from Klarna by the worker (B16)."""
+
+    __tablename__ = "push"
+    __table_args__ = (
+        Index(None, "handled_at", "next_run_at"),
+        Index(None, "klarna_order_id"),
+        CheckConstraint("kind IN ('order','fraud')", "kind"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("klarna_account.id"))
+    kind: Mapped[str]
+    klarna_order_id: Mapped[str]
+    event: Mapped[str] = mapped_column(default="")
+    received_at: Mapped[datetime]
+    times: Mapped[int] = mapped_column(default=1)
+    tries: Mapped[int] = mapped_column(default=0)
+    next_run_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    handled_at: Mapped[datetime | None]
+    result: Mapped[str | None]
 
 
 class KlarnaBreak(Base):

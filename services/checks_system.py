@@ -21,6 +21,7 @@ from services.findings import Check, Finding, ask, broken, is_postgresql
 TRIGGERS = frozenset(
     {f"{table}_no_{what}" for table in APPEND_ONLY for what in ("update", "delete")}
     | {
+        "document_payment_set_once",
         "document_set_once",
         "klarna_op_set_once",
         "document_no_delete",

@@ -163,6 +163,7 @@ def test_a_draft_that_was_changed_meanwhile_is_stale(books: Any, klarna: Any, sa
         credit_drafts.get_draft(session, clerk, draft_id, version=99)
 
 
+@pytest.mark.untrue_books
 def test_rows_that_others_have_credited_leave_the_draft_when_it_is_opened_again(
     books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any
 ) -> None:
