@@ -47,7 +47,7 @@ types: setup-test ## Check the types
 	@$(BIN)/mypy
 
 translations: setup-test ## Bring the catalogues up to date with the sentences in the code
-	@$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k lazy --no-wrap --sort-by-file -o translations/messages.pot .
+	@$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k lazy --no-wrap --sort-by-file --add-location=file -o translations/messages.pot .
 	@mkdir -p translations/sv/LC_MESSAGES
 	@test -f translations/sv/LC_MESSAGES/messages.po || $(BIN)/pybabel -q init -i translations/messages.pot -d translations -l sv
 	@$(BIN)/pybabel -q update -i translations/messages.pot -d translations --no-wrap --no-fuzzy-matching --ignore-obsolete
