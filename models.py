@@ -255,7 +255,10 @@ class FormUse(Base):
 
 
 class Outbox(Base):
-    """Work that follows a commit: mail and the like, taken by the worker."""
+    """Work that follows a commit: mail and the like, taken by the worker.
+
+    ``next_run_at`` is the next try, or until when a worker has it; ``gave_up_at`` leaves it to a person (X6), who may drop it.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (Index(None, "done_at", "created_at"), STRICT)
@@ -270,6 +273,20 @@ class Outbox(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
+    next_run_at: Mapped[datetime | None]
+    gave_up_at: Mapped[datetime | None]
+    dropped_by: Mapped[str | None]
+
+
+class MailSecret(Base):
+    """The one row with the mail server's password, encrypted and bound to server and user name (security 53)."""
+
+    __tablename__ = "mail_secret"
+    __table_args__ = (CheckConstraint("id = 1", "single"), STRICT)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sealed: Mapped[bytes]
+    changed_at: Mapped[datetime]
 
 
 class Batch(Base):
@@ -440,6 +457,7 @@ class KlarnaAccount(Base):
     active: Mapped[bool] = mapped_column(default=True)
     breaker: Mapped[str | None]
     breaker_until: Mapped[datetime | None]
+    breaker_since: Mapped[datetime | None]
     settlements_read_at: Mapped[datetime | None]
     settlements_error: Mapped[str | None]
     tested_at: Mapped[datetime | None]

@@ -97,6 +97,15 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "mail_secret",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("changed_at", TIME, nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_mail_secret_single")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_secret")),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "batch_row",
         sa.Column("id", BIG, nullable=False),
         sa.Column("batch_id", BIG, nullable=False),
@@ -170,8 +179,12 @@ def _columns() -> list[tuple[str, sa.Column[object]]]:
         ("document", sa.Column("release_rest", sa.Integer(), server_default=sa.text("0"), nullable=False)),
         ("document", sa.Column("print_wanted", sa.Integer(), server_default=sa.text("0"), nullable=False)),
         ("document", sa.Column("mail_to", sa.Text(), nullable=True)),
+        ("klarna_account", sa.Column("breaker_since", TIME, nullable=True)),
         ("klarna_account", sa.Column("tested_at", TIME, nullable=True)),
         ("klarna_account", sa.Column("test_result", sa.Text(), nullable=True)),
+        ("outbox", sa.Column("next_run_at", TIME, nullable=True)),
+        ("outbox", sa.Column("gave_up_at", TIME, nullable=True)),
+        ("outbox", sa.Column("dropped_by", sa.Text(), nullable=True)),
         ("payment_method", sa.Column("document_name_sv", sa.Text(), server_default=sa.text("''"), nullable=False)),
         ("payment_method", sa.Column("document_name_en", sa.Text(), server_default=sa.text("''"), nullable=False)),
         ("sales_order", sa.Column("source_key", sa.Text(), nullable=True)),
