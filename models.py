@@ -338,6 +338,7 @@ class Customer(Base):
     __table_args__ = (
         Index(None, "name", postgresql_ops={"name": "text_pattern_ops"}),
         Index(None, "email"),
+        Index("ix_customer_lower_email", text("lower(email)")),
         Index(None, "organisation_number"),
         STRICT,
     )
@@ -486,7 +487,7 @@ class Order(Base):
 
     ``delivered``, ``invoiced`` and ``icon`` are derived for the list (orders.refresh) and checked by ``flask verify``.
     ``source_key`` is what an interface or a file calls the order, so that the same one never comes in twice. ``hold_reason``
-    says why nothing may be delivered although Klarna had accepted the purchase.
+    says why nothing may be delivered although Klarna had accepted the purchase. ``changed_at`` is the last ``orders.refresh``.
     """
 
     __tablename__ = "sales_order"
@@ -497,6 +498,7 @@ class Order(Base):
         Index(None, "klarna_reference"),
         Index(None, "delivered", "invoiced", "id"),
         Index(None, "klarna_status", "expires_at"),
+        Index(None, "changed_at", "id"),
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
         CheckConstraint("(klarna_order_id IS NULL) = (account_id IS NULL)", "klarna_link"),
@@ -535,6 +537,7 @@ class Order(Base):
     source_key: Mapped[str | None] = mapped_column(unique=True, index=True)
     hold_reason: Mapped[str | None]
     held_at: Mapped[datetime | None]
+    changed_at: Mapped[datetime | None]
     lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position", back_populates="order")
     customer: Mapped[Customer] = relationship()
     payment_method: Mapped[PaymentMethod] = relationship()

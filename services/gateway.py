@@ -185,6 +185,8 @@ def open_breaker(session: Session, account_id: int, reason: str) -> None:
     account = session.get_one(KlarnaAccount, account_id)
     if account.breaker == CREDENTIALS:
         return
+    if account.breaker != reason:
+        account.breaker_since = clock.now()
     account.breaker = reason
     account.breaker_until = clock.now() + BREAKER_PAUSE if reason == FAILURES else None
 
@@ -193,7 +195,7 @@ def close_breaker(session: Session, account_id: int) -> None:
     """Let calls through again after one that succeeded."""
     account = session.get_one(KlarnaAccount, account_id)
     if account.breaker == FAILURES:
-        account.breaker = account.breaker_until = None
+        account.breaker = account.breaker_until = account.breaker_since = None
 
 
 def _host_mark(data_dir: Path, database_url: str) -> str:

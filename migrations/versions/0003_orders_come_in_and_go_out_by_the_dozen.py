@@ -165,6 +165,8 @@ def upgrade() -> None:
         op.add_column(table, column)
     op.create_index(op.f("ix_document_ocr"), "document", ["ocr"], unique=True)
     op.create_index(op.f("ix_sales_order_source_key"), "sales_order", ["source_key"], unique=True)
+    op.create_index(op.f("ix_sales_order_changed_at_id"), "sales_order", ["changed_at", "id"], unique=False)
+    op.create_index("ix_customer_lower_email", "customer", [sa.text("lower(email)")], unique=False)
     if op.get_bind().dialect.name == "postgresql":
         _guard_postgresql()
     else:
@@ -189,6 +191,7 @@ def _columns() -> list[tuple[str, sa.Column[object]]]:
         ("payment_method", sa.Column("document_name_en", sa.Text(), server_default=sa.text("''"), nullable=False)),
         ("sales_order", sa.Column("source_key", sa.Text(), nullable=True)),
         ("sales_order", sa.Column("hold_reason", sa.Text(), nullable=True)),
+        ("sales_order", sa.Column("changed_at", TIME, nullable=True)),
     ]
 
 
