@@ -48,6 +48,7 @@ APPEND_ONLY = (
     "klarna_op_event",
     "offset",
     "order_amendment",
+    "order_hold",
     "payment",
     "payout_row",
     "period_lock",
@@ -338,7 +339,6 @@ class Customer(Base):
     __table_args__ = (
         Index(None, "name", postgresql_ops={"name": "text_pattern_ops"}),
         Index(None, "email"),
-        Index("ix_customer_lower_email", text("lower(email)")),
         Index(None, "organisation_number"),
         STRICT,
     )
@@ -572,6 +572,23 @@ class OrderLine(Base):
     article: Mapped[Article | None] = relationship()
 
 
+class OrderHold(Base):
+    """A stop after acceptance, or its end, with who, when and why. Append-only.
+
+    ``reason`` is Klarna's code where the order was stopped, and a person's words where the stop was lifted.
+    """
+
+    __tablename__ = "order_hold"
+    __table_args__ = (CheckConstraint("what IN ('held','lifted')", "what"), STRICT)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("sales_order.id"), index=True)
+    what: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]
+
+
 class OrderUpload(Base):
     """A file of orders as it came, kept between its preview and its reading in, and afterwards with what it made."""
 
@@ -634,6 +651,7 @@ class Document(Base):
 
     ``gross_minor`` and ``vat_minor`` are set with the number and never change; ``open_minor`` is what remains to be paid
     (negative for a credit note), kept by ledger.post alone and checked against a full re-add by ``flask verify`` (A9).
+    ``replaces_id`` names a void or refused document whose act turned out to have happened after all (operations 9 and 13).
     """
 
     __tablename__ = "document"
@@ -682,6 +700,7 @@ class Document(Base):
     order_id: Mapped[int | None] = mapped_column(ForeignKey("sales_order.id"))
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), index=True)
     original_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
     currency: Mapped[str]
     with_klarna: Mapped[bool]
     without_klarna_reason: Mapped[WithoutKlarna | None] = mapped_column(EnumText(WithoutKlarna))
@@ -726,7 +745,8 @@ class Document(Base):
     )
     order: Mapped[Order | None] = relationship()
     customer: Mapped[Customer] = relationship()
-    original: Mapped[Document | None] = relationship(remote_side="Document.id")
+    original: Mapped[Document | None] = relationship(remote_side="Document.id", foreign_keys="Document.original_id")
+    replaces: Mapped[Document | None] = relationship(remote_side="Document.id", foreign_keys="Document.replaces_id")
 
 
 class DocumentLine(Base):

@@ -26,6 +26,7 @@ class Right(StrEnum):
     BOOKS = "books"
     OVERRIDE_OFFSET = "override_offset"
     ENABLE_SENDING = "enable_sending"
+    LIFT_HOLD = "lift_hold"
     REMOVE_ORDER = "remove_order"
     ANONYMISE = "anonymise"
     ADMINISTER = "administer"
@@ -45,10 +46,13 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
         Right.BOOKS,
         Right.OVERRIDE_OFFSET,
         Right.ENABLE_SENDING,
+        Right.LIFT_HOLD,
         Right.ANONYMISE,
         Right.READ_AUDIT,
     },
-    Role.ADMIN: frozenset({Right.READ, Right.REMOVE_ORDER, Right.ANONYMISE, Right.ADMINISTER, Right.READ_AUDIT}),
+    Role.ADMIN: frozenset(
+        {Right.READ, Right.LIFT_HOLD, Right.REMOVE_ORDER, Right.ANONYMISE, Right.ADMINISTER, Right.READ_AUDIT}
+    ),
 }
 
 

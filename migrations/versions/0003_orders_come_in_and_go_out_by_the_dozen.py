@@ -154,6 +154,21 @@ def upgrade() -> None:
     op.create_index(op.f("ix_klarna_call_order_id"), "klarna_call", ["order_id"], unique=False)
 
     op.create_table(
+        "order_hold",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("order_id", BIG, nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.CheckConstraint("what IN ('held','lifted')", name=op.f("ck_order_hold_what")),
+        sa.ForeignKeyConstraint(["order_id"], ["sales_order.id"], name=op.f("fk_order_hold_order_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_hold")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_order_hold_order_id"), "order_hold", ["order_id"], unique=False)
+
+    op.create_table(
         "order_amendment",
         sa.Column("op_id", sa.Text(), nullable=False),
         sa.Column("lines", sa.Text(), nullable=False),
@@ -166,7 +181,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_document_ocr"), "document", ["ocr"], unique=True)
     op.create_index(op.f("ix_sales_order_source_key"), "sales_order", ["source_key"], unique=True)
     op.create_index(op.f("ix_sales_order_changed_at_id"), "sales_order", ["changed_at", "id"], unique=False)
-    op.create_index("ix_customer_lower_email", "customer", [sa.text("lower(email)")], unique=False)
     if op.get_bind().dialect.name == "postgresql":
         _guard_postgresql()
     else:
@@ -195,8 +209,8 @@ def _columns() -> list[tuple[str, sa.Column[object]]]:
     ]
 
 
-APPEND_ONLY = ("klarna_call", "order_amendment")
-SET_ONCE = ("due_date", "ocr")
+APPEND_ONLY = ("klarna_call", "order_amendment", "order_hold")
+SET_ONCE = ("due_date", "ocr", "replaces_id")
 SOURCE = "source IN ('hand','klarna','csv','api')"
 HELD = "(hold_reason IS NULL) = (held_at IS NULL)"
 
@@ -208,6 +222,9 @@ def _guard_sqlite() -> None:
         f"CONSTRAINT ck_sales_order_source CHECK ({SOURCE})"
     )
     op.execute(f"ALTER TABLE sales_order ADD COLUMN held_at TEXT CONSTRAINT ck_sales_order_hold CHECK ({HELD})")
+    op.execute(
+        "ALTER TABLE document ADD COLUMN replaces_id INTEGER CONSTRAINT fk_document_replaces_id REFERENCES document(id)"
+    )
     for table in APPEND_ONLY:
         for what in ("update", "delete"):
             op.execute(
@@ -224,6 +241,8 @@ def _guard_sqlite() -> None:
 def _guard_postgresql() -> None:
     op.add_column("sales_order", sa.Column("source", sa.Text(), server_default="hand", nullable=False))
     op.add_column("sales_order", sa.Column("held_at", TIME, nullable=True))
+    op.add_column("document", sa.Column("replaces_id", BIG, nullable=True))
+    op.create_foreign_key(op.f("fk_document_replaces_id"), "document", "document", ["replaces_id"], ["id"])
     op.create_check_constraint(op.f("ck_sales_order_source"), "sales_order", SOURCE)
     op.create_check_constraint(op.f("ck_sales_order_hold"), "sales_order", HELD)
     for table in APPEND_ONLY:
