@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from columns import EnumText
@@ -338,6 +338,7 @@ class Customer(Base):
     __tablename__ = "customer"
     __table_args__ = (
         Index(None, "name", postgresql_ops={"name": "text_pattern_ops"}),
+        Index(None, "name", "id"),
         Index(None, "email"),
         Index(None, "organisation_number"),
         STRICT,
@@ -485,7 +486,8 @@ class PaymentMethod(Base):
 class Order(Base):
     """An order; the Klarna columns are what Klarna showed at ``klarna_read_at``, minor units.
 
-    ``delivered``, ``invoiced`` and ``icon`` are derived for the list (orders.refresh) and checked by ``flask verify``.
+    ``delivered``, ``invoiced``, ``icon`` and ``total_minor`` are derived for the list (orders.refresh) and checked by
+    ``flask verify``.
     ``source_key`` is what an interface or a file calls the order, so that the same one never comes in twice. ``hold_reason``
     says why nothing may be delivered although Klarna had accepted the purchase. ``changed_at`` is the last ``orders.refresh``.
     """
@@ -498,6 +500,21 @@ class Order(Base):
         Index(None, "klarna_reference"),
         Index(None, "delivered", "invoiced", "id"),
         Index(None, "klarna_status", "expires_at"),
+        Index(None, "total_minor", "id"),
+        Index(None, "icon", "id"),
+        Index(None, "source", "id"),
+        Index(
+            "ix_sales_order_held",
+            "held_at",
+            sqlite_where=text("hold_reason IS NOT NULL"),
+            postgresql_where=text("hold_reason IS NOT NULL"),
+        ),
+        Index(
+            "ix_sales_order_cancelled",
+            "id",
+            sqlite_where=text("state = 'cancelled'"),
+            postgresql_where=text("state = 'cancelled'"),
+        ),
         Index(None, "changed_at", "id"),
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
@@ -521,6 +538,7 @@ class Order(Base):
     delivered: Mapped[str] = mapped_column(default="none")
     invoiced: Mapped[str] = mapped_column(default="none")
     icon: Mapped[str | None]
+    total_minor: Money = mapped_column(default=0, server_default=text("0"))
     account_id: Mapped[int | None] = mapped_column(ForeignKey("klarna_account.id"))
     klarna_order_id: Mapped[str | None] = mapped_column(unique=True)
     klarna_reference: Mapped[str | None]
@@ -646,12 +664,29 @@ class DeliveryLine(Base):
 # --- Documents ----------------------------------------------------------------------------------------------------------
 
 
+SORTED = ("listed_on", "listed_basis", "listed_method", "type", "open_minor", "listed_paid", "listed_klarna")
+"""What the lists of documents are sorted by, beside the number and the customer."""
+_LISTED_PAID = (
+    "CASE WHEN state <> 'issued' THEN 0 WHEN open_minor = 0 THEN 3"
+    " WHEN kind = 'invoice' AND (open_minor < 0 OR open_minor > gross_minor) THEN 4"
+    " WHEN kind = 'credit_note' AND (open_minor > 0 OR -open_minor > gross_minor) THEN 4"
+    " WHEN abs(open_minor) = gross_minor THEN 1 ELSE 2 END"
+)
+_LISTED_KLARNA = (
+    "CASE WHEN state = 'issued' AND issued_by_op_id IS NOT NULL THEN CASE WHEN kind = 'invoice' THEN 3 ELSE 4 END"
+    " WHEN with_klarna = 0 THEN 0 WHEN state = 'refused' THEN 2 WHEN state = 'pending' THEN 1 ELSE 0 END"
+)
+
+
 class Document(Base):
     """An invoice or a credit note (operations 2.3).
 
     ``gross_minor`` and ``vat_minor`` are set with the number and never change; ``open_minor`` is what remains to be paid
     (negative for a credit note), kept by ledger.post alone and checked against a full re-add by ``flask verify`` (A9).
     ``replaces_id`` names a void or refused document whose act turned out to have happened after all (operations 9 and 13).
+
+    The ``listed_…`` columns are what lists sort by: the database works four of them out from their row, and takes the
+    payment method from the order when the document is made.
     """
 
     __tablename__ = "document"
@@ -664,6 +699,17 @@ class Document(Base):
         Index(None, "original_id"),
         Index(None, "state", "kind"),
         Index(None, "paid_reference"),
+        *(Index(None, column, "id") for column in SORTED),
+        Index(
+            "ix_document_owed",
+            "kind",
+            "with_klarna",
+            "listed_on",
+            "currency",
+            "open_minor",
+            sqlite_where=text("open_minor <> 0"),
+            postgresql_where=text("open_minor <> 0"),
+        ),
         Index(
             "ix_document_open",
             "number",
@@ -691,6 +737,7 @@ class Document(Base):
         ),
         STRICT,
     )
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - as the ORM wants it
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[DocKind] = mapped_column(EnumText(DocKind))
@@ -740,6 +787,13 @@ class Document(Base):
     created_by_id: Mapped[int | None]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+    listed_on: Mapped[date] = mapped_column(
+        Computed("coalesce(issue_date, number_date, '9999-12-31')"), nullable=True, deferred=True
+    )
+    listed_basis: Mapped[int] = mapped_column(Computed("coalesce(order_id, 0)"), nullable=True, deferred=True)
+    listed_paid: Mapped[int] = mapped_column(Computed(_LISTED_PAID), nullable=True, deferred=True)
+    listed_klarna: Mapped[int] = mapped_column(Computed(_LISTED_KLARNA), nullable=True, deferred=True)
+    listed_method: Mapped[int] = mapped_column(server_default=text("0"), deferred=True)
     lines: Mapped[list[DocumentLine]] = relationship(
         order_by="DocumentLine.position", back_populates="document", foreign_keys="DocumentLine.document_id"
     )
@@ -1158,6 +1212,18 @@ class Posting(Base):
     vat_rate: Mapped[int | None]
 
 
+class KlarnaDay(Base):
+    """What Klarna has activated and credited by our documents on a day: kept by triggers, re-added by ``flask verify``."""
+
+    __tablename__ = "klarna_day"
+    __table_args__ = (STRICT,)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    activated_minor: Money
+    credited_minor: Money
+
+
 class Offset(Base):
     """An invoice closed against a credit note (K49). Append-only."""
 
@@ -1215,6 +1281,7 @@ class Payout(Base):
     __tablename__ = "payout"
     __table_args__ = (
         UniqueConstraint("account_id", "payment_reference"),
+        Index(None, "payment_reference"),
         Index(None, "payout_date", "id"),
         CheckConstraint("(state = 'booked') = (voucher_id IS NOT NULL)", "booked"),
         STRICT,

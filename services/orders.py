@@ -102,6 +102,8 @@ def take(
     klarna_reference: str | None = None,
     currency: str = "SEK",
     note: str = "",
+    source: str = "hand",
+    source_key: str | None = None,
 ) -> Order:
     """Take an order, numbered from 1001 without gaps.
 
@@ -125,6 +127,8 @@ def take(
         klarna_order_id=klarna_order_id,
         klarna_reference=klarna_reference,
         note=note,
+        source=source,
+        source_key=source_key,
         lines=[_row(position, line) for position, line in enumerate(lines, start=1)],
     )
     session.add(order)
@@ -299,6 +303,7 @@ def refresh(session: Session, order_id: int) -> None:
     if order.invoiced == "none" and _has_advance(session, order_id):
         order.invoiced = "part"
     order.icon = _icon(session, order)
+    order.changed_at = clock.now()
     session.flush()
 
 
