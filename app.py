@@ -43,6 +43,7 @@ ROOMS = (
     "register",
     "users",
     "login",
+    "preferences",
 )
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
 

@@ -262,7 +262,12 @@ def _may(endpoint: str) -> bool:
 
 
 def _user_links() -> list[dict[str, str]]:
-    links = (("users.mine", N_("My sessions and password")), ("users.index", N_("Users")), ("audit.index", N_("Log")))
+    links = (
+        ("preferences.mine", N_("My settings")),
+        ("users.mine", N_("My sessions and password")),
+        ("users.index", N_("Users")),
+        ("audit.index", N_("Log")),
+    )
     return [{"url": url_for(endpoint), "label": gettext(name)} for endpoint, name in links if _may(endpoint)]
 
 

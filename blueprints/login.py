@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import N_, BadInput, Refusal, Throttled
 from rights import Right
-from services import logins, users
+from services import logins, preferences, users
 from services.passwords import check, forbidden_words
 from web import (
     Form,
@@ -107,7 +107,15 @@ def enter() -> Response:
     except Refusal as refusal:
         return page("login/form.html", status=typed.refuse(refusal), form=typed)
     begin_visit(secret_id)
-    return done(own_path(typed.next.data))
+    return done(_begin_at(admission.user_id, own_path(typed.next.data)))
+
+
+def _begin_at(user_id: int | None, wanted: str) -> str:
+    """The page that was asked for before logging in; else the one this person begins at (B22)."""
+    if wanted != url_for("start.index"):
+        return wanted
+    with reading() as looked:
+        return url_for(preferences.of(looked, user_id).start_page)
 
 
 @blueprint.post("/logout")

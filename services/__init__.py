@@ -10,5 +10,5 @@
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``looks``, ``gateway``: ours against Klarna's, what it shows, the way there.
 - ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
-- ``settings``, ``audit``, ``users``, ``logins``, ``register``: the company, its log, its people and cards.
+- ``settings``, ``audit``, ``users``, ``preferences``, ``logins``, ``register``: the company, its log, its people and cards.
 """

@@ -61,6 +61,7 @@ ROUTES: dict[str, Right | str] = {
     "orders.index": Right.READ,
     "orders.look": Right.WORK,
     "orders.show": Right.READ,
+    "preferences.mine": Right.READ,
     "register.add_article": Right.WORK,
     "register.add_customer": Right.WORK,
     "register.article": Right.READ,

@@ -395,6 +395,11 @@ SENTENCES: tuple[Printed, ...] = (
     ("O button", "Uppdatera", "Refresh"),
     ("O button", "Det genomfördes", "It happened"),
     ("O button", "Det genomfördes inte", "It did not happen"),
+    (
+        "B7",
+        "Klarnas inläsning markerar fakturan som betald. Betalas den för hand blir den överbetald.",
+        "Klarna's reading marks the invoice as paid. Paying it by hand makes it overpaid.",
+    ),
 )
 
 NOT_YET: tuple[Printed, ...] = (
@@ -447,11 +452,6 @@ NOT_YET: tuple[Printed, ...] = (
     ),
     ("K51", "Endast Ekonomi kan kvitta före inläsningen.", "Only Finance can offset before the reading."),
     (
-        "B7",
-        "Klarnas inläsning markerar fakturan som betald. Betalas den för hand blir den överbetald.",
-        "Klarna's reading marks the invoice as paid. Paying it by hand makes it overpaid.",
-    ),
-    (
         "B15",
         "Ordern hör till butiksid K123456, som inte är upplagt.",
         "The order belongs to store id K123456, which has not been set up.",
@@ -474,6 +474,7 @@ NOT_YET: tuple[Printed, ...] = (
 """Sentences of what has no page yet."""
 
 LABELS: tuple[tuple[str, str], ...] = (
+    ("B7", "Registrera betalning"),
     ("F3", "Skapa faktura"),
     ("F5", "Leverera"),
     ("F5", "Leverera och fakturera"),
@@ -538,6 +539,10 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("roles", "Handläggare"),
     ("roles", "Ekonomi"),
     ("roles", "Administratör"),
+    ("B22", "Mina inställningar"),
+    ("B22", "Föreslå utskrift efter skapande"),
+    ("B22", "Föreslå skicka e-post efter skapande"),
+    ("B22", "Föreslå visa resterande orderbelopp"),
 )
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
@@ -550,7 +555,6 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("K36", "Jag har förstått"),
     ("K49", "Kvittning"),
     ("B2", "Externa inbetalningar"),
-    ("B7", "Registrera betalning"),
     ("B8", "Boka bort"),
     ("B9", "Returer utan kreditfaktura"),
     ("B9", "Kreditfakturor utan återläsning"),
@@ -559,10 +563,6 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("B12", "Fler sökkriterier"),
     ("B18", "Makulera order"),
     ("B18", "Ta bort order"),
-    ("B22", "Mina inställningar"),
-    ("B22", "Föreslå utskrift efter skapande"),
-    ("B22", "Föreslå skicka e-post efter skapande"),
-    ("B22", "Föreslå visa resterande orderbelopp"),
     ("B26", "Orderbekräftelse"),
     ("B26", "Plocklista"),
     ("B26", "Följesedel"),
