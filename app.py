@@ -37,13 +37,14 @@ ROOMS = (
     "invoices",
     "credit_notes",
     "operations",
+    "payments",
     "settlements",
     "books",
     "stock",
     "register",
     "users",
-    "login",
     "preferences",
+    "login",
 )
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
 

@@ -26,6 +26,7 @@ from web import (
     LineField,
     LinesField,
     TickField,
+    WholeField,
     actor,
     done,
     label,
@@ -87,13 +88,14 @@ class CustomerForm(Form):
     city = LineField(lazy("City"), most=100, required=False)
     country = LineField(lazy("Country, two letters"), most=2)
     note = LinesField(lazy("Note"), most=2000, required=False)
+    payment_days = WholeField(lazy("Days to pay"), most=365, required=False)
     seen = HiddenLineField(most=64, required=False)
 
     @property
     def facts(self) -> CustomerFacts:
         """What was typed."""
-        names = CustomerFacts.__dataclass_fields__
-        return CustomerFacts(**{name: self[name].data or "" for name in names})
+        texts = [name for name in CustomerFacts.__dataclass_fields__ if name != "payment_days"]
+        return CustomerFacts(payment_days=self.payment_days.data, **{name: self[name].data or "" for name in texts})
 
 
 @blueprint.get("/register/customers")

@@ -5,7 +5,8 @@
 - ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.
 - ``reservations``: what is asked of Klarna for an invoice or a credit note.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
-- ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules.
+- ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
+  ``payments``, ``payment_terms``: what a customer pays to us.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``looks``, ``gateway``: ours against Klarna's, what it shows, the way there.

@@ -31,7 +31,7 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import document_acts, document_outcome, documents, ledger
+from services import document_acts, document_outcome, documents, ledger, payments
 from services.document_outcome import Outcome
 from services.klarna_refusal import latest
 from states import DocKind, DocState, DocType, OpState, PaymentKind, PayoutState, RefusalKind, WithoutKlarna
@@ -98,6 +98,8 @@ class Payment:
     payout_id: int | None = None
     payout_date: date | None = None
     payment_reference: str | None = None
+    by_hand: Sequence[payments.Row] = ()
+    no_payment: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class DocumentPage:
     with_klarna: bool
     paid_by_klarna: bool
     without_klarna: WithoutKlarna | None
+    due_date: date | None
+    ocr: str | None
     icon: str | None
     klarna: AtKlarna | None
     outcome: Outcome
@@ -217,10 +221,12 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         with_klarna=document.with_klarna,
         paid_by_klarna=order is not None and order.payment_method.kind is PaymentKind.KLARNA,
         without_klarna=document.without_klarna_reason,
+        due_date=document.due_date,
+        ocr=document.ocr,
         icon=document_outcome.icon(document.kind, document.state, document.with_klarna, speaking),
         klarna=at_klarna(op, document),
         outcome=outcome,
-        payment=_payment(session, document) if document.state is DocState.ISSUED else None,
+        payment=_payment(session, actor, document) if document.state is DocState.ISSUED else None,
         credit_notes=_credit_notes(session, document),
         vouchers=_vouchers(session, document),
         movements=_movements(session, document),
@@ -294,7 +300,8 @@ def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:
     return "none" if left == gross else "partly"
 
 
-def _payment(session: Session, document: Document) -> Payment:
+def _payment(session: Session, actor: Actor, document: Document) -> Payment:
+    by_hand, no_payment = payments.of_document(session, document.id), payments.why_not(actor, document)
     gross = document.gross_minor or 0
     state = paid_state(document.kind, gross, document.open_minor)
     rows = session.execute(
@@ -305,7 +312,14 @@ def _payment(session: Session, document: Document) -> Payment:
         .order_by(PayoutRow.id)
     ).all()
     if not rows:
-        return Payment(state, gross, document.open_minor, payment_reference=document.paid_reference)
+        return Payment(
+            state,
+            gross,
+            document.open_minor,
+            payment_reference=document.paid_reference,
+            by_hand=by_hand,
+            no_payment=no_payment,
+        )
     fee = sum(amount for kind, detail, amount, _, _ in rows if _is_fee(kind, detail))
     vat = sum(vat for _, _, _, vat, _ in rows)
     other = sum(amount for kind, detail, amount, _, _ in rows if kind not in MAIN_TYPES and not _is_fee(kind, detail))
@@ -321,6 +335,8 @@ def _payment(session: Session, document: Document) -> Payment:
         payout_id=payout.id,
         payout_date=document.paid_at,
         payment_reference=payout.payment_reference,
+        by_hand=by_hand,
+        no_payment=no_payment,
     )
 
 

@@ -20,7 +20,7 @@ from errors import N_, BadInput, BrokenRule, NotAllowed, NotFound, Refusal, Stal
 from models import Document, DocumentEvent, DocumentLine, KlarnaOp, Order
 from money import vat_of_gross
 from rights import Actor, Right
-from services import audit, ledger, numbering, settings
+from services import audit, ledger, numbering, payment_terms, settings
 from states import DOC_MOVES, DocKind, DocState, LineKind, OpState, RefusalKind, check_move
 
 SERIES = "F"
@@ -182,6 +182,10 @@ def number_and_freeze(
     first = settings.number(session, "document.first_number")
     number, number_date = numbering.take_dated(session, SERIES, first=first, day=clock.today())
     snapshot |= {"number": str(number), "number_date": number_date.isoformat()}
+    terms = payment_terms.terms(session, document, gross, number, number_date)
+    if terms is not None:
+        changes["due_date"], changes["ocr"] = terms
+        snapshot |= {"due_date": terms[0].isoformat(), "ocr": terms[1]}
     written = json.dumps(snapshot, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     if new is DocState.ISSUED:
         changes["issue_date"] = number_date

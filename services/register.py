@@ -67,6 +67,7 @@ class CustomerFacts:
     city: str = ""
     country: str = "SE"
     note: str = ""
+    payment_days: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -76,7 +77,10 @@ class CustomerFacts:
 
 def facts_of(customer: Customer) -> CustomerFacts:
     """The card as it stands."""
-    return CustomerFacts(**{each.name: getattr(customer, each.name) or "" for each in fields(CustomerFacts)})
+    texts = [each.name for each in fields(CustomerFacts) if each.name != "payment_days"]
+    return CustomerFacts(
+        payment_days=customer.payment_days, **{name: getattr(customer, name) or "" for name in texts}
+    )
 
 
 def _checked(facts: CustomerFacts) -> tuple[CustomerFacts, bool]:
@@ -95,7 +99,7 @@ def _checked(facts: CustomerFacts) -> tuple[CustomerFacts, bool]:
             note=note,
             country=country,
             organisation_number=read_organisation_number(facts.organisation_number),
-            email=facts.email.strip(),
+            email=facts.email.strip().lower(),
             postal_code=read_postal_code(facts.postal_code, country),
         ),
         in_name or in_note,
@@ -145,8 +149,8 @@ def change_customer(
     return customer, masked
 
 
-def _columns(facts: CustomerFacts) -> dict[str, str | None]:
-    values: dict[str, str | None] = asdict(facts)
+def _columns(facts: CustomerFacts) -> dict[str, str | int | None]:
+    values: dict[str, str | int | None] = asdict(facts)
     for name in ("organisation_number", "email", "phone"):
         values[name] = values[name] or None
     return values

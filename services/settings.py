@@ -45,6 +45,8 @@ DEFAULTS: Mapping[str, str] = {
     "match_field": "merchant_reference1",
     "unpaid_days": "30",
     "document.first_number": "42580",
+    "payment.days": "30",
+    "payment.ocr": "check",
     "company.name": "",
     "company.organisation_number": "",
     "company.vat_number": "",
@@ -61,12 +63,14 @@ DEFAULTS: Mapping[str, str] = {
 _CHOICES: Mapping[str, frozenset[str]] = {
     "advance_vat_rule": frozenset({"dormant", "at_once"}),
     "match_field": frozenset({"merchant_reference1", "merchant_reference2"}),
+    "payment.ocr": frozenset({"check", "length"}),
 }
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
     "decision_limit.second_person": (0, money.MAX_AMOUNT_MINOR),
     "unpaid_days": (1, 3650),
     "document.first_number": (1, 999_999_999),
+    "payment.days": (0, 365),
 }
 LONGEST = 200
 _WHOLE = re.compile(r"[0-9]{1,10}")

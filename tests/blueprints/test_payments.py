@@ -1,0 +1,88 @@
+"""Payments by hand as a browser sees them (F2, B7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from db import reading, writing
+from models import Document
+from services import documents
+from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row
+from tests.web_client import WebClient
+
+FORM = "form[action$=payments]"
+TAKE_BACK = "form[action$=take-back]"
+
+
+def an_ordinary_invoice(klarna: Any) -> Document:
+    with writing() as session:
+        order = an_order(session, lines=[row("T-shirt", 10_000)])
+        a_delivery(session, order)
+    return an_invoice(klarna, order)
+
+
+def left(document: Document) -> int:
+    with reading() as session:
+        return documents.get(session, document.id).open_minor
+
+
+def test_a_payment_is_registered_from_the_invoice_and_taken_back(app: Flask, klarna: Any, client: WebClient) -> None:
+    """F2: OCR number and manual payment of an ordinary invoice."""
+    invoice = an_ordinary_invoice(klarna)
+    page = client.log_in("finance").get(f"/invoices/{invoice.id}")
+    assert invoice.ocr in page.text
+    page = client.get(f"/documents/{invoice.id}/payments")
+    assert page.form(FORM).values["amount"] == "100,00"
+    for _ in range(2):
+        after = client.submit(FORM, page=page)
+    assert "Betalningen är registrerad och bokförd." in after.text
+    assert left(invoice) == 0
+    client.get(f"/documents/{invoice.id}/payments")
+    refused = client.submit(TAKE_BACK, reason=" ")
+    assert refused.status == 422
+    assert refused.has("[aria-invalid=true]")
+    after = client.submit(TAKE_BACK, reason="fel faktura")
+    assert "Återtagen" in after.text
+    assert left(invoice) == 10_000
+
+
+def test_what_was_typed_stays_beside_its_sentence(app: Flask, klarna: Any, client: WebClient) -> None:
+    invoice = an_ordinary_invoice(klarna)
+    client.log_in("finance").get(f"/documents/{invoice.id}/payments")
+    page = client.submit(FORM, amount="1e2", day="2026-13-01", reason="bankgiro")
+    assert page.status == 422
+    assert {name: page.form(FORM).values[name] for name in ("amount", "day", "reason")} == {
+        "amount": "1e2",
+        "day": "2026-13-01",
+        "reason": "bankgiro",
+    }
+    page = client.submit(FORM, amount="100,01", day="", reason="bankgiro")
+    assert page.status == 422
+    assert left(invoice) == 10_000
+
+
+def test_a_klarna_invoice_warns_and_wants_a_reason(app: Flask, klarna: Any, sandbox: Any, client: WebClient) -> None:
+    """B7, to the letter."""
+    invoice = a_captured_invoice(klarna, sandbox)
+    page = client.log_in("finance").get(f"/documents/{invoice.id}/payments")
+    assert "Klarnas inläsning markerar fakturan som betald. Betalas den för hand blir den överbetald." in page.text
+    page = client.submit(FORM, reason="")
+    assert page.status == 422
+    assert left(invoice) == invoice.gross_minor
+
+
+def test_the_paper_of_an_ordinary_invoice_says_how_to_pay(app: Flask, klarna: Any, client: WebClient) -> None:
+    """F2; a Klarna invoice says none of it (F19, tested with the papers)."""
+    invoice = an_ordinary_invoice(klarna)
+    paper = client.log_in("viewer").get(f"/invoices/{invoice.id}/print")
+    assert {"991-2346", invoice.ocr, str(invoice.due_date)} <= {each.text for each in paper.all("dd")}
+
+
+def test_who_may_not_pay_sees_why(app: Flask, klarna: Any, client: WebClient) -> None:
+    invoice = an_ordinary_invoice(klarna)
+    page = client.log_in("clerk").get(f"/documents/{invoice.id}/payments")
+    assert page.has("[aria-disabled=true]")
+    assert client.post(f"/documents/{invoice.id}/payments", {}).status == 403
+    assert client.get("/documents/999/payments").status == 404
