@@ -288,7 +288,7 @@ def to_invoice(session: Session, order: Order, *, delivered_only: bool) -> list[
 
 
 def refresh(session: Session, order_id: int) -> None:
-    """Make the order's copies for the list anew: delivered, invoiced and the Klarna icon (F23, F26, B17).
+    """Make the order's copies for the list anew: delivered, invoiced, the Klarna icon and the sum (F23, F26, B17).
 
     Called at the end of every change to the order, its deliveries, documents, operations or Klarna's figures.
     """
@@ -303,6 +303,7 @@ def refresh(session: Session, order_id: int) -> None:
     if order.invoiced == "none" and _has_advance(session, order_id):
         order.invoiced = "part"
     order.icon = _icon(session, order)
+    order.total_minor = total(order)
     order.changed_at = clock.now()
     session.flush()
 

@@ -19,6 +19,7 @@ from services import (
     checks_booking,
     checks_documents,
     checks_klarna,
+    checks_lists,
     checks_payouts,
     checks_stock,
     checks_system,
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
     **checks_klarna.CHECKS,
     **checks_payouts.CHECKS,
     **checks_system.CHECKS,
+    **checks_lists.CHECKS,
 }
 """The checks by their number in the list of invariants."""
 

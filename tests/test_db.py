@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -439,8 +440,17 @@ def compared(engine: sa.Engine) -> list[Any]:
         return found.replace("(3)", "") != wanted.replace("(3)", "")
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": ours, "compare_server_default": True})
-        return compare_metadata(context, db.Base.metadata)
+        opts = {"compare_type": ours, "compare_server_default": True, "include_name": of_the_models}
+        context = MigrationContext.configure(connection, opts=opts)
+        with warnings.catch_warnings():
+            # Each database writes what a column is worked out from in its own way; the lists' tests ask what comes of it.
+            warnings.filterwarnings("ignore", "Computed default")
+            return compare_metadata(context, db.Base.metadata)
+
+
+def of_the_models(name: str | None, kind: str, _parents: Any) -> bool:
+    """All but the index of names, which the models cannot describe: SQLite's tables of it, PostgreSQL's function in it."""
+    return not (kind == "table" and str(name).startswith("customer_search")) and name != "ix_customer_trigrams"
 
 
 def test_the_migrated_database_is_what_the_models_say(books: Flask) -> None:
@@ -459,12 +469,14 @@ def test_the_comparison_sees_a_difference(books: Flask) -> None:
 
 def test_the_list_of_triggers_is_the_database_s_own(books: Flask) -> None:
     """What flask verify looks for (X5) is exactly what the migrations make."""
+    wanted = checks_system.TRIGGERS
     if db.is_sqlite(db.db.engine):
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        wanted |= checks_system.SEARCH_TRIGGERS
     else:
         query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
     with reading() as session:
-        assert set(session.scalars(sa.text(query))) == checks_system.TRIGGERS
+        assert set(session.scalars(sa.text(query))) == wanted
 
 
 def test_migrating_again_changes_nothing(books: Flask) -> None:

@@ -859,6 +859,18 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "rows were written, there are",
         "DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)",
     ),
+    "X8 an order's sum that is off": (
+        ", its rows add up to",
+        "UPDATE sales_order SET total_minor = total_minor + 1",
+    ),
+    "X8 a day's sum that is off": (
+        "activated 1, the invoices add up to",
+        "UPDATE klarna_day SET activated_minor = 1",
+    ),
+    "X8 a day that is not summed": (
+        "activated 0, the invoices add up to",
+        "DELETE FROM klarna_day",
+    ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
         "mail has waited for more than a day after",
@@ -876,6 +888,13 @@ def test_a_broken_rule_is_seen(world: World, name: str) -> None:
     told, *statements = BREAKS[name]
     break_by(statements, asdict(world))
     assert any(told in finding for finding in failed(check)[check])
+
+
+@pytest.mark.only_on("sqlite")
+def test_a_customer_that_cannot_be_found_is_seen(world: World) -> None:
+    """X8: PostgreSQL keeps its index of names by itself."""
+    break_by(["UPDATE customer_search SET name = 'x' WHERE rowid = (SELECT min(id) FROM customer)"], {})
+    assert any("cannot be found by the name it has" in finding for finding in failed("X8")["X8"])
 
 
 def test_every_check_is_broken_here() -> None:
