@@ -26,7 +26,7 @@ from config import Config
 from errors import BrokenRule
 from services import passwords
 from services.gateway import Gateway
-from web import capped, may, nonce
+from web import capped, may, nonce, why_not
 from web_access import DEMANDS, MEGABYTE
 from web_words import filters, gettext, ngettext, spoken
 
@@ -38,6 +38,7 @@ ROOMS = (
     "credit_notes",
     "operations",
     "payments",
+    "batches",
     "settlements",
     "books",
     "stock",
@@ -117,7 +118,7 @@ def _static_addresses(app: Flask) -> Callable[..., str]:
 
 def _setup_templates(app: Flask) -> None:
     app.jinja_env.filters.update(filters())
-    app.jinja_env.globals.update(url_for=_static_addresses(app), nonce=nonce, may=may, capped=capped)
+    app.jinja_env.globals.update(url_for=_static_addresses(app), nonce=nonce, may=may, why_not=why_not, capped=capped)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = False
 
 

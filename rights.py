@@ -71,7 +71,12 @@ class Actor:
     def require(self, right: Right) -> None:
         """Let pass who has the right. Raises NotAllowed (B31)."""
         if not self.may(right):
-            raise NotAllowed(N_("Your role does not allow this."))
+            raise NotAllowed(N_("Requires %(roles)s."), roles=who_may(right))
+
+
+def who_may(right: Right) -> tuple[Role, ...]:
+    """The roles that carry a right, in the order of the ground rules."""
+    return tuple(role for role in Role if right in RIGHTS[role])
 
 
 JANITOR = Actor("janitor")

@@ -27,7 +27,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import N_, Malformed, NotAllowed, Refusal
-from rights import Right
+from rights import Right, who_may
 from services import worklists
 from services.gateway import Gateway
 from services.passwords import Passwords
@@ -68,7 +68,7 @@ from web_fields import (
     check_text,
 )
 from web_query import query_choice, query_day, query_days, query_text, query_whole
-from web_words import LANGUAGES, gettext, in_language, label, say, spoken
+from web_words import LANGUAGES, either, gettext, in_language, label, say, spoken
 
 __all__ = [
     "MEGABYTE",
@@ -122,6 +122,7 @@ __all__ = [
     "say",
     "secret_key",
     "shell",
+    "why_not",
 ]
 
 NAVIGATION: tuple[tuple[str, str, str], ...] = (
@@ -136,6 +137,8 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
     ("settings.index", N_("Settings"), "i"),
 )
 """The rooms in the top bar and the letter that leads there after ``g``."""
+WITHIN = {"company": "settings", "klarna_accounts": "settings", "payment_methods": "settings", "mail": "settings"}
+"""Rooms that lie within another of the top bar."""
 GLANCE_SECONDS = 5.0
 """How long the figure beside Overview and the environment badges may be old; an act in this process renews them at once."""
 
@@ -244,6 +247,7 @@ def shell(*, look: bool = True) -> dict[str, Any]:
 
 def _navigation(waiting: int) -> list[dict[str, Any]]:
     room = (request.endpoint or "").partition(".")[0]
+    room = WITHIN.get(room, room)
     shown = []
     for endpoint, name, key in NAVIGATION:
         if _may(endpoint):
@@ -355,6 +359,13 @@ def refused(status: int, sentence: str, *, template: str = "error.html", **conte
         **context,
     }
     return make_response(render_template(template, **values), status)
+
+
+def why_not(right: Right) -> str | None:
+    """Why a control is off for this person: the role it requires; None when it is on (B31)."""
+    if may(right):
+        return None
+    return gettext(N_("Requires %(roles)s."), roles=either([label(role) for role in who_may(right)]))
 
 
 def may(right: Right) -> bool:

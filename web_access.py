@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from db import reading, writing
 from errors import N_, BrokenRule, Busy, NotAllowed, Refusal
-from rights import Actor, Right
+from rights import Actor, Right, who_may
 from services import audit, logins
 
 MEGABYTE = 1024 * 1024
@@ -197,7 +197,7 @@ def guard() -> Response | None:
         return go_to(url_for("login.form", next=this_page()))
     if not actor().may(access.right):
         refuse_permission(actor())
-        raise NotAllowed(N_("Your role does not allow this."))
+        raise NotAllowed(N_("Your role does not allow this. Requires %(roles)s."), roles=who_may(access.right))
     if access.confirmed and not recently_confirmed():
         raise PasswordAgain
     keep_alive(access)

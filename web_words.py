@@ -6,7 +6,7 @@ signs are looked up in Babel once per language and currency; tests/test_web_word
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -218,6 +218,13 @@ def named(code: str | None, sort: str) -> str:
     return gettext(name) if name else code or ""
 
 
+def either(names: Sequence[str]) -> str:
+    """Names of which one will do: ``Finance``, ``Clerk or Finance``."""
+    if not names[1:]:
+        return "".join(names)
+    return gettext("%(first)s or %(second)s", first=", ".join(names[:-1]), second=names[-1])
+
+
 # --- What a refusal says ---------------------------------------------------------------------------------------------
 
 
@@ -230,6 +237,8 @@ def _shown(name: str, value: object) -> str:
         return day(value)
     if isinstance(value, StrEnum) and type(value) in LABELS:
         return label(value)
+    if isinstance(value, tuple):
+        return either([_shown(name, each) for each in value])
     if isinstance(value, int) and name.endswith("milli"):
         return quantity(value)
     if isinstance(value, int) and name.endswith(("percent", "rate")):

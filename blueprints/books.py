@@ -25,12 +25,12 @@ from web import (
     TickField,
     actor,
     done,
-    may,
     needs,
     page,
     query_choice,
     query_days,
     query_text,
+    why_not,
 )
 from web_words import gettext as _
 
@@ -255,7 +255,7 @@ def _lock_page(lock: LockForm, unlock: UnlockForm, status: int = 200) -> Respons
         locked=locked,
         waiting=waiting,
         history=history,
-        no_right=None if may(Right.BOOKS) else _("Your role does not allow this."),
+        no_right=why_not(Right.BOOKS),
     )
 
 

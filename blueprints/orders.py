@@ -20,7 +20,7 @@ from services import order_list, order_page, reservations
 from services.klarna_panel import Difference
 from services.order_list import SIZES, SORTS, VIEWS, Filters
 from services.order_page import OrderPage
-from web import capped, done, fragment, gateway, gettext, may, needs, page, query_choice, query_text, say
+from web import capped, done, fragment, gateway, gettext, needs, page, query_choice, query_text, say, why_not
 from web_documents import reason
 from web_words import moment
 
@@ -123,7 +123,6 @@ def index() -> Response:
         today=clock.today(),
         delivered={name: gettext(word) for name, word in DELIVERED.items()},
         invoiced={name: gettext(word) for name, word in INVOICED.items()},
-        may_work=may(Right.WORK),
     )
 
 
@@ -188,9 +187,7 @@ def _differences(order: OrderPage) -> Sequence[Difference]:
 
 def _why_off(reason: Refusal | None) -> str | None:
     """Why a button is off: the role first, then the rule (B31)."""
-    if not may(Right.WORK):
-        return gettext(N_("Your role does not allow this."))
-    return say(reason) if reason else None
+    return why_not(Right.WORK) or (say(reason) if reason else None)
 
 
 @blueprint.post("/orders/<int:order_id>/look")

@@ -36,6 +36,7 @@ from web import (
     query_choice,
     query_text,
     query_whole,
+    why_not,
 )
 from web_words import gettext as _
 from web_words import percent
@@ -53,7 +54,7 @@ VAT_CLASS_NAMES = {
 
 
 def _no_right() -> str | None:
-    return None if may(Right.WORK) else _("Your role does not allow this.")
+    return why_not(Right.WORK)
 
 
 def _save(

@@ -35,6 +35,7 @@ from web import (
     query_days,
     query_whole,
     say,
+    why_not,
 )
 from web_access import is_htmx
 from web_words import gettext as _
@@ -135,7 +136,7 @@ def index() -> Response:
 
 def _why_off() -> str | None:
     """Why acts are off: only Finance deals with settlements (B31)."""
-    return None if may(Right.BOOKS) else _("Only Finance deals with settlements.")
+    return why_not(Right.BOOKS)
 
 
 # --- Fetching and reading in ---------------------------------------------------------------------------------------------

@@ -21,12 +21,12 @@ from web import (
     RadioChoiceField,
     actor,
     done,
-    may,
     needs,
     page,
     query_text,
     query_whole,
     read_nonce,
+    why_not,
 )
 from web_words import gettext as _
 
@@ -104,7 +104,7 @@ def _article_page(article_id: int, typed: AdjustForm, status: int = 200) -> Resp
         balances=balances,
         moves=moves[:ROWS],
         form=typed,
-        no_right=None if may(Right.WORK) else _("Your role does not allow this."),
+        no_right=why_not(Right.WORK),
         newest=url_for("stock.article", article_id=article_id) if after else None,
         older=url_for("stock.article", article_id=article_id, after=moves[ROWS - 1].id) if len(moves) > ROWS else None,
     )

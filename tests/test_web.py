@@ -38,7 +38,7 @@ pytestmark = pytest.mark.only_on("sqlite")
 NOES: dict[str, Exception] = {
     "input": BadInput("Enter an amount."),
     "malformed": Malformed("The form is not one of ours."),
-    "forbidden": NotAllowed("Your role does not allow this."),
+    "forbidden": NotAllowed("Your role does not allow this. Requires %(roles)s.", roles=(Role.CLERK, Role.FINANCE)),
     "missing": NotFound(),
     "stale": Stale("Somebody else was here."),
     "rule": Refusal("Wait for Klarna."),
@@ -110,7 +110,7 @@ def app(config: Config):
     [
         ("input", 422, "Enter an amount."),
         ("malformed", 400, "The form is not one of ours."),
-        ("forbidden", 403, "Your role does not allow this."),
+        ("forbidden", 403, "Your role does not allow this. Requires Clerk or Finance."),
         ("missing", 404, "There is no such page, or it is not yours to see."),
         ("stale", 409, "Somebody else was here."),
         ("rule", 409, "Wait for Klarna."),

@@ -395,7 +395,7 @@ def test_a_reader_sees_the_draft_and_changes_nothing(client: WebClient, klarna: 
     client = in_english(client, "viewer")
     page = client.get(f"/credit-notes/{draft}")
     assert (
-        page.status == 200 and not page.has("#draft form#row-1 input") and "Your role does not allow this." in page.text
+        page.status == 200 and not page.has("#draft form#row-1 input") and "Requires Clerk or Finance." in page.text
     )
     assert not page.has("input.quantity-to-credit") and page.has("#sum [aria-disabled=true]")
     for url in ("/discard", "/create", "/options", "/rows/1", "/rows/1/restock", "/rows/1/remove", "/rows/1/put-back"):

@@ -49,7 +49,7 @@ def test_a_clerk_sees_why_the_decision_is_not_theirs(app: Any, waiting: Document
     """Operations 11: «Behöver beslut»; B31: the controls are off with their reason."""
     page = page_of(in_english(WebClient(app)), waiting)
     assert "Finance has to decide whether SEK 499.00 was activated." in page.text
-    assert "Your role does not allow this." in page.text and not page.has("form[action$=/did-not-happen]")
+    assert "Requires Finance." in page.text and not page.has("form[action$=/did-not-happen]")
 
 
 def test_finance_says_it_did_not_happen_and_the_document_can_be_tried_again(

@@ -388,7 +388,7 @@ def test_finance_reverses_a_credit_note_without_klarna(
     clerk_client.submit("#boxes", without_klarna=True)
     clerk_client.submit("#boxes", reason="even_exchange")
     page = clerk_client.submit("#sum")
-    assert not page.has("form[action$=/reverse]") and "Your role does not allow this." in page.text
+    assert not page.has("form[action$=/reverse]") and "Requires Finance." in page.text
     drawn = finance_client.get(page.url)
     assert finance_client.submit("form[action$=/reverse]", **{"reverse-reason": " "}).status == 422
     page = finance_client.submit("form[action$=/reverse]", page=drawn, **{"reverse-reason": "fel kund"})

@@ -228,7 +228,7 @@ def test_a_viewer_sees_no_mail_phone_or_buttons(order: Order, client: WebClient)
     assert "kund1@example.com" not in page.html
     assert "+46765260000" not in page.html
     assert not page.has("#order-menu a.button")
-    assert "Din roll tillåter inte det här." in page.find("#order-menu").text
+    assert "Kräver Handläggare eller Ekonomi." in page.find("#order-menu").text
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "4711", "9" * 30, "1e3", "٣", "..%2f"])

@@ -70,9 +70,10 @@ def test_an_empty_list_says_when_the_next_fetch_is(app: Flask, client: WebClient
 
 
 def test_a_viewer_sees_why_the_buttons_are_off(app: Flask, client: WebClient) -> None:
+    """B31: the reason names the role that is needed."""
     page = client.log_in("viewer").get("/settlements")
     assert all(button["aria-disabled"] == "true" for button in page.all(".page-head button"))
-    assert "Endast Ekonomi hanterar återläsningar." in page.find(".page-head").text
+    assert "Kräver Ekonomi." in page.find(".page-head").text
 
 
 def test_the_list_shows_what_came_and_its_filters_are_in_the_address(odd: Payout, finance_client: WebClient) -> None:
