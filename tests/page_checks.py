@@ -1,6 +1,7 @@
 """What every page and fragment must hold to, read from its HTML: each check gives sentences, none means all is well.
 
-Parsed by html5lib in strict mode, so an unclosed tag, a stray end tag or a doubled attribute is a fault by itself.
+Parsed by html5lib in strict mode, so an unclosed tag, a stray end tag or a doubled attribute is a fault by itself. A page whose
+skeleton has been parsed so before in this process is read by the quick reader (see page_reader.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 from html5lib.html5parser import ParseError
+
+from tests import page_reader
 
 VERBS = ("hx-get", "hx-post", "hx-put", "hx-patch", "hx-delete")
 CONTROLS = ("input", "select", "textarea")
@@ -29,19 +32,34 @@ class Faulty(AssertionError):
     """A page breaks a rule of the house."""
 
 
+_parsed_strictly: set[str] = set()
+"""Skeletons of pages that html5lib has let pass, and of which the quick reader made the same tree."""
+
+
 @lru_cache(maxsize=64)
 def parse(html: str) -> Element:
     """Read a page, or a fragment in its container. Raises Faulty with the place."""
-    whole = html.lstrip()[:9].lower() == "<!doctype"
+    container = None
+    if html.lstrip()[:9].lower() != "<!doctype":
+        first = FIRST_TAG.match(html)
+        container = ONLY_IN.get(first[1], "div") if first else "div"
+    quick = page_reader.read(html, container)
+    if quick is not None and quick.skeleton in _parsed_strictly:
+        return quick.tree
+    tree = parse_strictly(html, container)
+    if quick is not None and page_reader.same(tree, quick.tree):
+        _parsed_strictly.add(quick.skeleton)
+    return tree
+
+
+def parse_strictly(html: str, container: str | None) -> Element:
+    """The tree html5lib makes of a page (without container) or a fragment. Raises Faulty with the place."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     try:
-        if whole:
-            return parser.parse(html)
-        first = FIRST_TAG.match(html)
-        return parser.parseFragment(html, container=ONLY_IN.get(first[1], "div") if first else "div")
+        return parser.parse(html) if container is None else parser.parseFragment(html, container=container)
     except ParseError as error:
         line, column = parser.errors[-1][0] if parser.errors else (1, 0)
-        text = html.splitlines()[line - 1] if html.splitlines() else ""
+        text = "".join(html.splitlines()[line - 1 : line])
         raise Faulty(
             f"the HTML is broken at line {line}: {error}\n    …{text[max(0, column - 90) : column + 30]}…"
         ) from None

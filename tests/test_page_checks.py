@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import page_checks
+from tests import page_checks, page_reader
 from tests.page_checks import Faulty
 from tests.web_client import Page, WebClient
 
@@ -113,3 +113,127 @@ def test_two_clients_are_two_people(app: object, client: WebClient) -> None:
     client.log_in("clerk")
     assert WebClient(app).get("/orders", follow=False).status == 303  # type: ignore[arg-type]
     assert client.get("/orders").status == 200
+
+
+# --- The quick reader gives what the strict one gives ----------------------------------------------------------------
+
+PAGE = (
+    '<!doctype html>\n<html lang="sv">\n<head><meta charset="utf-8"><title>{title} &amp; Kvitta</title>\n</head>\n'
+    '<body class="a">\n'
+    '<main><h1>{title}</h1><table><tbody><tr><td class="{value}">{text}</td><td><br></td></tr></tbody></table>'
+    '<svg viewBox="0 0 9 9" aria-label="{value}"><g><path d="M0 0"/></g><use href="/x#y"></use></svg>'
+    '<label>Skäl <textarea name="why">\n\n{text} &lt;b&gt;</textarea></label><!-- {title} --><p hidden>{text}</p></main>\n'
+    "</body>\n</html>\n"
+)
+
+
+def a_page(title: str = "Order 1", text: str = "2 st", value: str = "num") -> str:
+    return PAGE.format(title=title, text=text, value=value)
+
+
+@pytest.fixture
+def sister() -> str:
+    """A healthy page, read strictly: its like is now read by the quick reader."""
+    page_checks.parse(a_page())
+    quick = page_reader.read(a_page(), None)
+    assert quick is not None and quick.skeleton in page_checks._parsed_strictly
+    return a_page()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        a_page(text="&#39;&#34;&lt;&gt;&amp;&nbsp;", value="&lt;b&gt; &amp;amp; >"),
+        a_page(text="'\"> ] = ö – 🙂\n x", title="'"),
+        GOOD,
+        "<tr><td>1</td></tr>\n<tr><td>2 <b>x</b> y</td></tr>",
+        '<p>a<!-- b -->c<img src="/x" alt="">d</p> e <ul><li>f</li></ul>\n',
+        '<pre>\n\nx</pre><input disabled value=\'"\' name="q">',
+        "<option value=1>x</option><p>y",
+    ],
+)
+def test_the_quick_reader_gives_the_strict_readers_tree(html: str) -> None:
+    container = None if html.startswith("<!doctype") else "tbody" if html.startswith("<tr") else "div"
+    quick = page_reader.read(html, container)
+    if quick is None:
+        assert html.endswith("y"), "this page is plain"
+    else:
+        assert page_reader.same(page_checks.parse_strictly(html, container), quick.tree)
+
+
+def test_a_page_of_the_same_skeleton_is_not_parsed_strictly_again(sister: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def strictly(*_: object) -> None:
+        raise AssertionError("parsed strictly")
+
+    monkeypatch.setattr(page_checks, "parse_strictly", strictly)
+    tree = page_checks.parse(a_page("Order 2", "3 &lt; 4 st", "num more"))
+    assert page_checks.text_of(next(page_checks.elements(tree, "td"))) == "3 < 4 st"
+    with pytest.raises(AssertionError, match="parsed strictly"):
+        page_checks.parse(a_page("Order 2").replace("<br>", "<hr>"))
+
+
+@pytest.mark.parametrize(
+    ("healthy", "broken"),
+    [
+        ("</h1>", ""),
+        ("</h1>", "</h2>"),
+        ("</p>", "</p></p>"),
+        ("<p hidden>", "<p hidden hidden>"),
+        ("<p hidden>", "<p hidden><div></div>"),
+        ('class="num"', 'class="num" class="x"'),
+        ('class="num"', 'class="num'),
+        ('class="num"', 'class=""num"'),
+        ("2 st</td>", "2 st & &co</td>"),
+        ("2 st</td>", "2 < 3 st</td>"),
+        ("2 st</td>", "2 st\x00</td>"),
+        ("2 st</td>", "2 st\x0b</td>"),
+        ("2 st</td>", "2 st&ouml</td>"),
+        ("2 st</td>", "2 st&#128;</td>"),
+        ("<main>", "<main/>"),
+        ("</main>", "</main></div>"),
+        ("</main>", "<main>"),
+        ("</body>", "</body>x"),
+        ("<!doctype html>", "<!doctype html><!doctype html>"),
+        ("-->", "--->--"),
+        ("</title>", ""),
+        ("</textarea>", ""),
+    ],
+)
+def test_a_broken_page_is_seen_when_its_healthy_sister_was_seen_before(sister: str, healthy: str, broken: str) -> None:
+    page = sister.replace(healthy, broken, 1)
+    assert page != sister
+    with pytest.raises(Faulty, match="the HTML is broken"):
+        page_checks.parse_strictly(page, None)
+    with pytest.raises(Faulty, match="the HTML is broken"):
+        page_checks.parse(page)
+
+
+@pytest.mark.parametrize(
+    ("healthy", "odd"),
+    [
+        ("</td><td>", "<td>"),
+        ("<tr>", "x<tr>"),
+        ("<tr>", "&nbsp;<tr>"),
+        ("<tr>", "\xa0<tr>"),
+        ("<tbody>", ""),
+        ("</body>", ""),
+        ("</head>", "</head> \n"),
+        ("<html", "<!-- x --><html"),
+    ],
+)
+def test_what_the_strict_reader_mends_in_silence_is_read_as_it_reads_it(sister: str, healthy: str, odd: str) -> None:
+    page = sister.replace(healthy, odd, 1)
+    assert page != sister
+    strict = page_checks.parse_strictly(page, None)
+    assert page_reader.same(page_checks.parse(page), strict)
+    page_checks.parse.cache_clear()
+    assert page_reader.same(page_checks.parse(page), strict)
+
+
+@pytest.mark.parametrize("part", ["<p>{}</p>", "<a href='/x'>{}</a>", "<table><tr><td>{}</td></tr></table>"])
+def test_what_a_page_says_is_held_against_the_rules_also_when_its_sister_was_seen_before(part: str) -> None:
+    page_checks.check(part.format("Betald"))
+    with pytest.raises(Faulty, match="left over"):
+        page_checks.check(part.format("None"))
+    with pytest.raises(Faulty, match="not translated"):
+        page_checks.check(part.format("⟦Paid⟧"))
