@@ -1,6 +1,7 @@
 """The rules. No Flask here. Read from the bottom up; imports run downward only.
 
 - ``verify`` with its ``checks_*``, ``worklists``, and what pages show (``*_list``, ``*_page``, ``*_form``): look at everything.
+- ``batches``, ``batch_run``: many orders at once, row by row in the background.
 - ``janitor``, ``decisions``: finish what a crash or a silence left open, by the clock or by a person.
 - ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.
 - ``reservations``: what is asked of Klarna for an invoice or a credit note.

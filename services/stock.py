@@ -54,13 +54,7 @@ def move(
     if quantity_milli < 0 and not article.may_go_negative:
         left = balance(session, article.id, warehouse_id)
         if left + quantity_milli < 0:
-            raise Refusal(
-                N_("Of article %(article)s only %(left_milli)s is in stock, and %(wanted_milli)s is to go out."),
-                article=article.number,
-                left_milli=left,
-                wanted_milli=-quantity_milli,
-                link=("stock.article", {"article_id": article.id}),
-            )
+            raise too_little(article, left, -quantity_milli)
     movement = StockMovement(
         article_id=article.id,
         warehouse_id=warehouse_id,
@@ -75,6 +69,17 @@ def move(
     session.add(movement)
     session.flush()
     return movement
+
+
+def too_little(article: Article, left_milli: int, wanted_milli: int) -> Refusal:
+    """The no to taking out more of an article than a warehouse holds (S2)."""
+    return Refusal(
+        N_("Of article %(article)s only %(left_milli)s is in stock, and %(wanted_milli)s is to go out."),
+        article=article.number,
+        left_milli=left_milli,
+        wanted_milli=wanted_milli,
+        link=("stock.article", {"article_id": article.id}),
+    )
 
 
 def adjust(

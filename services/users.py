@@ -10,11 +10,13 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
+from db import add_first
 from errors import N_, BadInput, NotAllowed, NotFound, Refusal, Stale
 from models import Installation, User, UserRole
 from rights import RIGHTS, Actor, Right
@@ -58,6 +60,12 @@ def get(session: Session, user_id: int) -> Person:
     return _person(_user(session, user_id))
 
 
+def acting(session: Session, user_id: int) -> Actor:
+    """The person a job acts for, with the rights they have now: none once the account has been closed. Raises NotFound."""
+    user = _user(session, user_id)
+    return Actor(user.name, user.id, frozenset(each.role for each in user.roles) if user.active else frozenset())
+
+
 def password_of(session: Session, user_id: int) -> str:
     """The hash of a user's password: what ``set_password`` is to replace. Raises NotFound."""
     return _user(session, user_id).password_hash
@@ -86,10 +94,17 @@ def create(
     kept = password_hash or _no_password()
     user = User(login=login, name=name.strip(), password_hash=kept, active=True, created_at=clock.now())
     user.roles = [UserRole(role=role) for role in sorted(chosen)]
+    _found(session)
     session.add(user)
     session.flush()
     audit.write(session, actor, "user.create", f"user:{user.id}", {"roles": sorted(chosen)})
     return user
+
+
+def _found(session: Session) -> None:
+    """The first user founds the installation: the row that says whose books these are."""
+    if session.get(Installation, 1) is None:
+        add_first(session, Installation(id=1, installation_id=str(uuid4()), sending_enabled=True))
 
 
 class NoAdministrator(Refusal):
