@@ -12,7 +12,7 @@ import gc
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from babel.support import NullTranslations, Translations
 from flask import Flask
 from jinja2.bccache import Bucket, BytecodeCache
+from werkzeug.routing import Rule
 
 import db
 import web_words
@@ -52,6 +53,26 @@ class _Compiled(BytecodeCache):
 
 
 COMPILED = _Compiled()
+
+
+def _compile_addresses_once() -> None:
+    """How a route's addresses are put together is compiled once per test process, not once per app: most of making an app."""
+    known: dict[tuple[object, ...], Callable[..., Any]] = {}
+    compile_builder = Rule._compile_builder
+
+    def kept(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        # What else it needs, it takes from the rule it is asked on.
+        key = (rule.rule, *rule._trace, append_unknown)
+        if key not in known:
+            known[key] = compile_builder(rule, append_unknown)
+        return known[key]
+
+    Rule._compile_builder = kept  # type: ignore[method-assign]
+
+
+_compile_addresses_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,18 +18,26 @@ from __future__ import annotations
 import contextvars
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import Element
 
 import requests
+import sqlalchemy as sa
 from flask import Flask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
+import db
+from models import User
+from services import logins, users
 from tests import page_checks
 from tests.builders import PASSWORD
+from web_access import COOKIE_KEY
 
 STEP = re.compile(r"(?P<tag>[a-z0-9*]*)(?P<rest>(?:[#.][\w-]+|\[[\w-]+(?:[*^$]?=[^\]]*)?\])*)")
 PART = re.compile(r"([#.])([\w-]+)|\[([\w-]+)(?:([*^$]?)=\"?([^\]\"]*)\"?)?\]")
@@ -343,14 +351,39 @@ class WebClient:
         )
 
     def csrf(self) -> str:
-        """The CSRF value of the last page, or of the page every visitor may see."""
+        """The CSRF value of the last page; before any page a fresh one of this session's."""
+        if self.page is None and self._app is not None:
+            return self._token(self._app)
         if self.page is None or not self.page.has("input[name=csrf_token]"):
             self.get("/login")
         assert self.page is not None
         return str(self.page.all("input[name=csrf_token]")[0]["value"])
 
-    def log_in(self, name: str = "clerk", password: str = PASSWORD) -> WebClient:
-        """Log in through the form as viewer, clerk, finance or admin. Gives the client, so that calls chain."""
+    @staticmethod
+    def _token(app: FlaskClient) -> str:
+        """What Flask-WTF would write into a form of this session."""
+        with app.session_transaction() as cookie:
+            secret = cookie.setdefault("csrf_token", secrets.token_hex(20))
+        return str(URLSafeTimedSerializer(app.application.secret_key, salt="wtf-csrf-token").dumps(secret))
+
+    def log_in(self, name: str = "clerk", password: str | None = None, *, language: str | None = None) -> WebClient:
+        """Become viewer, clerk, finance or admin; gives the client, so that calls chain. With a password through the form.
+
+        Without one a session is opened by the service that the form, too, ends at, and the cookie set: what the form does
+        besides (the throttle, the hash, its page) is tested where it is meant. ``language`` is remembered for the user.
+        """
+        if self._app is None or password is not None:
+            return self._log_in_by_form(name, password or PASSWORD)
+        secret_id = contextvars.Context().run(_open_session, self._app.application, name, language)
+        with self._app.session_transaction() as cookie:
+            cookie.clear()
+            cookie[COOKIE_KEY] = secret_id
+            if language is not None:
+                cookie["lang"] = language
+        self.page = None
+        return self
+
+    def _log_in_by_form(self, name: str, password: str) -> WebClient:
         page = self.get("/login")
         form = next(each for each in page.all("form") if each.has("input[type=password]"))
         user_field = next(each["name"] for each in form.all("input") if each.get("type", "text") in ("text", "email"))
@@ -362,6 +395,14 @@ class WebClient:
         # The start page is not drawn (it would cost every test its time), and the login page's token is void.
         self.page = None
         return self
+
+
+def _open_session(app: Flask, login: str, language: str | None) -> str:
+    with app.app_context(), db.writing() as session:
+        user = session.scalars(sa.select(User).where(User.login == login, User.active.is_(True))).one()
+        if language is not None:
+            users.set_language(session, user.id, language)
+        return logins.open_session(session, user, "127.0.0.1")
 
 
 def _as_htmx(htmx: bool | str, url: str) -> dict[str, str]:
