@@ -323,6 +323,62 @@ class KlarnaClient:
         """POST refunds: refunded_amount, reference, order_lines (reference 2.6)."""
         return "POST", f"{ORDERS}/{order_id}/refunds", canonical(refund)
 
+    @staticmethod
+    def cancel_order(order_id: str) -> tuple[str, str, bytes]:
+        """POST cancel, without a body; only before any capture (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/cancel", b""
+
+    @staticmethod
+    def release_remaining(order_id: str) -> tuple[str, str, bytes]:
+        """POST release-remaining-authorization, without a body; only after a capture (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/release-remaining-authorization", b""
+
+    @staticmethod
+    def extend_authorization(order_id: str) -> tuple[str, str, bytes]:
+        """POST extend-authorization-time, without a body (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/extend-authorization-time", b""
+
+    @staticmethod
+    def update_authorization(order_id: str, changes: Json) -> tuple[str, str, bytes]:
+        """PATCH authorization: order_amount and all order_lines, since those left out are deleted (reference 2.7)."""
+        return "PATCH", f"{ORDERS}/{order_id}/authorization", canonical(changes)
+
+    @staticmethod
+    def add_shipping(order_id: str, capture_id: str | None, infos: list[Json]) -> tuple[str, str, bytes]:
+        """POST shipping-info, appended to a capture or, without one, to the order (reference 2.5)."""
+        place = f"{ORDERS}/{order_id}" if capture_id is None else f"{ORDERS}/{order_id}/captures/{capture_id}"
+        return "POST", f"{place}/shipping-info", canonical({"shipping_info": infos})
+
+    @staticmethod
+    def send_letter(order_id: str, capture_id: str) -> tuple[str, str, bytes]:
+        """POST trigger-send-out, without a body: Klarna sends the customer's letter again (reference 2.5)."""
+        return "POST", f"{ORDERS}/{order_id}/captures/{capture_id}/trigger-send-out", b""
+
+    @staticmethod
+    def extend_due_date(order_id: str, capture_id: str, days: int) -> tuple[str, str, bytes]:
+        """PATCH extend-due-date by one of the options' numbers of days (reference 2.5)."""
+        path = f"{ORDERS}/{order_id}/captures/{capture_id}/extend-due-date"
+        return "PATCH", path, canonical({"number_of_days": days})
+
+    @staticmethod
+    def acknowledge_order(order_id: str) -> tuple[str, str, bytes]:
+        """POST acknowledge, without a body: the pushes stop; harmless when repeated (reference 2.8)."""
+        return "POST", f"{ORDERS}/{order_id}/acknowledge", b""
+
+    @staticmethod
+    def update_references(order_id: str, references: Json) -> tuple[str, str, bytes]:
+        """PATCH merchant-references: what is left out stays, ``""`` clears (reference 2.8)."""
+        return "PATCH", f"{ORDERS}/{order_id}/merchant-references", canonical(references)
+
+    @staticmethod
+    def update_delivery_address(order_id: str, address: Json) -> tuple[str, str, bytes]:
+        """PATCH customer-details: the shipping address alone, the billing address is frozen (reference 2.8)."""
+        return "PATCH", f"{ORDERS}/{order_id}/customer-details", canonical({"shipping_address": address})
+
+    def due_date_options(self, order_id: str, capture_id: str, *, seconds: float) -> Json:
+        """How far a capture's due date can be moved, with the fee for the merchant (reference 2.5)."""
+        return self._get(f"{ORDERS}/{order_id}/captures/{capture_id}/extend-due-date-options", seconds)
+
 
 def canonical(content: Json) -> bytes:
     """The one way a request is written down: sorted keys, no spaces, UTF-8. Frozen with its key."""

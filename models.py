@@ -1044,6 +1044,7 @@ class KlarnaCall(Base):
     method: Mapped[str]
     path: Mapped[str]
     body: Mapped[str]
+    idempotency_key: Mapped[str]
     outcome: Mapped[str]
     http_status: Mapped[int | None]
     error_code: Mapped[str | None]

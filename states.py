@@ -51,6 +51,27 @@ class OpKind(StrEnum):
     UPDATE_AUTH = "UPDATE_AUTH"
 
 
+class CallKind(StrEnum):
+    """A request to Klarna that moves no money."""
+
+    TRACKING = "tracking"
+    ORDER_TRACKING = "order_tracking"
+    RETURN_TRACKING = "return_tracking"
+    ADDRESS = "address"
+    REFERENCES = "references"
+    LETTER = "letter"
+    DUE_DATE = "due_date"
+
+
+class CallOutcome(StrEnum):
+    """How such a request ended. What is unclear may be asked again with the same key, or said to be done."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+    NOT_SENT = "not_sent"
+
+
 class DocState(StrEnum):
     """State of an invoice or credit note."""
 

@@ -10,6 +10,8 @@ from states import (
     AnswerClass,
     BreakKind,
     BreakState,
+    CallKind,
+    CallOutcome,
     DocKind,
     DocState,
     DocType,
@@ -46,6 +48,21 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         OpKind.RELEASE: N_("Release of the rest"),
         OpKind.EXTEND_AUTH: N_("Extension of the reservation"),
         OpKind.UPDATE_AUTH: N_("Change of the reservation"),
+    },
+    CallKind: {
+        CallKind.TRACKING: N_("Tracking of the delivery"),
+        CallKind.ORDER_TRACKING: N_("Tracking of the order"),
+        CallKind.RETURN_TRACKING: N_("Tracking of the return"),
+        CallKind.ADDRESS: N_("Delivery address"),
+        CallKind.REFERENCES: N_("Order numbers"),
+        CallKind.LETTER: N_("Klarna's letter to the customer"),
+        CallKind.DUE_DATE: N_("Later due date"),
+    },
+    CallOutcome: {
+        CallOutcome.DONE: N_("Received by Klarna"),
+        CallOutcome.REFUSED: N_("Refused by Klarna"),
+        CallOutcome.UNCLEAR: N_("Answer unknown"),
+        CallOutcome.NOT_SENT: N_("Not sent"),
     },
     DocState: {
         DocState.DRAFT: N_("Draft"),
@@ -180,3 +197,12 @@ CODES: Mapping[str, Mapping[str, str]] = {
     "actor": {"system": N_("Kvitta"), "janitor": N_("Kvitta")},
 }
 """Names for what is kept as a word of Klarna's or of the program; a word without a name is shown as it stands."""
+
+VAT_CLASS_NAMES = {
+    "standard": N_("General rate"),
+    "reduced": N_("Restaurant and hotel"),
+    "low": N_("Books, culture, passenger transport"),
+    "food": N_("Food"),
+    "exempt": N_("Exempt"),
+}
+"""The VAT classes that a company begins with; a rate has its days, its class has its name."""

@@ -4,10 +4,14 @@
 - ``batches``, ``batch_run``: many orders at once, row by row in the background.
 - ``janitor``, ``decisions``: finish what a crash or a silence left open, by the clock or by a person.
 - ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.
-- ``reservations``: what is asked of Klarna for an invoice or a credit note.
+- ``pushes``, ``klarna_orders`` with ``klarna_content``, ``incoming`` with ``incoming_rows``: orders come in, from Klarna
+  and by every other way.
+- ``reservations``: what is asked of Klarna for an invoice or a credit note; ``authorizations`` with ``reservation_acts``:
+  acts on the reservation itself; ``klarna_calls``: what moves no money.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
 - ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
   ``payments``, ``payment_terms``: what a customer pays to us.
+- ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``looks``, ``gateway``: ours against Klarna's, what it shows, the way there.

@@ -74,7 +74,7 @@ def read_outcome(outcome: Outcome, first: bool, kind: OpKind) -> Verdict:
     answer = outcome.answer
     if answer is None:
         return Verdict(OpState.UNKNOWN)
-    if answer.status in (201, 204) or (answer.status == 200 and kind is OpKind.UPDATE_AUTH):
+    if answer.status in _successes(kind):
         return Verdict(OpState.CONFIRMED)
     if answer.status == 401:
         return Verdict(OpState.PREPARED if first else OpState.UNKNOWN, breaker=True)
@@ -86,6 +86,10 @@ def read_outcome(outcome: Outcome, first: bool, kind: OpKind) -> Verdict:
     if refused:
         return Verdict(OpState.REJECTED) if first else Verdict(OpState.UNKNOWN, refused_on_retry=True)
     return Verdict(OpState.UNKNOWN)
+
+
+def _successes(kind: OpKind) -> tuple[int, ...]:
+    return (200, 201, 204) if kind is OpKind.UPDATE_AUTH else (201, 204)
 
 
 def may_have_reached(session: Session, op: KlarnaOp, besides: int | None = None) -> bool:
@@ -144,7 +148,7 @@ def recorded_success(session: Session, op: KlarnaOp) -> KlarnaAnswer | None:
     return session.scalar(
         select(KlarnaAnswer)
         .join(KlarnaAttempt, KlarnaAttempt.id == KlarnaAnswer.attempt_id)
-        .where(KlarnaAttempt.op_id == op.id, KlarnaAnswer.http_status.in_((201, 204)))
+        .where(KlarnaAttempt.op_id == op.id, KlarnaAnswer.http_status.in_(_successes(op.kind)))
         .order_by(KlarnaAnswer.id)
         .limit(1)
     )

@@ -44,18 +44,19 @@ PAGE_SECONDS = 11.5
 class MoneyForm:
     """What every money form carries: its nonce, the sum on its button, a difference that was shown and ticked.
 
-    ``version`` is that of the draft the form was drawn from.
+    ``version`` is that of the draft the form was drawn from, ``choices`` what else was chosen in it.
     """
 
     nonce: str
     shown_minor: int
     accepted_difference_minor: int = 0
     version: int | None = None
+    choices: tuple[int | bool | str | None, ...] = ()
 
     @property
-    def values(self) -> list[int]:
+    def values(self) -> list[int | bool | str | None]:
         """What must be the same when the same form comes again."""
-        return [self.shown_minor, self.accepted_difference_minor]
+        return [self.shown_minor, self.accepted_difference_minor, *self.choices]
 
 
 def look_at(klarna: Gateway, order_id: int, *, in_slot: bool = False) -> Look:
@@ -102,24 +103,27 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
     outcome = operations.send(klarna, permission)
     note_reached(klarna, permission.access.account_id, outcome.answer is not None)
 
-    def record(session: Session) -> None:
+    def record(session: Session) -> OpKind:
         operations.record(session, permission, outcome, actor, FOLLOW)
-        orders.refresh(session, session.get_one(KlarnaOp, op_id).order_id)
+        op = session.get_one(KlarnaOp, op_id)
+        orders.refresh(session, op.order_id)
+        return op.kind
 
     try:
-        db.transact(record)
+        kind = db.transact(record)
     except Exception as trouble:
         log.exception("klarna.record_failed", op_id=op_id)
         cause = f"{type(trouble).__name__}: {trouble}"
         db.transact(lambda session: operations.record_failed(session, permission, outcome, actor, cause))
         return
     left = PAGE_SECONDS - (clock.monotonic() - began)
-    if outcome.answer is not None and outcome.answer.status == 201 and (klarna.in_worker or left > 0.5):
+    answered = outcome.answer is not None and (outcome.answer.status == 201 or kind in looks.OF_THE_RESERVATION)
+    if answered and (klarna.in_worker or left > 0.5):
         _fill(klarna, op_id, min(LOOK_SECONDS, left) if not klarna.in_worker else LOOK_SECONDS)
 
 
 def _fill(klarna: Gateway, op_id: str, seconds: float) -> None:
-    """Fetch Klarna's own number and time for an act that was just confirmed; the janitor does it where this fails."""
+    """Fetch Klarna's own number and time, or what has become of the reservation; the janitor does it where this fails."""
     with db.reading() as session:
         op = session.get_one(KlarnaOp, op_id)
         order_id = op.order_id

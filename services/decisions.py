@@ -13,7 +13,7 @@ from errors import N_, BadInput, NotAllowed, Refusal
 from models import KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
-from services import audit, documents, drift, operations, reservations, settings
+from services import audit, documents, drift, operations, reservation_acts, reservation_words, reservations, settings
 from services.gateway import Gateway
 from services.looks import Found, Look, with_number
 from services.reservations import FOLLOW
@@ -117,3 +117,50 @@ def did_not_happen(klarna: Gateway, actor: Actor, document_id: int, reason: str)
         return True
 
     return db.transact(work)
+
+
+# --- Acts on the reservation, which have no document -----------------------------------------------------------------
+
+
+def _reservation_look(klarna: Gateway, actor: Actor, order_id: int) -> Look:
+    actor.require(Right.DECIDE)
+    with db.reading() as session:
+        _act_in_review(session, order_id)
+    return reservations.look_at(klarna, order_id)
+
+
+def _act_in_review(session: Session, order_id: int) -> KlarnaOp:
+    op = reservation_acts.open_act(session, order_id)
+    if op is None or op.state is not OpState.REVIEW:
+        raise Refusal(N_("There is nothing to decide: Klarna's answer is known or still awaited."))
+    return op
+
+
+def reservation_changed(klarna: Gateway, actor: Actor, order_id: int) -> None:
+    """«Det genomfördes»: only a look made just now says so; it confirms the act by itself. Raises Refusal, NotReached."""
+    _reservation_look(klarna, actor, order_id)
+    with db.reading() as session:
+        op = reservation_acts.open_act(session, order_id)
+        if op is not None:
+            raise Refusal(reservation_words.NOT_SHOWN[op.kind])
+
+
+def reservation_unchanged(klarna: Gateway, actor: Actor, order_id: int, reason: str) -> None:
+    """«Det genomfördes inte»: only when Klarna, looked at just now, shows no effect and the totals agree. No money has moved.
+
+    Raises Refusal naming what Klarna shows, BadInput without a reason.
+    """
+    reason = documents.read_reason(reason)
+    look = _reservation_look(klarna, actor, order_id)
+
+    def work(session: Session) -> None:
+        op = operations.lock(session, _act_in_review(session, order_id).id)
+        if FOLLOW.difference(session, op, look):
+            raise drift.Differs(look, drift.ours(session, order_id), 0)
+        op.decided_by, op.decided_reason = actor.name, reason
+        session.flush()
+        evidence = ("person", actor.name, look.evidence())
+        operations.not_executed(session, op, actor, FOLLOW, RefusalKind.DECIDED, evidence)
+        audit.write(session, actor, "klarna.decided_not_happened", f"order:{order_id}", {"op": op.id, "kind": op.kind})
+
+    db.transact(work)

@@ -264,7 +264,7 @@ def _pending(session: Session, actor: Actor, document: Document, op: KlarnaOp) -
             "kind": "review",
             "sentence": told(_REVIEW[document.kind], hours=HOURS, amount=amount),
             "warning": told(_NOT_AGAIN[document.kind]),
-            "rest": _decided_first(op),
+            "rest": decided_first(op),
             "actions": [Action("decide", document_acts.why_not_decide(actor, op)), *ask],
         }
     if operations.recorded_success(session, op) is not None:
@@ -273,13 +273,13 @@ def _pending(session: Session, actor: Actor, document: Document, op: KlarnaOp) -
         "kind": "unknown",
         "sentence": told(_UNKNOWN[document.kind], amount=amount),
         "warning": told(_NOT_AGAIN[document.kind]),
-        "rest": _asked(op),
+        "rest": asked(op),
         "actions": ask,
         "polls": True,
     }
 
 
-def _decided_first(op: KlarnaOp) -> Sentence | None:
+def decided_first(op: KlarnaOp) -> Sentence | None:
     """Who has already said that it did not happen, where two have to (security 39)."""
     if op.decided_by is None:
         return None
@@ -287,7 +287,7 @@ def _decided_first(op: KlarnaOp) -> Sentence | None:
     return told(message, who=op.decided_by, reason=(op.decided_reason or "").rstrip("."))
 
 
-def _asked(op: KlarnaOp) -> Sentence:
+def asked(op: KlarnaOp) -> Sentence:
     """When Klarna is asked next and how often it has been; the hour alone when that is today."""
     now = clock.now()
     at = max(op.next_run_at or now, now).astimezone(clock.LOCAL)

@@ -14,7 +14,18 @@ from errors import N_, Refusal
 from models import Document, KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
-from services import credit_notes, documents, drift, invoices, operations, orders
+from services import (
+    credit_notes,
+    documents,
+    drift,
+    holds,
+    invoices,
+    operations,
+    order_amending,
+    order_ending,
+    orders,
+    releases,
+)
 from services.looks import Look
 from states import DocKind, OpKind, RefusalKind
 
@@ -28,6 +39,12 @@ class _Follow:
             document = documents.get(session, op.document_id, lock=True)
             issue = invoices.issue if document.kind is DocKind.INVOICE else credit_notes.issue
             issue(session, actor, document, op, happened)
+            if op.kind is OpKind.CAPTURE and document.release_rest:
+                releases.after_capture(session, actor, op, document)
+        elif op.kind is OpKind.CANCEL:
+            order_ending.cancel(session, actor, orders.get(session, op.order_id, lock=True), op.id)
+        elif op.kind is OpKind.UPDATE_AUTH:
+            order_amending.apply_agreed(session, actor, op)
         orders.refresh(session, op.order_id)
 
     def refused(self, session: Session, op: KlarnaOp, actor: Actor, kind: RefusalKind) -> None:
@@ -41,9 +58,11 @@ class _Follow:
         order = session.get_one(Order, op.order_id)
         held = drift.held(session, order.id)
         if op.document_id is None:
+            _require_room(op, held.captured)
             return
         document = documents.get(session, op.document_id)
         if op.kind is OpKind.CAPTURE:
+            holds.require_none(order)
             reserved = (order.captured_minor or 0) + (order.remaining_minor or 0)
             invoices.require_reservation(document, held.captured - (op.amount_minor or 0), reserved)
             invoices.require_fits(session, document)
@@ -63,7 +82,19 @@ class _Follow:
         order = session.get_one(Order, op.order_id)
         drift.keep_look(session, order, look)
         drift.require_same_currency(order, look)
+        if op.kind is OpKind.EXTEND_AUTH:
+            return 0  # more time does no harm, whatever else is to be settled
         return drift.difference(session, order.id, look)
+
+
+def _require_room(op: KlarnaOp, held_minor: int) -> None:
+    """The act on a reservation leaves room for what is captured of it or may be; a cancelled one has none."""
+    least = {OpKind.CANCEL: 0, OpKind.UPDATE_AUTH: op.amount_minor or 0}.get(op.kind, held_minor)
+    if held_minor > least:
+        raise Refusal(
+            N_("%(captured)s has been activated, and the order cannot be less. Nothing has been sent."),
+            captured=Amount(held_minor, op.currency or ""),
+        )
 
 
 FOLLOW = _Follow()

@@ -7,6 +7,7 @@ Source: operations 10 (breaker), 15.2 (sender lease), 15.3 (environments); secur
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import os
 import platform
@@ -37,6 +38,8 @@ WORKER_ANSWER_SECONDS = 60.0
 FAILURES_TO_OPEN = 5
 FAILURE_WINDOW = timedelta(seconds=60)
 BREAKER_PAUSE = timedelta(seconds=60)
+READ_AGAIN_SECONDS = 3.0
+"""How soon «Uppdatera» asks about the same order again."""
 CREDENTIALS = "credentials"
 FAILURES = "failures"
 
@@ -128,12 +131,17 @@ class Gateway:
         self._slots = threading.BoundedSemaphore(CALLS_AT_ONCE)
         self._failures: dict[int, deque[datetime]] = defaultdict(deque)
         self._failures_guard = threading.Lock()
+        self._read_at: dict[int, float] = {}
         self._host_mark = _host_mark(data_dir, database_url)
         self.host_name = platform.node() or "host"
 
     def seal(self, secret: str, store_id: str) -> bytes:
         """Encrypt a credential for storing."""
         return seal(self._key, secret, store_id)
+
+    def push_token(self, store_id: str) -> str:
+        """What stands in the address that Klarna pushes to: nobody guesses it, and it follows from the key (security 52)."""
+        return hmac.new(self._key, f"push\n{store_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def client(self, access: Access) -> KlarnaClient:
         """A client for one account."""
@@ -158,6 +166,16 @@ class Gateway:
         finally:
             if free:
                 self._slots.release()
+
+    def may_read(self, order_id: int) -> bool:
+        """Whether a person may have Klarna asked about an order again just now: once in a few seconds, per process."""
+        now = clock.monotonic()
+        with self._failures_guard:
+            self._read_at = {each: at for each, at in self._read_at.items() if now - at < READ_AGAIN_SECONDS}
+            if order_id in self._read_at:
+                return False
+            self._read_at[order_id] = now
+            return True
 
     def note(self, account_id: int, reached: bool) -> bool:
         """Count a call that reached Klarna or did not; True when the breaker is to open (five failures in 60 s)."""

@@ -17,6 +17,7 @@ import clock
 from errors import N_
 from models import Document, KlarnaAnswer, KlarnaAttempt, KlarnaOp, Order
 from money import Amount
+from services.looks import OF_THE_RESERVATION
 from states import KlarnaStatus, OpKind
 
 
@@ -60,6 +61,15 @@ def latest(session: Session, document: Document) -> KlarnaOp | None:
 
 def answer(session: Session, document: Document, op: KlarnaOp) -> Answer | None:
     """Klarna's refusal: the last answer with an error code."""
+    original = latest(session, document.original) if document.original is not None else None
+    reference = document.order.klarna_reference if document.order else None
+    return answer_to(session, op, reference, original.klarna_short_ref if original else None)
+
+
+def answer_to(
+    session: Session, op: KlarnaOp, order_reference: str | None, original_number: str | None = None
+) -> Answer | None:
+    """The last answer with an error code to an operation, also one without a document."""
     found = session.scalar(
         select(KlarnaAnswer)
         .join(KlarnaAttempt, KlarnaAttempt.id == KlarnaAnswer.attempt_id)
@@ -69,7 +79,6 @@ def answer(session: Session, document: Document, op: KlarnaOp) -> Answer | None:
     )
     if found is None:
         return None
-    original = latest(session, document.original) if document.original is not None else None
     messages = json.loads(found.error_messages) if found.error_messages else []
     return Answer(
         code=found.error_code,
@@ -80,8 +89,8 @@ def answer(session: Session, document: Document, op: KlarnaOp) -> Answer | None:
         klarna_order_id=op.klarna_order_id,
         reference=op.reference,
         amount_minor=op.amount_minor or 0,
-        order_reference=document.order.klarna_reference if document.order else None,
-        original_number=original.klarna_short_ref if original else None,
+        order_reference=order_reference,
+        original_number=original_number,
     )
 
 
@@ -105,8 +114,40 @@ def cause(code: str | None, order: Order, kind: OpKind, amount_minor: int) -> Se
             return told(N_("Nothing has been activated on the purchase."))
         if left < amount_minor:
             return told(N_("Klarna can still refund %(left)s."), left=Amount(left, order.currency))
+    return _of_the_reservation(code, order, kind, amount_minor) or _of_the_code(code)
+
+
+def _of_the_code(code: str | None) -> Sentence:
     if code == "PAYMENT_METHOD_FAILED":
         return told(N_("The customer's payment did not go through. Try later."))
     if code in ("NO_SUCH_ORDER", "NOT_FOUND"):
         return told(N_("Klarna cannot find the purchase. Check store id, region, and whether it is Klarna or Kustom."))
     return told(N_("Read Klarna's message and contact Klarna with the code."))
+
+
+def _of_the_reservation(code: str | None, order: Order, kind: OpKind, amount_minor: int) -> Sentence | None:
+    """The usual cause of a no to an act on the reservation, as the last look shows it (B21; reference 2.7 and 2.8)."""
+    if kind not in OF_THE_RESERVATION or code not in ("NOT_ALLOWED", "CANCEL_NOT_ALLOWED"):
+        return None
+    if order.klarna_status is KlarnaStatus.CANCELLED:
+        return told(N_("The purchase is cancelled at Klarna."))
+    if order.klarna_status is KlarnaStatus.EXPIRED:
+        return told(N_("The reservation has expired. Ask Klarna whether it can be renewed."))
+    if kind is OpKind.CANCEL and order.captured_minor:
+        return told(N_("Something has been activated on the purchase. Release the rest instead."))
+    if kind is OpKind.RELEASE and not order.captured_minor:
+        return told(N_("Nothing has been activated on the purchase. Cancel the order instead."))
+    if kind is not OpKind.CANCEL and order.remaining_minor == 0:
+        return told(N_("Nothing is left of the reservation."))
+    if kind is OpKind.UPDATE_AUTH and amount_minor > (order.authorized_minor or 0):
+        return told(
+            N_(
+                "A higher amount is a new credit check at Klarna, and Klarna has not granted it. "
+                "Lower the amount, or let the customer buy the rest separately."
+            )
+        )
+    if kind is OpKind.EXTEND_AUTH:
+        return told(
+            N_("Klarna extends neither card payments nor reservations older than 180 days. Invoice before it expires.")
+        )
+    return None

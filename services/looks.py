@@ -23,6 +23,10 @@ MOST_STORED = 8_000
 _LARGEST = 2**53
 
 
+OF_THE_RESERVATION = frozenset({OpKind.CANCEL, OpKind.RELEASE, OpKind.EXTEND_AUTH, OpKind.UPDATE_AUTH})
+"""Acts on the reservation itself: they have no document, and leave no object with our number at Klarna."""
+
+
 class Unreadable(ValueError):
     """Klarna's answer is not an order we can rely on; nothing follows from it."""
 
@@ -69,6 +73,7 @@ class Look:
     method: str | None
     captures: tuple[Found, ...]
     refunds: tuple[Found, ...]
+    lines: tuple[Line, ...] = ()
 
     @property
     def refundable(self) -> int:
@@ -191,7 +196,46 @@ def read(content: dict[str, Any], at: datetime) -> Look:
             _found(c, "capture_id", "captured_amount", "captured_at") for c in _objects(content, "captures")
         ),
         refunds=tuple(_found(r, "refund_id", "refunded_amount", "refunded_at") for r in _objects(content, "refunds")),
+        lines=_order_lines(content),
     )
+
+
+def _order_lines(content: dict[str, Any]) -> tuple[Line, ...]:
+    """The order's own rows, none where one cannot be read: they were written by the shop, and no sum rests on them."""
+    try:
+        return _lines(content)
+    except Unreadable:
+        return ()
+
+
+def _require_lasting(look: Look) -> None:
+    if look.status is KlarnaStatus.CANCELLED:
+        raise Refusal(N_("The purchase is cancelled at Klarna. Nothing has been sent."))
+    if look.status is KlarnaStatus.EXPIRED or (look.expires_at is not None and look.expires_at <= look.at):
+        raise Refusal(
+            N_("The reservation expired on %(day)s. Ask Klarna whether it can be renewed."),
+            day=clock.local_date(look.expires_at or look.at),
+        )
+
+
+def _require_changeable(look: Look, kind: OpKind, amount_minor: int) -> None:
+    """What Klarna's order must show for an act on the reservation itself (reference 2.7 and 2.8)."""
+    _require_lasting(look)
+    if kind is OpKind.CANCEL and look.captured:
+        raise Refusal(
+            N_("Something has been activated on the purchase. Release the rest instead. Nothing has been sent.")
+        )
+    if kind is OpKind.RELEASE and not look.captured:
+        raise Refusal(
+            N_("Nothing has been activated on the purchase. Cancel the order instead. Nothing has been sent.")
+        )
+    if kind is not OpKind.CANCEL and not look.remaining:
+        raise Refusal(N_("Nothing is left of the reservation at Klarna. Nothing has been sent."))
+    if kind is OpKind.UPDATE_AUTH and amount_minor < look.captured:
+        raise Refusal(
+            N_("%(captured)s has been activated, and the order cannot be less. Nothing has been sent."),
+            captured=Amount(look.captured, look.currency),
+        )
 
 
 def with_number(look: Look, kind: OpKind, reference: str | None) -> list[Found]:
@@ -216,14 +260,10 @@ def require_possible(look: Look, kind: OpKind, amount_minor: int, outside_minor:
     Raises Refusal with the sentence of F1, F27, B21, K32. Nothing has been sent.
     """
     currency = look.currency
+    if kind in OF_THE_RESERVATION:
+        _require_changeable(look, kind, amount_minor)
     if kind is OpKind.CAPTURE:
-        if look.status is KlarnaStatus.CANCELLED:
-            raise Refusal(N_("The purchase is cancelled at Klarna. Nothing has been sent."))
-        if look.status is KlarnaStatus.EXPIRED or (look.expires_at is not None and look.expires_at <= look.at):
-            raise Refusal(
-                N_("The reservation expired on %(day)s. Ask Klarna whether it can be renewed."),
-                day=clock.local_date(look.expires_at or look.at),
-            )
+        _require_lasting(look)
         if look.fraud_status != "ACCEPTED":
             raise Refusal(N_("Klarna is reviewing the purchase. Do not deliver or invoice yet."))
         if look.status not in (KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED) and look.remaining < amount_minor:

@@ -133,8 +133,12 @@ def intend(
     accepted_difference_minor: int = 0,
     next_run_at: datetime | None = None,
     hold_reason: str | None = None,
+    evidence: tuple[str, str, str] | None = None,
 ) -> KlarnaOp:
-    """Write the intent with its frozen bytes and key, before any socket opens. Raises Refusal, BrokenRule."""
+    """Write the intent with its frozen bytes and key, before any socket opens. Raises Refusal, BrokenRule.
+
+    ``evidence`` is what stood at Klarna before, for acts that leave no object with our number (effects).
+    """
     installation = require_sending(session)
     if order.account_id is None or order.klarna_order_id is None:
         raise BrokenRule("an act at Klarna needs a Klarna order")
@@ -174,7 +178,7 @@ def intend(
     )
     session.add(op)
     session.flush()
-    event(session, op, None, OpState.PREPARED, actor, None, "")
+    event(session, op, None, OpState.PREPARED, actor, evidence, "")
     return op
 
 
@@ -218,9 +222,15 @@ def _is_due(op: KlarnaOp) -> bool:
 def _closed_way(session: Session, klarna: Gateway, op: KlarnaOp, account: KlarnaAccount) -> str | None:
     """Why nothing may leave for this account from this host just now; None when it may."""
     installation = session.get_one(Installation, 1)
-    if not installation.sending_enabled or not _may_send(session, klarna, installation):
+    if (installation.installation_id, account.environment) != (op.installation_id, op.environment):
         return "sending_off"
-    if (op.installation_id, op.environment) != (installation.installation_id, account.environment):
+    return closed_way(session, klarna, account)
+
+
+def closed_way(session: Session, klarna: Gateway, account: KlarnaAccount) -> str | None:
+    """Why no request that changes something may leave for this account from this host just now (operations 15)."""
+    installation = session.get_one(Installation, 1)
+    if not installation.sending_enabled or not _may_send(session, klarna, installation) or not account.active:
         return "sending_off"
     if is_open(access_of(account), clock.now()):
         return CREDENTIALS if account.breaker == CREDENTIALS else "unreachable"
@@ -319,7 +329,9 @@ def send(klarna: Gateway, permission: Permission) -> Outcome:
     cause: str | None = None
     answer_class = AnswerClass.ANSWER
     try:
-        answer = client.call(permission.method, permission.path, wire=wire, body=permission.body, key=permission.key)
+        answer = client.call(
+            permission.method, permission.path, wire=wire, body=permission.body or None, key=permission.key
+        )
     except KlarnaError as error:
         answer, cause = error.answer, error.cause
         if answer is None:

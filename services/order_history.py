@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,8 +10,20 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import Audit, Delivery, Document, DocumentEvent, KlarnaOp, KlarnaOpEvent, Order, Warehouse
-from states import DocKind, DocState, OpKind, OpState
+from models import (
+    Audit,
+    Delivery,
+    Document,
+    DocumentEvent,
+    KlarnaBreak,
+    KlarnaCall,
+    KlarnaOp,
+    KlarnaOpEvent,
+    Order,
+    OrderHold,
+    Warehouse,
+)
+from states import BreakKind, BreakState, CallKind, CallOutcome, DocKind, DocState, OpKind, OpState
 
 MOST = 200
 """Events a page shows."""
@@ -23,6 +36,12 @@ class What(StrEnum):
     DELIVERED = "delivered"
     DOCUMENT = "document"
     OPERATION = "operation"
+    HELD = "held"
+    LIFTED = "lifted"
+    SETTLED = "settled"
+    ROWS = "rows"
+    CANCELLED = "cancelled"
+    CALL = "call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +60,61 @@ class Event:
     op_state: OpState | None = None
     amount_minor: int | None = None
     reason: str = ""
+    kind: BreakKind | None = None
+    resolution: str = ""
+    before_minor: int | None = None
+    call_kind: CallKind | None = None
+    call_outcome: CallOutcome | None = None
 
 
 def events(session: Session, order: Order) -> list[Event]:
     """The order's history, newest first."""
-    found = [_taken(session, order), *_delivered(session, order), *_documents(session, order), *_acts(session, order)]
+    found = [
+        *_noted(session, order),
+        *_delivered(session, order),
+        *_documents(session, order),
+        *_acts(session, order),
+        *_holds(session, order),
+        *_settled(session, order),
+        *_calls(session, order),
+    ]
     return sorted(found, key=lambda event: event.at, reverse=True)[:MOST]
 
 
-def _taken(session: Session, order: Order) -> Event:
-    noted = session.execute(
-        sa.select(Audit.at, Audit.actor)
-        .where(Audit.object == f"order:{order.id}", Audit.action == "order.take")
-        .order_by(Audit.id)
-        .limit(1)
-    ).first()
-    return Event(What.TAKEN, noted.at if noted else order.ordered_at, noted.actor if noted else "")
+_NOTED = {"order.take": What.TAKEN, "order.rows": What.ROWS, "order.cancel": What.CANCELLED}
+
+
+def _noted(session: Session, order: Order) -> list[Event]:
+    """What the log alone tells: when the order was taken, its rows changed, the order cancelled."""
+    rows = session.execute(
+        sa.select(Audit.action, Audit.at, Audit.actor, Audit.detail)
+        .where(Audit.object == f"order:{order.id}", Audit.action.in_(_NOTED))
+        .order_by(Audit.id.desc())
+        .limit(MOST)
+    )
+    found = []
+    for action, at, who, written in rows:
+        detail = json.loads(written) if action == "order.rows" else {}
+        before, after = detail.get("before_minor"), detail.get("after_minor")
+        found.append(Event(_NOTED[action], at, who, amount_minor=after, before_minor=before))
+    if not any(each.what is What.TAKEN for each in found):
+        found.append(Event(What.TAKEN, order.ordered_at, ""))
+    return found
+
+
+def _calls(session: Session, order: Order) -> list[Event]:
+    """Calls that moved no money: tracking, references, an address, a letter, a due date."""
+    rows = session.execute(
+        sa.select(KlarnaCall.kind, KlarnaCall.outcome, KlarnaCall.at, KlarnaCall.by, Document.id, Document.number_text)
+        .outerjoin(Document, Document.id == KlarnaCall.document_id)
+        .where(KlarnaCall.order_id == order.id)
+        .order_by(KlarnaCall.id.desc())
+        .limit(MOST)
+    )
+    return [
+        Event(What.CALL, at, who, number=number or "", call_kind=CallKind(kind), call_outcome=CallOutcome(outcome))
+        for kind, outcome, at, who, _, number in rows
+    ]
 
 
 def _delivered(session: Session, order: Order) -> list[Event]:
@@ -136,4 +194,35 @@ def _acts(session: Session, order: Order) -> list[Event]:
             amount_minor=amount,
         )
         for kind, amount, happened, state, at, who in rows
+    ]
+
+
+def _holds(session: Session, order: Order) -> list[Event]:
+    """Stops after acceptance and their ends: who lifted one, when and why."""
+    rows = session.scalars(
+        sa.select(OrderHold).where(OrderHold.order_id == order.id).order_by(OrderHold.id.desc()).limit(MOST)
+    )
+    return [Event(What(each.what), each.at, each.by, reason=each.reason) for each in rows]
+
+
+def _settled(session: Session, order: Order) -> list[Event]:
+    """Differences that a person has settled, with the reason; those that were no more need nobody's attention."""
+    rows = session.scalars(
+        sa.select(KlarnaBreak)
+        .where(
+            KlarnaBreak.order_id == order.id, KlarnaBreak.state == BreakState.CLOSED, KlarnaBreak.resolution != "gone"
+        )
+        .order_by(KlarnaBreak.id.desc())
+        .limit(MOST)
+    )
+    return [
+        Event(
+            What.SETTLED,
+            each.closed_at or each.opened_at,
+            each.closed_by or "",
+            kind=each.kind,
+            resolution=each.resolution or "",
+            reason=(each.reason or "") if each.resolution != "adopt" else "",
+        )
+        for each in rows
     ]

@@ -32,6 +32,7 @@ from models import (
 )
 from rights import Actor
 from services import audit, numbering
+from services.reservation_words import WAIT
 from states import OPEN_OPS, DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
 
 FIRST_NUMBER = 1001
@@ -112,7 +113,7 @@ def take(
     """
     if (account is None) != (klarna_order_id is None):
         raise BrokenRule("a reservation and its account go together")
-    _check(lines)
+    check_rows(lines)
     if klarna_order_id is not None:
         require_unlinked(session, klarna_order_id)
     order = Order(
@@ -139,7 +140,8 @@ def take(
     return order
 
 
-def _check(lines: Sequence[NewLine]) -> None:
+def check_rows(lines: Sequence[NewLine]) -> None:
+    """Let rows pass that an order can have. Raises BadInput."""
     if not lines:
         raise BadInput(N_("The order has no rows."))
     if len(lines) > MAX_LINES:
@@ -352,7 +354,7 @@ def _icon(session: Session, order: Order) -> str | None:
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:
     """The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
     return session.scalar(
-        sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.state.in_(sorted(OPEN_OPS))).limit(1)
+        sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.state.in_(sorted(OPEN_OPS)))
     )
 
 
@@ -365,17 +367,11 @@ def require_no_open_operation(session: Session, order: Order) -> None:
 
 def open_operation_refusal(session: Session, order: Order) -> Refusal | None:
     """Why the order's buttons are off while an operation is open; None when none is."""
-    operation = open_operation(session, order)
-    if operation is None:
+    if (operation := open_operation(session, order)) is None:
         return None
     document = session.get(Document, operation.document_id) if operation.document_id is not None else None
-    if document is None:
-        return Refusal(N_("Wait for Klarna's answer about the reservation before doing anything more on the order."))
-    if document.kind is DocKind.CREDIT_NOTE:
-        text = N_("Wait for Klarna's answer about credit note %(number)s before doing anything more on the order.")
-    else:
-        text = N_("Wait for Klarna's answer about invoice %(number)s before doing anything more on the order.")
-    return Refusal(text, link=document_link(document), number=document.number_text)
+    link = ("orders.show", {"order_id": order.id}) if document is None else document_link(document)
+    return Refusal(WAIT[operation.kind], link=link, number=document.number_text if document else None)
 
 
 def require_nothing_refused(session: Session, order: Order, original: Document | None = None) -> None:

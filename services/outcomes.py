@@ -17,6 +17,7 @@ from models import (
     KlarnaOp,
 )
 from rights import Actor
+from services import effects
 from services.answers import (
     Outcome,
     Permission,
@@ -28,7 +29,7 @@ from services.answers import (
     retry_after,
 )
 from services.gateway import CREDENTIALS, close_breaker, open_breaker
-from services.looks import Found, Look, proves, with_number
+from services.looks import OF_THE_RESERVATION, Found, Look, proves, with_number
 from services.op_log import lock, move
 from states import OPEN_OPS, AnswerClass, OpState, Origin, RefusalKind
 
@@ -200,6 +201,8 @@ def settle_by_look(session: Session, op: KlarnaOp, look: Look, actor: Actor, bus
     """
     if op.state not in OPEN_OPS:
         return False
+    if op.kind in OF_THE_RESERVATION:
+        return _settle_by_effect(session, op, look, actor, business)
     found = proof(session, op, look)
     if found is None:
         return False
@@ -213,6 +216,13 @@ def settle_by_look(session: Session, op: KlarnaOp, look: Look, actor: Actor, bus
         found.object_id,
         found.short_ref,
     )
+    return True
+
+
+def _settle_by_effect(session: Session, op: KlarnaOp, look: Look, actor: Actor, business: Business) -> bool:
+    if not effects.shown(session, op, look):
+        return False
+    confirm(session, op, actor, business, look.at, ("look", look.at.isoformat(), look.evidence()))
     return True
 
 

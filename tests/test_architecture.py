@@ -18,7 +18,9 @@ SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("verify", "worklists"),
     ("janitor", "decisions"),
     ("settlements",),
-    ("reservations",),
+    ("pushes",),
+    ("klarna_orders",),
+    ("reservations", "authorizations"),
     ("beats",),
     ("asking", "following"),
     ("credit_notes",),
@@ -33,13 +35,29 @@ SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("numbering", "audit", "money_forms", "users", "settlement_reader"),
 )
 """The main rooms among the services, high to low; none reaches one above it, not even through others (no cycles anywhere)."""
-KNOW_KLARNA = {"gateway", "looks", "answers", "operations", "asking", "reservations", "klarna_orders", "settlements"}
+KNOW_KLARNA = {
+    "gateway",
+    "account_trial",
+    "looks",
+    "answers",
+    "operations",
+    "asking",
+    "reservations",
+    "klarna_orders",
+    "settlements",
+    "authorizations",
+    "releases",
+    "klarna_calls",
+}
 SANDBOX_PLACES = {
     (
         "services.gateway",
         "base_url",
     ): "the environment guard itself: a sandbox's address is typed, and must be loopback",
     ("services.gateway", "access_of"): "hands the account's typed address to the guard",
+    ("services.account_rules", "facts_of"): "an account as a form shows it, the typed address too",
+    ("services.account_rules", "put"): "an account as a form has made it",
+    ("services.account_rules", "_check_address"): "says what a typed address must be",
     (
         "services.checks_klarna",
         "environments_agree",

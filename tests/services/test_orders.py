@@ -297,7 +297,7 @@ def test_the_sentence_about_an_open_operation_names_what_is_open() -> None:
         other = an_order(session, [a_row()], klarna=True)
         an_operation(session, other, OpState.PREPARED, kind=OpKind.CANCEL, amount=None)
         assert f"credit note {note.number} before" in str(orders.open_operation_refusal(session, order))
-        assert "answer about the reservation" in str(orders.open_operation_refusal(session, other))
+        assert "answer about the cancellation before" in str(orders.open_operation_refusal(session, other))
 
 
 def test_a_refused_invoice_awaits_a_decision_before_the_next() -> None:
