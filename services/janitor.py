@@ -6,7 +6,7 @@ compare-and-set. Source: operations 10.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 import clock
 import db
 from errors import N_, Busy, Refusal, Throttled
-from models import Document, JobLease, KlarnaOp, Order
+from models import Document, JobLease, KlarnaOp, KlarnaOpEvent, Order
 from rights import JANITOR, Actor, Right
-from services import drift, operations, orders, reservations
+from services import drift, operations, orders, reservation_acts, reservations
 from services.gateway import Gateway
-from services.looks import Look
+from services.looks import OF_THE_RESERVATION, Look
 from services.reservations import FOLLOW, NotReached
 from states import OPEN_OPS, DocState, OpKind, OpState
 
@@ -129,11 +129,20 @@ def _is_due(op: _Seen) -> bool:
 
 def ask_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
     """«Fråga Klarna nu»: the rules for one document at once, at most once a minute. Raises Throttled, NotReached."""
+    _ask(klarna, actor, lambda session: operations.open_of_document(session, document_id))
+
+
+def ask_about_reservation(klarna: Gateway, actor: Actor, order_id: int) -> None:
+    """The same for an act on an order's reservation, which has no document."""
+    _ask(klarna, actor, lambda session: reservation_acts.open_act(session, order_id))
+
+
+def _ask(klarna: Gateway, actor: Actor, find: Callable[[Session], KlarnaOp | None]) -> None:
     actor.require(Right.WORK)
     now = clock.now()
 
     def claim(session: Session) -> _Seen:
-        op = operations.open_of_document(session, document_id)
+        op = find(session)
         if op is None:
             raise Refusal(N_("There is no question open to Klarna."))
         op = operations.lock(session, op.id)
@@ -145,7 +154,7 @@ def ask_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
     seen = db.transact(claim)
     reservations.look_at(klarna, seen.order_id)
     with db.reading() as session:
-        op = operations.open_of_document(session, document_id)
+        op = find(session)
         seen = _seen(session, op) if op is not None else seen
     if op is not None and seen.state is not OpState.PREPARED:
         _attend_safely(klarna, seen)
@@ -243,12 +252,7 @@ def _conclude(session: Session, op_id: str, look: Look, window_open: bool) -> No
         _next(op, now + HOURLY if not window_open else now + operations.QUIET)
         return
     quiet = op.last_sent_at is not None and now - op.last_sent_at >= operations.QUIET
-    if (
-        op.state is OpState.UNKNOWN
-        and op.refused_on_retry
-        and quiet
-        and not drift.difference(session, op.order_id, look)
-    ):
+    if op.state is OpState.UNKNOWN and op.refused_on_retry and quiet and not FOLLOW.difference(session, op, look):
         evidence = ("look", look.at.isoformat(), look.evidence())
         operations.reject(session, op, JANITOR, FOLLOW, evidence)
     elif op.state is OpState.UNKNOWN and not window_open:
@@ -280,7 +284,33 @@ def _postpone(op: _Seen) -> None:
 
 
 def _unfilled(session: Session, now: datetime) -> Sequence[int]:
-    """Orders with a confirmed act that still lacks Klarna's own number or time, and were not looked at for a while."""
+    """Orders with a confirmed act whose effect has not been read at Klarna yet, and were not looked at for a while.
+
+    A capture or refund lacks Klarna's own number or time; an act on the reservation has changed what is left, or till when.
+    """
+    return [*_unnumbered(session, now), *_unread(session, now)]
+
+
+def _unread(session: Session, now: datetime) -> Sequence[int]:
+    return session.scalars(
+        select(KlarnaOp.order_id)
+        .join(KlarnaOpEvent, KlarnaOpEvent.op_id == KlarnaOp.id)
+        .join(Order, Order.id == KlarnaOp.order_id)
+        .where(
+            KlarnaOp.kind.in_(OF_THE_RESERVATION),
+            KlarnaOp.state == OpState.CONFIRMED,
+            KlarnaOp.created_at >= now - FILL_FOR,
+            KlarnaOpEvent.to_state == OpState.CONFIRMED,
+            KlarnaOpEvent.evidence_kind == "attempt",
+            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < KlarnaOpEvent.at),
+            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < now - FILL_AGAIN),
+        )
+        .distinct()
+        .limit(20)
+    ).all()
+
+
+def _unnumbered(session: Session, now: datetime) -> Sequence[int]:
     return session.scalars(
         select(KlarnaOp.order_id)
         .join(Document, Document.issued_by_op_id == KlarnaOp.id)
