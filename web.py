@@ -29,6 +29,7 @@ from db import reading
 from errors import N_, Malformed, NotAllowed, Refusal
 from rights import Right, who_may
 from services import worklists
+from services.card_checks import check_text
 from services.gateway import Gateway
 from services.passwords import Passwords
 from web_access import (
@@ -65,7 +66,6 @@ from web_fields import (
     UploadField,
     UrlField,
     WholeField,
-    check_text,
 )
 from web_query import query_choice, query_day, query_days, query_text, query_whole
 from web_words import LANGUAGES, either, gettext, in_language, label, say, spoken

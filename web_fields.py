@@ -22,43 +22,14 @@ from wtforms.widgets import FileInput, HiddenInput, ListWidget, PasswordInput, R
 
 import money
 from errors import N_, BadInput, Malformed, Refusal
+from services.card_checks import check_text, read_email
 from web_words import amount, percent, quantity, say, spoken
 
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2199, 12, 31)
 """Days that can be typed at all; rules narrow them."""
-LONGEST_MARKS = 4
-"""Combining marks in a row; more is an attempt to paint over the neighbouring rows."""
 
-STEERING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""Characters that turn the direction of writing or hide themselves."""
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
-_EMAIL = re.compile(
-    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))+"
-)
-
-
-def check_text(text: str, most: int, *, lines: bool = False, field: str | None = None) -> str:
-    """Let text pass that can be stored, printed and sent as it is. Raises BadInput (catalogue rows 14, 22, 45, 46).
-
-    Refused are control characters (line breaks too, unless ``lines``), characters that turn the direction of writing,
-    halves of a surrogate pair, more than four combining marks in a row, and more than ``most`` characters.
-    """
-    if len(text) > most:
-        raise BadInput(N_("At most %(most)s characters can be entered."), field=field, most=most)
-    marks = 0
-    for character in text:
-        kind = unicodedata.category(character)
-        if (kind in {"Cc", "Cs"} and not (lines and character in "\n\t")) or character in STEERING:
-            raise BadInput(
-                N_("The text holds a character that cannot be shown. Type it again without it."), field=field
-            )
-        marks = marks + 1 if kind.startswith("M") else 0
-        if marks > LONGEST_MARKS:
-            raise BadInput(
-                N_("The text holds a character that cannot be shown. Type it again without it."), field=field
-            )
-    return text
 
 
 def showable(text: str) -> str:
@@ -253,9 +224,7 @@ class EmailField(TypedField):
     blank = ""
 
     def read(self, text: str) -> str:
-        if len(text) > 320 or not _EMAIL.fullmatch(text):
-            raise BadInput(N_("Write one e-mail address, for example name@example.com."), field=self.name)
-        return text
+        return read_email(text, field=self.name)
 
 
 class UrlField(TypedField):

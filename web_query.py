@@ -9,7 +9,8 @@ from datetime import date
 from flask import request
 
 from errors import N_, BadInput
-from web_fields import STEERING, WHOLE_NUMBER, read_day
+from services.card_checks import STEERING
+from web_fields import WHOLE_NUMBER, read_day
 
 
 def query_text(name: str, most: int = 200) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from sqlalchemy.orm import Session
 
@@ -23,12 +25,30 @@ class NotReached(Refusal):
     """Klarna could not be asked, so nothing was sent and no number taken: 409 with the draft as it was."""
 
 
+class NotSetUp(Refusal):
+    """A Klarna order under a store id that is not among the accounts in use: it is never called (B15)."""
+
+    def __init__(self, store_id: str) -> None:
+        super().__init__(N_("The order belongs to store id %(store)s, which has not been set up."), store=store_id)
+
+
+class Unknown(NotReached):
+    """Klarna answered that it has no such purchase under this account."""
+
+
 class Silent(NotReached):
     """Klarna gave no answer at all; whoever asked before a number was taken can say that, too."""
 
 
 def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: float = LOOK_SECONDS) -> Look:
     """One look. Raises NotReached with the sentence for the page; opens the breaker where that is due."""
+    return read_whole(klarna, access, klarna_order_id, seconds)[0]
+
+
+def read_whole(
+    klarna: Gateway, access: Access, klarna_order_id: str, seconds: float = LOOK_SECONDS
+) -> tuple[Look, dict[str, Any]]:
+    """One look with the whole answer it was read from, of which nothing is kept but what an allow list picks (security 57)."""
     if is_open(access, clock.now()):
         raise _not_reached(access.breaker == CREDENTIALS)
     try:
@@ -41,7 +61,7 @@ def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: f
             db.transact(lambda session: open_breaker(session, access.account_id, CREDENTIALS))
             raise _not_reached(True) from error
         if status in (400, 404):
-            raise NotReached(
+            raise Unknown(
                 N_("Klarna cannot find the purchase. Check store id, region, and whether it is Klarna or Kustom.")
             ) from error
         note_reached(klarna, access.account_id, status is not None and status != 429 and status < 500)
@@ -55,7 +75,7 @@ def read_order(klarna: Gateway, access: Access, klarna_order_id: str, seconds: f
         raise NotReached(N_("Klarna's answer could not be read. Nothing has been sent."))
     if access.breaker == FAILURES:
         db.transact(lambda session: close_breaker(session, access.account_id))
-    return look
+    return look, content
 
 
 def note_reached(klarna: Gateway, account_id: int, reached: bool) -> None:
@@ -73,7 +93,10 @@ def _not_reached(credentials: bool) -> NotReached:
 
 
 def access_for(session: Session, order: Order) -> tuple[Access, str]:
-    """The account and Klarna order id of an order. Raises Refusal for an order without Klarna link."""
+    """The account and Klarna order id of an order. Raises Refusal without Klarna link or under a closed account (B15)."""
     if order.account_id is None or order.klarna_order_id is None:
         raise Refusal(N_("The order has no reservation at Klarna."))
-    return access_of(session.get_one(KlarnaAccount, order.account_id)), order.klarna_order_id
+    account = session.get_one(KlarnaAccount, order.account_id)
+    if not account.active:
+        raise NotSetUp(account.store_id)
+    return access_of(account), order.klarna_order_id

@@ -1,6 +1,6 @@
-"""What is written on a card, read strictly: organisation numbers, postal codes, EAN codes, personal numbers masked.
+"""What is written on a card, read strictly: texts, numbers, codes and e-mail addresses; personal numbers are masked.
 
-Source: catalogue rows 39, 40, 44 and 46; B29.
+Source: catalogue rows 14, 22, 39, 40 and 44-46; B29.
 """
 
 from __future__ import annotations
@@ -14,6 +14,59 @@ _PERSONAL = re.compile(
     r"(?<![0-9])(?:[0-9]{2})?[0-9]{2}(?:0[1-9]|1[0-2])(?:[06][1-9]|[1278][0-9]|[39][01])[-+ ]?[0-9]{4}(?![0-9])"
 )
 _MASK = "******-****"
+LONGEST_MARKS = 4
+"""Combining marks in a row; more is an attempt to paint over the neighbouring rows."""
+STEERING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Characters that turn the direction of writing or hide themselves."""
+LONGEST_EMAIL = 320
+_EMAIL = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))+"
+)
+
+
+def check_text(text: str, most: int, *, lines: bool = False, field: str | None = None) -> str:
+    """Let text pass that can be stored, printed and sent as it is. Raises BadInput (catalogue rows 14, 22, 45, 46).
+
+    Refused are control characters (line breaks too, unless ``lines``), characters that turn the direction of writing,
+    halves of a surrogate pair, more than four combining marks in a row, and more than ``most`` characters.
+    """
+    if len(text) > most:
+        raise BadInput(N_("At most %(most)s characters can be entered."), field=field, most=most)
+    marks = 0
+    for character in text:
+        kind = unicodedata.category(character)
+        if (kind in {"Cc", "Cs"} and not (lines and character in "\n\t")) or character in STEERING:
+            raise BadInput(
+                N_("The text holds a character that cannot be shown. Type it again without it."), field=field
+            )
+        marks = marks + 1 if kind.startswith("M") else 0
+        if marks > LONGEST_MARKS:
+            raise BadInput(
+                N_("The text holds a character that cannot be shown. Type it again without it."), field=field
+            )
+    return text
+
+
+def storable(text: str, most: int) -> str:
+    """Foreign text made one that ``check_text`` lets pass: what cannot be shown is left out, what is too long is cut."""
+    kept: list[str] = []
+    marks = 0
+    for character in unicodedata.normalize("NFC", text[: most * 4]):
+        kind = unicodedata.category(character)
+        marks = marks + 1 if kind.startswith("M") else 0
+        if kind in {"Cc", "Cs"} or character in STEERING or marks > LONGEST_MARKS:
+            kept.append(" " if character in "\t\n\r" else "")
+        else:
+            kept.append(character)
+    return " ".join("".join(kept).split())[:most]
+
+
+def read_email(text: str, *, field: str = "email") -> str:
+    """One e-mail address, or empty. Raises BadInput for a list, a line break or more than 320 characters (row 45)."""
+    text = text.strip()
+    if text and (len(text) > LONGEST_EMAIL or not _EMAIL.fullmatch(text)):
+        raise BadInput(N_("Write one e-mail address, for example name@example.com."), field=field)
+    return text
 
 
 def check_digit(digits: str) -> bool:
