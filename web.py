@@ -137,7 +137,12 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
     ("settings.index", N_("Settings"), "i"),
 )
 """The rooms in the top bar and the letter that leads there after ``g``."""
-WITHIN = {"company": "settings", "klarna_accounts": "settings", "payment_methods": "settings", "mail": "settings"}
+WITHIN = {
+    "setting_books": "settings",
+    "klarna_accounts": "settings",
+    "payment_methods": "settings",
+    "mail_settings": "settings",
+}
 """Rooms that lie within another of the top bar."""
 GLANCE_SECONDS = 5.0
 """How long the figure beside Overview and the environment badges may be old; an act in this process renews them at once."""

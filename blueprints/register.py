@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 import clock
 from db import reading, writing
-from errors import N_, Refusal
+from errors import Refusal
 from rights import Right
 from services import register, settings
 from services.register import ArticleFacts, CustomerFacts
@@ -38,19 +38,13 @@ from web import (
     query_whole,
     why_not,
 )
+from web_labels import VAT_CLASS_NAMES
 from web_words import gettext as _
 from web_words import percent
 
 blueprint = Blueprint("register", __name__)
 
 ROWS = 50
-VAT_CLASS_NAMES = {
-    "standard": N_("General rate"),
-    "reduced": N_("Restaurant and hotel"),
-    "low": N_("Books, culture, passenger transport"),
-    "food": N_("Food"),
-    "exempt": N_("Exempt"),
-}
 
 
 def _no_right() -> str | None:

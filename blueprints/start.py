@@ -12,10 +12,11 @@ from werkzeug.wrappers import Response
 from db import reading
 from errors import N_
 from rights import Right
-from services import worklists
+from services import set_up, worklists
 from services.worklists import Item
 from states import DocKind
 from web import capped, label, may, needs, open_to_all, page
+from web_settings import step_rows
 from web_words import gettext as _
 
 blueprint = Blueprint("start", __name__)
@@ -92,12 +93,20 @@ def index() -> Response:
     with reading() as looked:
         lists = worklists.today(looked)
         owed, withheld = worklists.klarna_owes(looked), worklists.withheld(looked)
+        left = set_up.missing(looked) if may(Right.ADMINISTER) else []
     cards = [_card(each) for each in lists]
     # A cookie on an unencrypted wire can be copied; only whoever can change that is told (security 18, 64).
     unencrypted = (
         may(Right.ADMINISTER) and not request.is_secure and urlsplit(request.host_url).hostname not in LOOPBACK
     )
-    return page("start/index.html", cards=cards, owed=owed or {"SEK": 0}, withheld=withheld, unencrypted=unencrypted)
+    return page(
+        "start/index.html",
+        cards=cards,
+        owed=owed or {"SEK": 0},
+        withheld=withheld,
+        unencrypted=unencrypted,
+        steps=step_rows(left) if left else [],
+    )
 
 
 @blueprint.get("/health")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -112,10 +112,14 @@ def listing(
     object: str | None = None,  # noqa: A002
     actor: str | None = None,
     action: str | None = None,
+    kinds: Sequence[str] = (),
     after: int | None = None,
     limit: int = 50,
 ) -> list[Line]:
-    """Rows of the log, the newest first; ``after`` is the id of the last row of the page before."""
+    """Rows of the log, the newest first; ``after`` is the id of the last row of the page before.
+
+    ``kinds`` are beginnings of actions, of which one has to fit.
+    """
     query = sa.select(Audit.id, Audit.at, Audit.actor, Audit.action, Audit.object, Audit.detail)
     if object is not None:
         query = query.where(Audit.object == object)
@@ -123,6 +127,8 @@ def listing(
         query = query.where(Audit.actor == actor)
     if action is not None:
         query = query.where(Audit.action == action)
+    if kinds:
+        query = query.where(sa.or_(*(Audit.action.startswith(each, autoescape=True) for each in kinds)))
     if after is not None:
         query = query.where(Audit.id < after)
     rows = session.execute(query.order_by(Audit.id.desc()).limit(limit))

@@ -20,7 +20,7 @@ from errors import N_, BadInput, BrokenRule, NotAllowed, NotFound, Refusal, Stal
 from models import Document, DocumentEvent, DocumentLine, KlarnaOp, Order
 from money import vat_of_gross
 from rights import Actor, Right
-from services import audit, ledger, numbering, payment_terms, settings
+from services import audit, ledger, numbering, payment_methods, payment_terms, settings
 from states import DOC_MOVES, DocKind, DocState, LineKind, OpState, RefusalKind, check_move
 
 SERIES = "F"
@@ -231,8 +231,10 @@ def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine
             "phone",
             "bankgiro",
             "registered_office",
+            "f_tax",
         )
     }
+    text = settings.values(session, f"text.{document.kind}_", today)
     return {
         "kind": document.kind,
         "type": document.type,
@@ -245,7 +247,8 @@ def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine
         "klarna_order_id": order.klarna_order_id if order else None,
         "klarna_reference": order.klarna_reference if order else None,
         "buyer": order.account.buyer if order and order.account else None,
-        "payment_method": {"sv": order.payment_method.name_sv, "en": order.payment_method.name_en} if order else None,
+        "payment_method": payment_methods.on_documents(order.payment_method) if order else None,
+        "text": {language: text[f"text.{document.kind}_{language}"] for language in ("sv", "en")},
         "original": original.number_text if original else None,
         "original_date": original.issue_date.isoformat() if original and original.issue_date else None,
         "lines": [

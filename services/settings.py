@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ import money
 from errors import N_, BadInput, BrokenRule, Refusal
 from models import Account, Setting, VatRate
 from rights import Actor, Right
-from services import audit
+from services import audit, company
 
 DEFAULTS: Mapping[str, str] = {
     "account.receivable": "1510",
@@ -47,6 +47,12 @@ DEFAULTS: Mapping[str, str] = {
     "document.first_number": "42580",
     "payment.days": "30",
     "payment.ocr": "check",
+    "mail.host": "",
+    "mail.port": "587",
+    "mail.security": "starttls",
+    "mail.username": "",
+    "mail.sender": "",
+    "mail.sender_name": "",
     "company.name": "",
     "company.organisation_number": "",
     "company.vat_number": "",
@@ -57,22 +63,32 @@ DEFAULTS: Mapping[str, str] = {
     "company.phone": "",
     "company.bankgiro": "",
     "company.registered_office": "",
+    "company.f_tax": "0",
+    "text.invoice_sv": "",
+    "text.invoice_en": "",
+    "text.credit_note_sv": "",
+    "text.credit_note_en": "",
 }
 """Every setting there is, with what holds until somebody sets it. Amounts are minor units, rates hundredths of a percent."""
 
 _CHOICES: Mapping[str, frozenset[str]] = {
     "advance_vat_rule": frozenset({"dormant", "at_once"}),
     "match_field": frozenset({"merchant_reference1", "merchant_reference2"}),
+    "mail.security": frozenset({"starttls", "tls", "none"}),
     "payment.ocr": frozenset({"check", "length"}),
+    "company.f_tax": frozenset({"0", "1"}),
 }
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
     "decision_limit.second_person": (0, money.MAX_AMOUNT_MINOR),
     "unpaid_days": (1, 3650),
     "document.first_number": (1, 999_999_999),
+    "mail.port": (1, 65_535),
     "payment.days": (0, 365),
 }
 LONGEST = 200
+LONGEST_TEXT = 1000
+"""Characters of a text on documents, which may have several lines."""
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -150,9 +166,9 @@ def _check_range(name: str, text: str) -> None:
         )
 
 
-def _check_text(text: str) -> None:
-    if len(text) > LONGEST:
-        raise BadInput(N_("At most %(most)s characters can be entered."), field="value", most=str(LONGEST))
+def _check_text(text: str, most: int = LONGEST) -> None:
+    if len(text) > most:
+        raise BadInput(N_("At most %(most)s characters can be entered."), field="value", most=str(most))
     if _CONTROL.search(text):
         raise BadInput(N_("The text holds characters that cannot be shown."), field="value")
 
@@ -163,7 +179,8 @@ def _check(session: Session, name: str, text: str) -> None:
         (name.startswith("account."), lambda: _check_account(session, name, text)),
         (name in _CHOICES, lambda: _check_choice(name, text)),
         (name in _RANGES, lambda: _check_range(name, text)),
-        (name.startswith("company."), lambda: _check_text(text)),
+        (name.startswith(("company.", "mail.")), lambda: _check_text(text)),
+        (name.startswith("text."), lambda: _check_text(text.replace("\n", " "), LONGEST_TEXT)),
     )
     for applies, check in checks:
         if applies:
@@ -176,10 +193,51 @@ def change(session: Session, actor: Actor, name: str, value: str, valid_from: da
     _known(name)
     text = value.strip()
     _check(session, name, text)
+    text = company.READERS.get(name, str)(text)
     session.add(Setting(name=name, value=text, valid_from=valid_from, set_by=actor.name, set_at=clock.now()))
     session.flush()
     audit.write(
         session, actor, "setting.change", f"setting:{name}", {"value": text, "valid_from": valid_from.isoformat()}
+    )
+
+
+def require_from_today(valid_from: date) -> None:
+    """Let a day pass from which a change may hold. Raises BadInput: what has been booked stays as it is (B36)."""
+    if valid_from < clock.today():
+        raise BadInput(
+            N_("A change holds from today or a later day. What has been booked stays as it is."), field="valid_from"
+        )
+
+
+def change_all(
+    session: Session, actor: Actor, wanted: Mapping[str, str], valid_from: date, field: str | None = None
+) -> list[str]:
+    """Change those of these settings that would say something else on a day, and name them.
+
+    A refusal names the last part of the setting as its field, or ``field``. Raises NotAllowed, BadInput.
+    """
+    require_from_today(valid_from)
+    changed = []
+    for name, text in wanted.items():
+        if value(session, name, valid_from) == text.strip():
+            continue
+        try:
+            change(session, actor, name, text, valid_from)
+        except BadInput as no:
+            no.field = field or (name.partition(".")[2] or name).replace(".", "_")
+            raise
+        changed.append(name)
+    return changed
+
+
+def coming(session: Session, names: Collection[str]) -> list[Setting]:
+    """Changes of these settings whose day has not come, the nearest first."""
+    return list(
+        session.scalars(
+            sa.select(Setting)
+            .where(Setting.name.in_(names), Setting.valid_from > clock.today())
+            .order_by(Setting.valid_from, Setting.id)
+        )
     )
 
 

@@ -52,8 +52,8 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 FIRST_YEAR = 2025
 COMPANY = {
     "company.name": "Provbolaget AB",
-    "company.organisation_number": "559999-0009",
-    "company.vat_number": "SE559999000901",
+    "company.organisation_number": "559999-0008",
+    "company.vat_number": "SE559999000801",
     "company.street": "Provgatan 1",
     "company.postal_code": "111 22",
     "company.city": "Stockholm",

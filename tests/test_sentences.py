@@ -222,6 +222,11 @@ SENTENCES: tuple[Printed, ...] = (
     ("B24", "Artikel 7310 finns inte på ordern.", "Article 7310 is not on the order."),
     ("B24", "Raden har 1 kvar att leverera.", "The row has 1 left to deliver."),
     (
+        "B15",
+        "Ordern hör till butiksid K123456, som inte är upplagt.",
+        "The order belongs to store id K123456, which has not been set up.",
+    ),
+    (
         "B31",
         "4 500,00 kr är över din gräns på 2 000,00 kr. Utkastet är sparat; be Ekonomi slutföra det.",
         "SEK 4,500.00 is above your limit of SEK 2,000.00. The draft is saved; ask Finance to finish it.",
@@ -452,11 +457,6 @@ NOT_YET: tuple[Printed, ...] = (
     ),
     ("K51", "Endast Ekonomi kan kvitta före inläsningen.", "Only Finance can offset before the reading."),
     (
-        "B15",
-        "Ordern hör till butiksid K123456, som inte är upplagt.",
-        "The order belongs to store id K123456, which has not been set up.",
-    ),
-    (
         "B18",
         "Ordern har en reservation hos Klarna. Makulera den i stället.",
         "The order has a reservation at Klarna. Cancel it instead.",
@@ -532,7 +532,11 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B26", "Att betala"),
     ("B28", "Inleverans"),
     ("B28", "Inventering"),
+    ("B32", "Dokumentrubrik"),
+    ("B32", "Dokumentbenämning"),
     ("B32", "Benämning"),
+    ("B36", "Standardkonton"),
+    ("B36", "Kontoplan"),
     ("B34", "Verifikationslista"),
     ("B34", "Luckor i nummerserier"),
     ("roles", "Läsare"),
@@ -568,11 +572,7 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("B26", "Följesedel"),
     ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
-    ("B32", "Dokumentrubrik"),
-    ("B32", "Dokumentbenämning"),
     ("B35", "Exportera SIE"),
-    ("B36", "Kontoplan"),
-    ("B36", "Standardkonton"),
 )
 """Labels of what has no page yet."""
 

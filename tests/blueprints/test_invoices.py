@@ -313,8 +313,8 @@ def test_the_paper_has_what_the_law_asks_and_says_it_is_not_to_be_paid(
     assert "Paid through Klarna – not to be paid to us" in page.text and "991-2346" not in page.text
     for text in (
         "42580",
-        "SE559999000901",
-        "559999-0009",
+        "SE559999000801",
+        "559999-0008",
         "Stårgatan 1",
         "Claim sold to Klarna Bank AB",
         "6%",
