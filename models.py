@@ -699,6 +699,12 @@ class Document(Base):
         Index(None, "original_id"),
         Index(None, "state", "kind"),
         Index(None, "paid_reference"),
+        Index(
+            "ix_document_replaces_id",
+            "replaces_id",
+            sqlite_where=text("replaces_id IS NOT NULL"),
+            postgresql_where=text("replaces_id IS NOT NULL"),
+        ),
         *(Index(None, column, "id") for column in SORTED),
         Index(
             "ix_document_owed",

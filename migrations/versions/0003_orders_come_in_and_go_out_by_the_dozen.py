@@ -186,6 +186,14 @@ def upgrade() -> None:
         _guard_postgresql()
     else:
         _guard_sqlite()
+    op.create_index(
+        "ix_document_replaces_id",
+        "document",
+        ["replaces_id"],
+        unique=False,
+        sqlite_where=sa.text("replaces_id IS NOT NULL"),
+        postgresql_where=sa.text("replaces_id IS NOT NULL"),
+    )
 
 
 def _columns() -> list[tuple[str, sa.Column[object]]]:
