@@ -16,7 +16,7 @@ from columns import Flag
 from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
-from services import audit, operations, orders, stock
+from services import audit, holds, operations, orders, stock
 from states import KlarnaStatus, MovementKind, OrderState
 
 MAX_TRACKING_URI = 1024
@@ -216,6 +216,8 @@ def klarna_says_no(order: Order) -> Refusal | None:
         return Refusal(N_("The purchase is cancelled at Klarna."))
     if order.klarna_status is KlarnaStatus.EXPIRED:
         return expired(order)
+    if order.hold_reason is not None:
+        return holds.refusal(order)
     if order.fraud_status == "REJECTED":
         return Refusal(N_("Klarna has turned the purchase down after review. Do not deliver or invoice."))
     if order.fraud_status != "ACCEPTED":

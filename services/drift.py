@@ -11,12 +11,12 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-import clock
 from errors import N_, Refusal
 from models import Document, KlarnaBreak, KlarnaOp, Order
 from money import Amount
 from rights import SYSTEM, Actor
-from services import audit, op_log
+from services import audit, changes, holds, op_log
+from services.breaks import ADOPT, close, open_break
 from services.looks import Found, Look, with_number
 from states import LIVE_OPS, BreakKind, BreakState, DocKind, DocState, OpKind, OpState, Origin
 
@@ -90,9 +90,13 @@ def ours(session: Session, order_id: int) -> Totals:
 
 
 def difference(session: Session, order_id: int, look: Look) -> int:
-    """How far the totals are apart, captured and refunded together; 0 means they agree."""
-    own = ours(session, order_id)
-    return abs(look.captured - own.captured) + abs(look.refunded - own.refunded)
+    """How far the totals are apart, captured and refunded together; 0 means they agree, or that it has been explained."""
+    return _apart(session, order_id, look.captured, look.refunded, ours(session, order_id))
+
+
+def _apart(session: Session, order_id: int, captured: int, refunded: int, own: Totals) -> int:
+    pairs = {(0, 0)} | changes.explained(session, order_id)
+    return min(abs(captured - own.captured - c) + abs(refunded - own.refunded - r) for c, r in pairs)
 
 
 def shown(session: Session, order: Order) -> tuple[Refusal | None, int]:
@@ -101,7 +105,7 @@ def shown(session: Session, order: Order) -> tuple[Refusal | None, int]:
     if order.klarna_read_at is None:
         return None, 0
     captured, refunded = order.captured_minor or 0, order.refunded_minor or 0
-    size = abs(captured - own.captured) + abs(refunded - own.refunded)
+    size = _apart(session, order.id, captured, refunded, own)
     if not size:
         return None, 0
     if refunded != own.refunded:
@@ -128,8 +132,10 @@ def keep_look(session: Session, order: Order, look: Look) -> None:
     if order.klarna_read_at is not None and look.at < order.klarna_read_at:
         return
     if look.order_id != order.klarna_order_id or look.currency != order.currency:
-        _break(session, order, BreakKind.WRONG_OWNER, expected=order.currency, found=look.currency)
+        open_break(session, order, BreakKind.WRONG_OWNER, expected=order.currency, found=look.currency)
         return
+    holds.note(session, order, look.fraud_status)
+    changes.before_keeping(session, order, look)
     order.klarna_status = look.status
     order.fraud_status = look.fraud_status
     order.klarna_method = look.method
@@ -143,6 +149,7 @@ def keep_look(session: Session, order: Order, look: Look) -> None:
     for kind in OBJECTS:
         _compare_objects(session, order, look, kind)
     session.flush()
+    changes.after_keeping(session, order, look)
 
 
 def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> None:
@@ -204,13 +211,13 @@ def _fill(op: KlarnaOp, found: Found) -> None:
 
 def _external(session: Session, order: Order, look: Look, kind: OpKind, found: Found, known: list[KlarnaOp]) -> None:
     """Record an object we did not make: it counts against the limits from now on, and a person says what it is."""
-    twin = any(op.reference is not None and op.reference == found.reference for op in known)
+    twin = any(op.state in LIVE_OPS and op.reference is not None and op.reference == found.reference for op in known)
     op = op_log.external(
         session, SYSTEM, order, kind, Origin.DRIFT, amount_minor=found.amount_minor, currency=look.currency,
         reference=found.reference, object_id=found.object_id, short_ref=found.short_ref, happened_at=found.at,
         evidence=("look", found.object_id or "", look.evidence()),
     )  # fmt: skip
-    _break(
+    open_break(
         session,
         order,
         BreakKind.DUPLICATE_NUMBER if twin else UNKNOWN_BREAK[kind],
@@ -218,44 +225,6 @@ def _external(session: Session, order: Order, look: Look, kind: OpKind, found: F
         found=found.object_id or "",
         difference_minor=found.amount_minor,
     )
-
-
-def _break(
-    session: Session,
-    order: Order,
-    kind: BreakKind,
-    *,
-    op: KlarnaOp | None = None,
-    expected: str = "",
-    found: str = "",
-    difference_minor: int = 0,
-) -> None:
-    """Open a break unless the same one is open already."""
-    same = select(KlarnaBreak.id).where(
-        KlarnaBreak.order_id == order.id,
-        KlarnaBreak.kind == kind,
-        KlarnaBreak.op_id == (op.id if op else None),
-        KlarnaBreak.found == found,
-        KlarnaBreak.state == BreakState.OPEN,
-    )
-    if session.scalar(same.limit(1)) is not None:
-        return
-    session.add(
-        KlarnaBreak(
-            kind=kind,
-            account_id=order.account_id,
-            order_id=order.id,
-            op_id=op.id if op else None,
-            expected=expected,
-            found=found,
-            difference_minor=difference_minor,
-            currency=order.currency,
-            opened_at=clock.now(),
-            found_by=SYSTEM.name,
-            owner="finance",
-        )
-    )
-    session.flush()
 
 
 def missing(session: Session, order: Order, look: Look) -> None:
@@ -267,7 +236,7 @@ def missing(session: Session, order: Order, look: Look) -> None:
     for op in session.scalars(confirmed):
         if op.klarna_object_id is not None and op.klarna_object_id not in shown:
             if not with_number(look, op.kind, op.reference):
-                _break(
+                open_break(
                     session,
                     order,
                     BreakKind.OBJECT_MISSING,
@@ -322,29 +291,26 @@ def under_our_number(session: Session, document: Document) -> KlarnaOp | None:
     )
 
 
+def proved_by(session: Session, external: KlarnaOp) -> Document | None:
+    """The refused document whose number and sum an object made elsewhere bears: it is that document's act."""
+    return session.scalar(
+        select(Document).where(
+            Document.order_id == external.order_id,
+            Document.kind == (DocKind.INVOICE if external.kind is OpKind.CAPTURE else DocKind.CREDIT_NOTE),
+            Document.state == DocState.REFUSED,
+            Document.number_text == external.reference,
+            Document.gross_minor == external.amount_minor,
+        )
+    )
+
+
 def tie(session: Session, actor: Actor, external: KlarnaOp, document: Document) -> None:
     """Let a document stand for an object made elsewhere, and close its break as adopted (operations 13)."""
     external.document_id = document.id
-    found = session.scalars(
-        select(KlarnaBreak).where(KlarnaBreak.op_id == external.id, KlarnaBreak.state == BreakState.OPEN)
-    )
-    for item in found:
-        item.state = BreakState.CLOSED
-        item.resolution = "adopt"
-        item.reason = document.number_text
-        item.closed_by = actor.name
-        item.closed_at = clock.now()
-        item.document_id = document.id
+    told = KlarnaBreak.op_id == external.id
+    if external.klarna_object_id is not None:
+        told |= (KlarnaBreak.order_id == external.order_id) & (KlarnaBreak.found == external.klarna_object_id)
+    for found in session.scalars(select(KlarnaBreak).where(KlarnaBreak.state == BreakState.OPEN, told)).all():
+        close(session, actor, found, ADOPT, document.number_text or "", document.id)
     session.flush()
     audit.write(session, actor, "klarna.adopted", f"document:{document.id}", {"op": external.id})
-
-
-def open_breaks(session: Session, order_id: int) -> list[KlarnaBreak]:
-    """The open differences of an order, oldest first."""
-    query = select(KlarnaBreak).where(KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN)
-    return list(session.scalars(query.order_by(KlarnaBreak.id)))
-
-
-def amount_of(found: KlarnaBreak) -> Amount:
-    """The size of a difference."""
-    return Amount(found.difference_minor, found.currency)

@@ -62,10 +62,16 @@ def require_none(order: Order) -> None:
         raise found
 
 
-def why_not_lift(order: Order) -> Refusal | None:
-    """Why «Häv stoppet» is off: there is none, or Klarna itself still says no."""
+def require_stopped(order: Order) -> None:
+    """Let pass an order that a stop stands on. Raises Refusal."""
     if order.hold_reason is None:
-        return Refusal(N_("The order is not stopped. Nothing has been changed."))
+        raise Refusal(N_("The order is not stopped. Nothing has been changed."))
+
+
+def why_not_lift(actor: Actor, order: Order) -> Refusal | None:
+    """Why «Häv stoppet» is off: the role, or Klarna itself still says no."""
+    if not actor.may(Right.LIFT_HOLD):
+        return Refusal(N_("Only Finance or an administrator can lift the stop."))
     if order.fraud_status != ACCEPTED:
         return Refusal(N_("Klarna still stops the purchase. The stop can be lifted once Klarna has accepted it."))
     return None
@@ -75,7 +81,8 @@ def lift(session: Session, actor: Actor, order: Order, reason: str) -> None:
     """«Häv stoppet» on a locked order that has just been read at Klarna. Raises NotAllowed, BadInput, Refusal."""
     actor.require(Right.LIFT_HOLD)
     reason = documents.read_reason(reason)
-    refused = why_not_lift(order)
+    require_stopped(order)
+    refused = why_not_lift(actor, order)
     if refused is not None:
         raise refused
     order.hold_reason = order.held_at = None

@@ -18,7 +18,7 @@ from errors import N_, BadInput, BrokenRule, Refusal
 from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order
 from money import Amount
 from rights import Actor
-from services import audit, deliveries, documents, klarna_lines, ledger, orders
+from services import audit, deliveries, documents, holds, klarna_lines, ledger, orders
 from services.documents import Row, VatSum
 from states import DocKind, DocState, DocType, OrderState, PaymentKind, WithoutKlarna
 
@@ -116,6 +116,7 @@ def why_not_sent(order: Order, gross_minor: int) -> WithoutKlarna | None:
 
 def require_open_to(session: Session, order: Order) -> None:
     """Refuse a new document while an operation is open or a refused document awaits a decision (operations 5)."""
+    holds.require_none(order)
     orders.require_no_open_operation(session, order)
     orders.require_nothing_refused(session, order)
 

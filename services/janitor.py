@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 import clock
 import db
 from errors import N_, Busy, Refusal, Throttled
-from models import Document, JobLease, KlarnaOp, KlarnaOpEvent, Order
+from models import Document, JobLease, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
 from rights import JANITOR, Actor, Right
-from services import drift, operations, orders, reservation_acts, reservations
+from services import breaks, changes, drift, operations, orders, reservation_acts, reservations
 from services.gateway import Gateway
 from services.looks import OF_THE_RESERVATION, Look
 from services.reservations import FOLLOW, NotReached
-from states import OPEN_OPS, DocState, OpKind, OpState
+from states import OPEN_OPS, BreakState, DocState, OpKind, OpState, OrderState
 
 log = structlog.get_logger()
 
@@ -334,31 +334,41 @@ def _look_quietly(klarna: Gateway, order_id: int) -> None:
 
 
 def nightly(klarna: Gateway) -> int:
-    """Rule 8: look at every order with an act in the last 30 days or an open claim; returns how many differed."""
-    now = clock.now()
+    """Rule 8: look at every order with an act in the last 30 days, an open claim, a reservation that lasts or a difference.
+
+    What was extended, cancelled or released elsewhere, what has expired, and what differs no more is found that way. One
+    order that goes wrong keeps no other from being looked at. Returns how many differ.
+    """
     with db.reading() as session:
-        recent = select(KlarnaOp.order_id).where(KlarnaOp.created_at >= now - LOOKED_BACK)
-        claims = select(Document.order_id).where(Document.open_minor != 0, Document.state == DocState.ISSUED)
-        wanted = list(
-            session.scalars(
-                select(Order.id)
-                .where(Order.klarna_order_id.is_not(None), or_(Order.id.in_(recent), Order.id.in_(claims)))
-                .order_by(Order.id)
-            )
-        )
+        wanted = list(session.scalars(_to_look_at(clock.now())))
     return sum(_differs(klarna, order_id) for order_id in wanted)
+
+
+def _to_look_at(now: datetime) -> Select[int]:
+    recent = select(KlarnaOp.order_id).where(KlarnaOp.created_at >= now - LOOKED_BACK)
+    claims = select(Document.order_id).where(Document.open_minor != 0, Document.state == DocState.ISSUED)
+    differing = select(KlarnaBreak.order_id).where(
+        KlarnaBreak.state == BreakState.OPEN, KlarnaBreak.order_id.is_not(None)
+    )
+    lasting = (Order.state == OrderState.OPEN) & or_(
+        Order.klarna_status.is_(None), Order.klarna_status.in_(changes.LASTING)
+    )
+    found = or_(Order.id.in_(recent), Order.id.in_(claims), Order.id.in_(differing), lasting)
+    return select(Order.id).where(Order.klarna_order_id.is_not(None), found).order_by(Order.id)
 
 
 def _differs(klarna: Gateway, order_id: int) -> int:
     try:
         look = reservations.look_at(klarna, order_id)
+        return db.transact(lambda session: _compare(session, order_id, look))
     except Refusal as error:
         log.info("nightly.look_failed", order_id=order_id, cause=str(error))
-        return 0
-    return db.transact(lambda session: _compare(session, order_id, look))
+    except Exception:
+        log.exception("nightly.failed", order_id=order_id)
+    return 0
 
 
 def _compare(session: Session, order_id: int, look: Look) -> int:
     order = orders.get(session, order_id, lock=True)
     drift.missing(session, order, look)
-    return int(drift.difference(session, order_id, look) != 0)
+    return int(bool(breaks.open_of(session, order_id)) or drift.difference(session, order_id, look) != 0)

@@ -35,7 +35,7 @@ from models import (
     User,
     Voucher,
 )
-from services import drift, ledger, verify
+from services import breaks, drift, ledger, verify
 from services.card_checks import read_gtin, read_organisation_number
 from services.gateway import Gateway
 from states import BreakState, DocState, KlarnaStatus, LineKind, OpState, PayoutState, Pile, WithoutKlarna
@@ -160,7 +160,7 @@ def test_kvitta_and_klarna_agree_or_say_why_not(made: Made) -> None:
             assert theirs["merchant_reference1"] == order.shop_number
             ours = drift.ours(session, order.id)
             agree = (ours.captured, ours.refunded) == (theirs["captured_amount"], theirs["refunded_amount"])
-            assert agree or order.icon == "unknown" or drift.open_breaks(session, order.id), f"order {order.number}"
+            assert agree or order.icon == "unknown" or breaks.open_of(session, order.id), f"order {order.number}"
 
 
 def test_what_was_done_outside_kvitta_is_an_open_difference(made: Made) -> None:
