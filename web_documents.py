@@ -9,7 +9,6 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from flask import current_app, make_response, request, url_for
@@ -18,8 +17,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import credit_drafts, document_list, document_page
-from services.document_list import SIZES, VIEWS, Filters
+from services import credit_drafts, document_page
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
@@ -31,13 +29,9 @@ from web import (
     RadioChoiceField,
     TickField,
     actor,
-    capped,
     gettext,
     label,
     page,
-    query_choice,
-    query_days,
-    query_text,
     read_nonce,
     say,
 )
@@ -45,16 +39,6 @@ from web import (
 _AMOUNT = re.compile(r"-?[0-9]{1,12}")
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula when a cell begins with it (catalogue 60)."""
-VIEW_NAMES = {
-    "open": N_("Unpaid and partly paid"),
-    "all": N_("All"),
-    "paid": N_("Paid"),
-    "overpaid": N_("Overpaid"),
-    "waiting": N_("Waiting for Klarna"),
-    "refused": N_("Refused"),
-    "drafts": N_("Drafts"),
-    "without": N_("Credited without Klarna"),
-}
 WITHDRAWN = N_("withdrawn before sending")
 TRY_AGAIN = N_("try again")
 """Reasons that Kvitta itself writes into a document's history."""
@@ -192,82 +176,7 @@ WORDS: dict[str, Any] = {
 """What templates about documents call."""
 
 
-# --- Lists -----------------------------------------------------------------------------------------------------------------
-
-
-def filters_of(kind: DocKind | None) -> Filters:
-    """What the address asks of a list. Raises BadInput for a day that cannot be read."""
-    search = query_text("q")
-    starts, ends = query_days("from", "to")
-    return Filters(
-        kind=kind,
-        view=query_choice("view", VIEWS[kind], document_list.default_view(kind, search)),
-        search=search,
-        starts=starts,
-        ends=ends,
-        descending=query_choice("sort", ("-number", "number"), "-number") == "-number",
-    )
-
-
-def list_answer(endpoint: str, template: str, kind: DocKind | None) -> Response:
-    """A page of the list of invoices or credit notes; filter, search, sorting and page are in the address."""
-    filters = filters_of(kind)
-    size = int(query_choice("rows", [str(each) for each in SIZES], str(SIZES[0])))
-
-    def address(**changes: Any) -> str:
-        standard = document_list.default_view(kind, filters.search)
-        given: dict[str, Any] = {
-            "view": filters.view if filters.view != standard else None,
-            "q": filters.search or None,
-            "from": filters.starts,
-            "to": filters.ends,
-            "sort": None if filters.descending else "number",
-            "rows": size if size != SIZES[0] else None,
-        }
-        if changes.get("view") == standard:
-            changes["view"] = None
-        return url_for(endpoint, **{**given, **changes})
-
-    days: dict[str, Any] = {"from": filters.starts, "to": filters.ends}
-    with reading() as looked:
-        shown = document_list.listing(looked, filters, request.args.get("after"), size)
-        counts = document_list.counts(looked, filters)
-    return page(
-        f"{template}/index.html",
-        panel="documents/_table.html",
-        filters=filters,
-        room=template,
-        rows=shown.rows,
-        views=[
-            {
-                "label": gettext(VIEW_NAMES[view]),
-                "url": address(view=view),
-                "count": capped(counts[view]),
-                "active": view == filters.view,
-            }
-            for view in VIEWS[kind]
-        ],
-        narrowed=bool(filters.search or filters.starts or filters.ends),
-        list_url=url_for(endpoint),
-        sort_url=address(sort="number" if filters.descending else None),
-        newer=address(after=shown.newer) if shown.newer else None,
-        older=address(after=shown.older) if shown.older else None,
-        sizes=[
-            {"label": each, "url": address(rows=each if each != SIZES[0] else None), "active": each == size}
-            for each in SIZES
-        ],
-        file_url=url_for(
-            f"{endpoint.partition('.')[0]}.export",
-            **{"view": filters.view, "q": filters.search or None} | days,
-        ),
-        **WORDS,
-    )
-
-
-def read_export(kind: DocKind | None) -> tuple[list[document_list.Row], bool]:
-    """What the list's file holds, and whether that is all of it."""
-    with reading() as looked:
-        return document_list.export(looked, replace(filters_of(kind)))
+# --- Files -----------------------------------------------------------------------------------------------------------------
 
 
 def sheet(name: str, heads: Iterable[str], rows: Iterable[Sequence[str]], note: str = "") -> Response:

@@ -211,7 +211,7 @@ def _order(blocks: Blocks, n: int, orders: int, still_open: int, customers: int,
         klarna_status="CANCELLED" if stage == "cancelled" else "CAPTURED" if done else "AUTHORIZED", fraud_status="ACCEPTED",
         klarna_method="INVOICE", authorized_minor=gross, captured_minor=captured,
         refunded_minor=gross if stage == "credited" else 0, remaining_minor=gross if reserved else 0,
-        expires_at=at + timedelta(days=28), klarna_read_at=known["now"],
+        expires_at=at + timedelta(days=28), klarna_read_at=known["now"], total_minor=gross, source="klarna",
     )  # fmt: skip
     for place, price in enumerate(prices, start=1):
         blocks.add(

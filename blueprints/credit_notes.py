@@ -22,14 +22,13 @@ from services.drift import Differs
 from states import DocKind, DocState
 from web import ChoiceField, Form, RadioChoiceField, TickField, actor, done, fragment, gateway, label, needs, page, say
 from web_access import is_htmx
+from web_document_list import list_answer, read_export
 from web_documents import (
     WORDS,
     document_answer,
     document_url,
-    list_answer,
     money_form,
     off,
-    read_export,
     read_page,
     reason_choices,
     sheet,

@@ -18,14 +18,13 @@ from services.drift import Differs
 from services.invoice_form import LastStep
 from states import DocKind, DocState, DocType
 from web import actor, done, gateway, label, needs, page, query_choice, say
+from web_document_list import list_answer, read_export
 from web_documents import (
     WORDS,
     document_answer,
     document_url,
-    list_answer,
     money_form,
     off,
-    read_export,
     read_page,
     sheet,
 )

@@ -1,4 +1,4 @@
-"""The lists of invoices and credit notes: filters, search, keyset pages and capped counts, as Core rows (B10-B12, K29).
+"""The lists of invoices and credit notes: filters, search, sorting, keyset pages and capped counts, as Core rows (B10-B12, K29).
 
 Newest first is by number, which follows the day; credit notes go by id, so that drafts, which have no number, stand among them.
 Amounts are minor units.
@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from models import Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
-from services import document_outcome, order_list
+from services import document_outcome, keyset, search
 from services.document_page import paid_state
+from services.keyset import Condition, Sorting, Wanted
 from states import OPEN_OPS, DocKind, DocState, DocType, OpState, RefusalKind, WithoutKlarna
 
 SIZES = (30, 50, 100)
@@ -27,9 +28,29 @@ VIEWS: Mapping[DocKind | None, Sequence[str]] = {
     DocKind.CREDIT_NOTE: ("all", "drafts", "open", "waiting", "refused", "without"),
 }
 """Filters per list, the default first: None is the list of invoices, which holds credit notes too (B10)."""
+SORTS = ("number", "basis", "date", "method", "customer", "type", "claim", "paid", "klarna")
+"""The columns of B11, by which either list can be sorted; the basis is sorted by the order behind it."""
+FIELDS = ("number", "order", "ocr", "customer", "reference", "external")
+"""What is searched for exactly, field by field (B12): invoice, order, OCR and customer number, payment reference, Klarna's."""
+TYPES: Mapping[DocKind | None, Sequence[DocType]] = {
+    None: tuple(DocType),
+    DocKind.CREDIT_NOTE: (DocType.CREDIT, DocType.FREE_CREDIT),
+}
 SERIES = "F"
 _UNPAID = sa.text("document.open_minor <> 0")
 """Word for word the condition of the partial index on documents with something left, so that both databases use it."""
+_BROAD = frozenset({"all", "paid"})
+"""Filters that most documents fit: a range of days narrows them, where it would only slow the others down."""
+_SORTINGS: Mapping[str, Sorting] = {
+    "basis": Sorting((Document.listed_basis, Document.id)),
+    "date": Sorting((Document.listed_on, Document.id)),
+    "method": Sorting((Document.listed_method, Document.id)),
+    "customer": Sorting((Customer.name, Customer.id, Document.id), (Document.customer_id, Customer.id)),
+    "type": Sorting((Document.type, Document.id)),
+    "claim": Sorting((Document.open_minor, Document.id)),
+    "paid": Sorting((Document.listed_paid, Document.id)),
+    "klarna": Sorting((Document.listed_klarna, Document.id)),
+}
 
 _open_op, _issuing_op = aliased(KlarnaOp), aliased(KlarnaOp)
 _original = aliased(Document)
@@ -37,14 +58,25 @@ _original = aliased(Document)
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the list shows. ``kind`` narrows it to credit notes; ``starts`` and ``ends`` are days of the document."""
+    """What the list shows. ``kind`` narrows it to credit notes; ``starts`` and ``ends`` are days of the document.
+
+    ``fields`` are texts by their name in FIELDS; ``search`` is looked for in all of them, and in names.
+    """
 
     kind: DocKind | None = None
     view: str = "open"
     search: str = ""
     starts: date | None = None
     ends: date | None = None
+    sort: str = "number"
     descending: bool = True
+    fields: tuple[tuple[str, str], ...] = ()
+    type: DocType | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether something is searched for."""
+        return bool(self.search or self.fields or self.type or self.starts or self.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +107,8 @@ class Row:
     klarna_number: str | None
     klarna_outside: bool
     whole_credited: bool
+    paid_on: date | None
+    paid_reference: str | None
 
     @property
     def may_credit(self) -> bool:
@@ -91,29 +125,19 @@ class Listing:
     older: str | None
 
 
-def default_view(kind: DocKind | None, search: str) -> str:
+def default_view(kind: DocKind | None, narrowed: bool) -> str:
     """The filter a list opens with; a search looks through everything unless a filter is chosen."""
-    return "all" if search else VIEWS[kind][0]
+    return "all" if narrowed else VIEWS[kind][0]
 
 
-def _condition(session: Session, filters: Filters, *, counted: bool = False) -> list[sa.ColumnElement[bool]]:
-    """What the documents of a filter have in common; ``counted`` when their order does not matter.
+# --- Which documents -----------------------------------------------------------------------------------------------------
 
-    Every document that waits, is refused or has something left is numbered. Without the series, whose index would be walked
-    from end to end for few of them, the index on states or on what is left is used, or the ids that a search has found.
-    """
+
+def _of_view(filters: Filters) -> list[Any]:
+    """What the documents of a filter have in common."""
     state, left, gross = Document.state, Document.open_minor, Document.gross_minor
     # Cast, a kind is not looked up in its index, which holds every document there is.
     kind = sa.cast(Document.kind, sa.Text)
-    wanted: list[sa.ColumnElement[bool]] = []
-    if filters.kind is not None:
-        wanted.append(
-            kind == str(filters.kind) if counted and filters.view == "open" else Document.kind == filters.kind
-        )
-    elif filters.search and _found(session, filters.search)[1]:
-        wanted.append(Document.number.is_not(None))
-    elif filters.view in ("all", "paid"):
-        wanted.append(Document.series == SERIES)
     over = sa.or_(sa.and_(kind == str(DocKind.INVOICE), left < 0), sa.and_(kind == str(DocKind.CREDIT_NOTE), left > 0))
     conditions: dict[str, tuple[Any, ...]] = {
         "open": (_UNPAID, sa.not_(over)),
@@ -122,102 +146,114 @@ def _condition(session: Session, filters: Filters, *, counted: bool = False) -> 
         "waiting": (state == DocState.PENDING,),
         "refused": (state == DocState.REFUSED,),
         "drafts": (state == DocState.DRAFT,),
-        "without": (state == DocState.ISSUED, Document.with_klarna.is_(False), Document.reversed_at.is_(None)),
+        "without": (
+            state == DocState.ISSUED,
+            Document.with_klarna.is_(False),
+            Document.reversed_at.is_(None),
+            Document.without_klarna_reason != WithoutKlarna.ORDINARY,
+        ),
     }
-    wanted += conditions.get(filters.view, ())
-    if filters.view == "without":
-        wanted.append(Document.without_klarna_reason != WithoutKlarna.ORDINARY)
-    day = sa.func.coalesce(Document.issue_date, Document.number_date)
+    return list(conditions.get(filters.view, ()))
+
+
+def _of_range(filters: Filters) -> list[Condition]:
+    wanted: list[Condition] = []
     if filters.starts is not None:
-        wanted.append(day >= filters.starts)
+        wanted.append(Document.listed_on >= filters.starts)
     if filters.ends is not None:
-        wanted.append(day <= filters.ends)
-    if filters.search:
-        wanted.append(_found(session, filters.search)[0])
+        wanted.append(Document.listed_on <= filters.ends)
     return wanted
 
 
-def _matching(session: Session, search: str) -> sa.CompoundSelect[Any]:
-    """Documents by number, order number, customer number or name, payment reference or Klarna's numbers (B12, B13).
-
-    Each way is one look into an index.
-    """
-    written = sorted({search, search.upper()})
-    orders = order_list.orders_numbered(search)
-    customers = [order_list.customers_named(session, search)]
-    if search.isascii() and search.isdigit() and len(search) <= 15:
-        customers.append(sa.select(Customer.id).where(Customer.number == int(search)))
-    at_klarna = sa.select(KlarnaOp.document_id).where(KlarnaOp.document_id.is_not(None))
-    return sa.union_all(
-        sa.select(Document.id).where(Document.number_text == search),
-        sa.select(Document.id).where(Document.paid_reference == search),
-        sa.select(Document.id).where(Document.order_id.in_(orders)),
-        *[sa.select(Document.id).where(Document.customer_id.in_(each)) for each in customers],
-        at_klarna.where(KlarnaOp.klarna_short_ref.in_(written)),
-        at_klarna.where(KlarnaOp.klarna_object_id == search.lower()),
-    )
+def _of_search(session: Session, filters: Filters) -> list[Condition]:
+    """What is searched for, each condition a look into an index (B12)."""
+    wanted = [_of_field(name, text) for name, text in filters.fields]
+    if filters.search:
+        wanted.append(keyset.among(session, Document.id, search.documents_found(session, filters.search).ids))
+    return wanted
 
 
-def _found(session: Session, search: str) -> tuple[sa.ColumnElement[bool], bool]:
-    """The condition of a search, looked up once for the list and all its counts, and whether at most a thousand were found.
+def _of_field(name: str, text: str) -> Condition:
+    if name in ("order", "customer"):
+        table: Any = Order if name == "order" else Customer
+        column = Document.order_id if name == "order" else Document.customer_id
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= search.LONGEST_NUMBER else None
+        return column.in_(sa.select(table.id).where(table.number == number))
+    if name == "external":
+        written = sorted({text, text.upper()})
+        acts = sa.select(KlarnaOp.document_id).where(
+            KlarnaOp.klarna_short_ref.in_(written), KlarnaOp.document_id.is_not(None)
+        )
+        orders = sa.select(Document.id).where(
+            Document.order_id.in_(sa.select(Order.id).where(Order.klarna_reference.in_(written)))
+        )
+        return Document.id.in_(sa.union_all(acts, orders))
+    columns = {"number": Document.number_text, "ocr": Document.ocr, "reference": Document.paid_reference}
+    return columns[name] == text
 
-    A search that found nothing looks for an id that no document has, which is over at once.
-    """
-    kept: dict[str, tuple[sa.ColumnElement[bool], bool]] = session.info.setdefault("document search", {})
-    if search not in kept:
-        matching = _matching(session, search)
-        ids = session.scalars(matching.limit(COUNT_CAP + 1)).all()
-        few = len(ids) <= COUNT_CAP
-        kept[search] = Document.id.in_((sorted(set(ids)) or [-1]) if few else matching), few
-    return kept[search]
+
+def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wanted:
+    """Which documents, and which of the conditions leads: what is searched for, else a rare filter, else a range of days."""
+    view, days, found = _of_view(filters), _of_range(filters), _of_search(session, filters)
+    rest: list[Condition] = [] if filters.type is None else [sa.cast(Document.type, sa.Text) == str(filters.type)]
+    if filters.kind is None:
+        rest.append(Document.number.is_not(None))
+    by_number = filters.sort == "number" and not counted
+    if found:
+        return Wanted([*found, *keyset.unindexed([*view, *days]), *rest, *_of_kind(filters)], walks=False)
+    if filters.view not in _BROAD:
+        walks = by_number and filters.kind is None and filters.view in ("open", "overpaid")
+        return Wanted([*view, *keyset.unindexed(days), *rest, *_of_kind(filters)], walks=walks)
+    if days:
+        walks = filters.sort == "date" and filters.kind is None
+        return Wanted([*days, *keyset.unindexed(view), *rest, *_of_kind(filters)], walks=walks)
+    if by_number and filters.kind is None:
+        return Wanted([*keyset.unindexed(view), *rest], [(Document.series == SERIES,)])
+    if filters.kind is not None:
+        return Wanted([*keyset.unindexed(view), *rest], [(Document.kind == filters.kind,)], walks=by_number)
+    return Wanted([*keyset.unindexed(view), *rest])
 
 
-def _key(filters: Filters) -> Any:
-    return Document.number if filters.kind is None else Document.id
+def _of_kind(filters: Filters) -> list[Condition]:
+    """Cast, so that the kind's own index, which holds every document, is not walked."""
+    return [] if filters.kind is None else [sa.cast(Document.kind, sa.Text) == str(filters.kind)]
+
+
+def _sorting(filters: Filters) -> Sorting:
+    if filters.sort == "number":
+        return Sorting((Document.number, Document.id) if filters.kind is None else (Document.id,))
+    return _SORTINGS[filters.sort]
+
+
+# --- Pages and counts ------------------------------------------------------------------------------------------------------
+
+
+def is_whole(session: Session, filters: Filters) -> bool:
+    """Whether the search found all there is, and not only the first of very many."""
+    return not filters.search or search.documents_found(session, filters.search).whole
 
 
 def listing(session: Session, filters: Filters, after: str | None = None, limit: int = SIZES[0]) -> Listing:
     """A page of the list: ``limit`` rows from the mark ``after`` on, which another page gave as ``newer`` or ``older``."""
-    limit = limit if limit in SIZES else SIZES[0]
-    place = _read_mark(after)
-    back = place is not None and place[0] == "n"
-    descending = filters.descending != back
-    key = _key(filters)
-    query = _columns(filters).where(*_condition(session, filters))
-    if place is not None:
-        query = query.where(key < place[1] if descending else key > place[1])
-    found = session.execute(query.order_by(key.desc() if descending else key.asc()).limit(limit + 1)).all()
-    more = len(found) > limit
-    kept = list(found[:limit])
-    if back:
-        kept.reverse()
-    if not kept:
-        return Listing([], None, None)
-    has_newer, has_older = (more, True) if back else (place is not None, more)
-    return Listing(
-        _rows(session, kept),
-        f"n{kept[0].key}" if has_newer else None,
-        f"o{kept[-1].key}" if has_older else None,
+    place = keyset.page(
+        session,
+        _sorting(filters),
+        _wanted(session, filters),
+        descending=filters.descending,
+        mark=after,
+        limit=limit if limit in SIZES else SIZES[0],
     )
-
-
-def _read_mark(mark: str | None) -> tuple[str, int] | None:
-    """A mark as its way and key; None for one that is not ours, which shows the first page (catalogue 19)."""
-    way, digits = (mark or "")[:1], (mark or "")[1:]
-    if way not in ("n", "o") or not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        return None
-    return way, int(digits)
+    return Listing(_rows(session, place.ids), place.newer, place.older)
 
 
 def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
     """Everything the filters show, at most 10,000 rows, and whether that was all."""
-    key = _key(filters)
-    query = (
-        _columns(filters).where(*_condition(session, filters)).order_by(key.desc() if filters.descending else key.asc())
+    ids = keyset.ids(
+        session, _sorting(filters), _wanted(session, filters), descending=filters.descending, limit=EXPORT_CAP + 1
     )
-    found = session.execute(query.limit(EXPORT_CAP + 1)).all()
-    rows = [row for at in range(0, min(len(found), EXPORT_CAP), 500) for row in _rows(session, found[at : at + 500])]
-    return rows[:EXPORT_CAP], len(found) <= EXPORT_CAP
+    shown = ids[:EXPORT_CAP]
+    rows = [row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500])]
+    return rows, len(ids) <= EXPORT_CAP
 
 
 def counts(session: Session, filters: Filters) -> dict[str, int]:
@@ -228,14 +264,14 @@ def counts(session: Session, filters: Filters) -> dict[str, int]:
 
 def _capped(session: Session, filters: Filters) -> sa.ScalarSelect[int]:
     """How many documents the filters show, counted to at most 1,001, which stands for more than a thousand."""
-    some = sa.select(Document.id).where(*_condition(session, filters, counted=True)).limit(COUNT_CAP + 1).subquery()
+    wanted = _wanted(session, filters, counted=True).all
+    some = sa.select(Document.id).where(*wanted).limit(COUNT_CAP + 1).subquery()
     return sa.select(sa.func.count()).select_from(some).scalar_subquery()
 
 
-def _columns(filters: Filters) -> sa.Select[Any]:
+def _columns() -> sa.Select[Any]:
     columns: list[Any] = [
         Document.id,
-        _key(filters).label("key"),
         Document.kind,
         Document.type,
         Document.state,
@@ -256,6 +292,8 @@ def _columns(filters: Filters) -> sa.Select[Any]:
         Document.without_klarna_reason,
         Document.refusal_kind,
         Document.reversed_at,
+        Document.paid_at,
+        Document.paid_reference,
         _open_op.state.label("open_state"),
         _issuing_op.state.label("issued_state"),
         _issuing_op.klarna_event_at,
@@ -272,7 +310,10 @@ def _columns(filters: Filters) -> sa.Select[Any]:
     )
 
 
-def _rows(session: Session, found: Sequence[sa.Row[Any]]) -> list[Row]:
+def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
+    """The rows of these ids in their order: three queries however many there are."""
+    rows = {row.id: row for row in session.execute(_columns().where(Document.id.in_(ids)))}
+    found = [rows[each] for each in ids]
     credited = _credited(session, [row.id for row in found if row.kind is DocKind.INVOICE])
     drafts = _draft_sums(session, [row.id for row in found if row.gross_minor is None])
     return [_row(row, credited.get(row.id, 0), drafts.get(row.id, 0)) for row in found]
@@ -315,6 +356,8 @@ def _row(row: sa.Row[Any], credited_minor: int, draft_minor: int) -> Row:
         klarna_number=row.klarna_short_ref,
         klarna_outside=row.issued_state is OpState.EXTERNAL,
         whole_credited=issued and row.kind is DocKind.INVOICE and 0 < gross <= credited_minor,
+        paid_on=row.paid_at,
+        paid_reference=row.paid_reference,
     )
 
 

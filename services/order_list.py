@@ -1,4 +1,4 @@
-"""The order list: filters, search, keyset pages and capped counts, as Core rows (B17; performance, lists).
+"""The order list: filters, search, sorting, keyset pages and capped counts, as Core rows (B17, F4; performance, lists).
 
 ``number`` sorts by id, which follows the number: both are given in the transaction that takes the order.
 """
@@ -7,39 +7,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-import money
 from models import Customer, Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order, OrderLine
+from services import keyset, search
+from services.keyset import Condition, Sorting, Wanted
 from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
 
 SIZES = (30, 50, 100)
 COUNT_CAP = 1_000
 EXPORT_CAP = 10_000
 EXPIRES_SOON = timedelta(days=7)
-VIEWS = ("all", "to_deliver", "not_invoiced", "partly_invoiced", "expiring", "waiting", "refused")
-"""The filters: all; something to deliver; delivered and not invoiced (F21); partly invoiced; expiring within seven
-days; waiting for Klarna's answer; a refused document."""
-SORTS = ("number", "date")
+ICONS = ("reserved", "partly", "captured", "credited", "refused", "unknown", "cancelled")
+SOURCES = ("hand", "klarna", "csv", "api")
+GROUPS: Mapping[str, Sequence[str]] = {
+    "work": (
+        "all", "to_deliver", "back_orders", "not_invoiced", "partly_invoiced", "expiring", "held", "waiting", "refused",
+        "cancelled",
+    ),
+    "klarna": tuple(f"icon-{icon}" for icon in ICONS),
+    "source": tuple(f"from-{source}" for source in SOURCES),
+}  # fmt: skip
+"""The filters, one at a time. Work: all; something to deliver; part of a row delivered and the rest waiting (B25); delivered and
+not invoiced (F21); partly invoiced; expiring within seven days; stopped after acceptance; waiting for Klarna's answer; a refused
+document; cancelled. Then the states of the Klarna icon (F23), and where orders came from."""
+VIEWS = tuple(view for views in GROUPS.values() for view in views)
+SORTS = ("number", "date", "customer", "total", "expires")
+"""What the list can be sorted by; ``expires`` only the orders of the filter ``expiring``, which all have such a day."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
-LONGEST_NUMBER = 18
-LAST_SIGN = "\U0010ffff"
-"""Sorts after every sign that a name can go on with."""
 _COME: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "to_deliver": (("none", "part"), ("none", "part", "all")),
+    "back_orders": (("part",), ("none", "part", "all")),
     "not_invoiced": (("part", "all"), ("none", "part")),
     "partly_invoiced": (("none", "part", "all"), ("part",)),
 }
 """How far the orders of a filter are delivered and invoiced: both columns of an index that ends in the id."""
+_LASTING = (KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED)
 _OPEN_OPERATION = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
-"""Word for word the condition of the partial index on open operations, so that both databases use it."""
+_HELD = sa.text("sales_order.hold_reason IS NOT NULL")
+_CANCELLED = sa.text("sales_order.state = 'cancelled'")
+"""Word for word the conditions of partial indexes, so that both databases use them."""
+_SORTINGS: Mapping[str, Sorting] = {
+    "number": Sorting((Order.id,)),
+    "date": Sorting((Order.ordered_at, Order.id)),
+    "customer": Sorting((Customer.name, Customer.id, Order.id), (Order.customer_id, Customer.id)),
+    "total": Sorting((Order.total_minor, Order.id)),
+    "expires": Sorting((Order.expires_at, Order.id)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class Row:
     captured_at: datetime | None
     captured_outside: bool
     klarna_number: str | None
+    held: bool
 
     @property
     def expires_on(self) -> date | None:
@@ -126,11 +146,11 @@ def _delivered_more_than_invoiced() -> sa.ColumnElement[bool]:
     return lines.where(gone > held).correlate(Order).exists()
 
 
-def condition(view: str) -> Sequence[sa.ColumnElement[bool]]:
+def condition(view: str) -> Sequence[Any]:
     """What an order of this filter has in common, beside how far it has come (``_COME``)."""
     is_open = Order.state == OrderState.OPEN
     alive = sa.or_(Order.icon.is_(None), Order.icon != "cancelled")
-    if view == "to_deliver":
+    if view in ("to_deliver", "back_orders"):
         return is_open, alive
     if view == "not_invoiced":
         part = sa.and_(Order.delivered == "part", Order.invoiced == "part")
@@ -138,167 +158,103 @@ def condition(view: str) -> Sequence[sa.ColumnElement[bool]]:
     if view == "partly_invoiced":
         return (is_open,)
     if view == "expiring":
-        lasting = Order.klarna_status.in_((KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED))
-        return is_open, Order.expires_at <= clock.now() + EXPIRES_SOON, lasting, Order.remaining_minor > 0
-    if view == "waiting":
-        return (Order.id.in_(sa.select(KlarnaOp.order_id).where(_OPEN_OPERATION)),)
-    if view == "refused":
-        return (Order.id.in_(sa.select(Document.order_id).where(Document.state == DocState.REFUSED)),)
-    return ()
+        return is_open, Order.expires_at <= clock.now() + EXPIRES_SOON, Order.remaining_minor > 0
+    group, _, name = view.partition("-")
+    if name:
+        return (Order.icon == name if group == "icon" else Order.source == name,)
+    found: dict[str, tuple[Any, ...]] = {
+        "held": (_HELD,),
+        "cancelled": (_CANCELLED,),
+        "waiting": (Order.id.in_(sa.select(KlarnaOp.order_id).where(_OPEN_OPERATION)),),
+        "refused": (Order.id.in_(sa.select(Document.order_id).where(Document.state == DocState.REFUSED)),),
+    }
+    return found.get(view, ())
 
 
-def customers_named(session: Session, text: str) -> sa.Select[int]:
-    """Customers whose name begins so, as typed or as names are written; å, ä and ö too.
-
-    Both databases find them in the index: SQLite by a range, PostgreSQL, whose order is that of a language, by LIKE.
-    """
-    written = dict.fromkeys((text, text.lower(), text.upper(), text.title(), text.capitalize()))
-    ways: list[sa.ColumnElement[bool]]
-    if session.get_bind().dialect.name == "sqlite":
-        ways = [Customer.name.between(each, each + LAST_SIGN) for each in written]
-    else:
-        ways = [Customer.name.startswith(each, autoescape=True) for each in written]
-    return sa.select(Customer.id).where(sa.or_(*ways))
-
-
-def orders_numbered(search: str) -> sa.CompoundSelect[int]:
-    """Orders with this number, shop number, Klarna reference or id."""
-    ways = [
-        sa.select(Order.id).where(Order.shop_number == search),
-        sa.select(Order.id).where(Order.klarna_reference.in_(sorted({search, search.upper()}))),
-        sa.select(Order.id).where(Order.klarna_order_id == search.lower()),
-    ]
-    if search.isascii() and search.isdigit() and len(search) <= LONGEST_NUMBER:
-        ways.append(sa.select(Order.id).where(Order.number == int(search)))
-    return sa.union_all(*ways)
-
-
-def _matching(session: Session, search: str) -> sa.CompoundSelect[int]:
-    """Orders that bear what is searched for, or of a customer whose name begins so.
-
-    A search with a digit in it is no name, so that numbers never wait for the customers to be read.
-    """
-    numbered = orders_numbered(search)
-    if any(sign.isdigit() for sign in search):
-        return numbered
-    named = sa.select(Order.id).where(Order.customer_id.in_(customers_named(session, search)))
-    return sa.union_all(*numbered.selects, named)
-
-
-def _found(session: Session, search: str) -> sa.ColumnElement[bool]:
-    """The condition of a search, looked up once for the list and all its counts while it finds at most a thousand."""
-    kept: dict[str, sa.ColumnElement[bool]] = session.info.setdefault("order search", {})
-    if search not in kept:
-        matching = _matching(session, search)
-        ids = session.scalars(matching.limit(COUNT_CAP + 1)).all()
-        kept[search] = Order.id.in_(matching if len(ids) > COUNT_CAP else sorted(set(ids)))
-    return kept[search]
-
-
-def _wanted(session: Session, filters: Filters) -> list[sa.ColumnElement[bool]]:
-    """All conditions but those on how far an order has come."""
-    wanted = list(condition(filters.view))
-    if filters.search:
-        wanted.append(_found(session, filters.search))
-    return wanted
-
-
-def _keys(filters: Filters) -> tuple[Any, ...]:
-    return (Order.ordered_at, Order.id) if filters.sort == "date" else (Order.id,)
-
-
-def _mark(row: Row, filters: Filters, way: str) -> str:
-    """Where a page begins: ``o`` older than or ``n`` newer than a row."""
-    if filters.sort == "date":
-        return f"{way}{row.id}.{(row.ordered_at - EPOCH) // MILLISECOND}"
-    return f"{way}{row.id}"
-
-
-def _read_mark(mark: str, filters: Filters) -> tuple[str, tuple[Any, ...]] | None:
-    """A mark as its way and key; None for one that is not ours, which shows the first page (catalogue 19)."""
-    way, parts = mark[:1], mark[1:].split(".")
-    wanted = 2 if filters.sort == "date" else 1
-    if way not in ("o", "n") or len(parts) != wanted:
-        return None
-    if not all(part.isascii() and part.isdigit() and len(part) <= LONGEST_NUMBER for part in parts):
-        return None
-    numbers = [int(part) for part in parts]
-    if filters.sort == "number":
-        return way, (numbers[0],)
-    try:
-        return way, (EPOCH + numbers[1] * MILLISECOND, numbers[0])
-    except OverflowError:
-        return None
-
-
-def _ids(
-    session: Session, filters: Filters, limit: int, descending: bool, place: tuple[Any, ...] | None = None
-) -> list[int]:
-    """The ids of a page in its order, from one walk of an index for each way orders of the filter have come."""
-    keys = _keys(filters)
-    wanted = _wanted(session, filters)
-    if place is not None:
-        mine = sa.tuple_(*keys)
-        there = sa.tuple_(*[sa.literal(part, key.type) for part, key in zip(place, keys, strict=True)])
-        wanted.append(mine < there if descending else mine > there)
-    walks = []
-    for come in _ways(filters.view):
-        walk = sa.select(*keys).where(*come, *wanted)
-        walks.append(walk.order_by(*_sorted(keys, descending)).limit(limit).subquery())
-    if len(walks) == 1:
-        rows = sa.select(walks[0])
-    else:
-        rows = sa.select(sa.union_all(*[sa.select(walk) for walk in walks]).subquery())
-    columns = [rows.selected_columns[key.key] for key in keys]
-    return [row.id for row in session.execute(rows.order_by(*_sorted(columns, descending)).limit(limit))]
-
-
-def _ways(view: str) -> list[tuple[sa.ColumnElement[bool], ...]]:
+def _ways(view: str) -> list[tuple[Condition, ...]]:
+    """For each way an order of the filter can have come: its own walk of an index, put together afterwards."""
+    if view == "expiring":
+        return [(Order.klarna_status == status,) for status in _LASTING]
     if view not in _COME:
         return [()]
     gone, held = _COME[view]
     return [(Order.delivered == each, Order.invoiced == other) for each in gone for other in held]
 
 
-def _sorted(columns: Sequence[Any], descending: bool) -> list[Any]:
-    return [column.desc() if descending else column.asc() for column in columns]
+def _walks(filters: Filters) -> bool:
+    """Whether an index holds the orders of the filter in the order that is asked for."""
+    if filters.search:
+        return False
+    if filters.view == "all":
+        return True
+    if filters.view == "expiring":
+        return filters.sort == "expires"
+    return filters.sort == "number" and (filters.view in _COME or filters.view == "cancelled" or "-" in filters.view)
+
+
+def _wanted(session: Session, filters: Filters) -> Wanted:
+    where = list(condition(filters.view))
+    if filters.search:
+        where.append(keyset.among(session, Order.id, search.orders_found(session, filters.search).ids))
+    return Wanted(where, _ways(filters.view), _walks(filters))
+
+
+def sorting(filters: Filters) -> str:
+    """What the list is sorted by: a sorting that the filter does not offer is the number."""
+    return "number" if filters.sort == "expires" and filters.view != "expiring" else filters.sort
+
+
+def is_whole(session: Session, filters: Filters) -> bool:
+    """Whether the search found all there is, and not only the first of very many."""
+    return not filters.search or search.orders_found(session, filters.search).whole
 
 
 def listing(session: Session, filters: Filters, after: str | None = None, limit: int = SIZES[0]) -> Listing:
     """A page of the list: ``limit`` rows from the mark ``after`` on, which another page gave as ``newer`` or ``older``."""
-    limit = limit if limit in SIZES else SIZES[0]
-    place = _read_mark(after, filters) if after else None
-    back = place is not None and place[0] == "n"
-    ids = _ids(session, filters, limit + 1, filters.descending != back, place[1] if place else None)
-    more = len(ids) > limit
-    rows = _rows(session, ids[:limit])
-    if back:
-        rows.reverse()
-    if not rows:
-        return Listing([], None, None)
-    has_newer, has_older = (more, True) if back else (place is not None, more)
-    return Listing(
-        rows,
-        _mark(rows[0], filters, "n") if has_newer else None,
-        _mark(rows[-1], filters, "o") if has_older else None,
+    place = keyset.page(
+        session,
+        _SORTINGS[sorting(filters)],
+        _wanted(session, filters),
+        descending=filters.descending,
+        mark=after,
+        limit=limit if limit in SIZES else SIZES[0],
     )
+    return Listing(_rows(session, place.ids), place.newer, place.older)
 
 
 def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
     """Everything the filters show, at most 10,000 rows, and whether that was all."""
-    ids = _ids(session, filters, EXPORT_CAP + 1, filters.descending)
+    ids = keyset.ids(
+        session,
+        _SORTINGS[sorting(filters)],
+        _wanted(session, filters),
+        descending=filters.descending,
+        limit=EXPORT_CAP + 1,
+    )
     shown = ids[:EXPORT_CAP]
     rows = [row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500])]
     return rows, len(ids) <= EXPORT_CAP
 
 
+def chosen(session: Session, ids: Sequence[int]) -> list[Row]:
+    """These orders in the order given; unknown ones are left out."""
+    there = session.scalars(sa.select(Order.id).where(Order.id.in_(ids)))
+    known = set(there)
+    return _rows(session, [each for each in dict.fromkeys(ids) if each in known])
+
+
 def _capped(session: Session, filters: Filters) -> sa.Select[int]:
     """How many orders the filters show, counted to at most 1,001, which stands for more than a thousand."""
-    come: tuple[sa.ColumnElement[bool], ...] = ()
+    come: tuple[Condition, ...] = ()
     if filters.view in _COME:
         gone, held = _COME[filters.view]
         come = (Order.delivered.in_(gone), Order.invoiced.in_(held))
-    some = sa.select(Order.id).where(*come, *_wanted(session, filters)).limit(COUNT_CAP + 1).subquery()
+    elif filters.view == "expiring":
+        come = (Order.klarna_status.in_(_LASTING),)
+    where = list(condition(filters.view))
+    if filters.search:
+        where.append(keyset.among(session, Order.id, search.orders_found(session, filters.search).ids))
+    some = sa.select(Order.id).where(*come, *where).limit(COUNT_CAP + 1).subquery()
     return sa.select(sa.func.count()).select_from(some)
 
 
@@ -329,27 +285,23 @@ def _columns() -> sa.Select[Any]:
         Order.expires_at,
         Order.klarna_reference,
         Order.klarna_method,
+        Order.total_minor,
+        Order.hold_reason,
     ]
     return sa.select(*columns).join(Customer, Customer.id == Order.customer_id)
 
 
 def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
-    """The rows of these ids in their order, with totals rounded row by row: three queries however many there are."""
+    """The rows of these ids in their order: two queries however many there are."""
     found = {row.id: row for row in session.execute(_columns().where(Order.id.in_(ids)))}
-    totals = dict.fromkeys(ids, 0)
-    lines = sa.select(
-        OrderLine.order_id, OrderLine.quantity_milli, OrderLine.unit_price_minor, OrderLine.discount_minor
-    )
-    for order_id, milli, price, discount in session.execute(lines.where(OrderLine.order_id.in_(ids))):
-        totals[order_id] += money.gross_of(milli, price) - discount
     active = [row.id for row in found.values() if row.icon in ("partly", "captured", "credited")]
     captures = _last_captures(session, active)
     nothing: tuple[None, bool, None] = (None, False, None)
     return [
         Row(
             row.id, row.number, row.shop_number, row.ordered_at, row.customer_id, row.customer, row.currency,
-            totals[row.id], row.state, row.delivered, row.invoiced, row.icon, row.expires_at, row.klarna_reference,
-            row.klarna_method, *captures.get(row.id, nothing),
+            row.total_minor, row.state, row.delivered, row.invoiced, row.icon, row.expires_at, row.klarna_reference,
+            row.klarna_method, *captures.get(row.id, nothing), row.hold_reason is not None,
         )
         for row in map(found.__getitem__, ids)
     ]  # fmt: skip

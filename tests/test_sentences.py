@@ -475,6 +475,15 @@ NOT_YET: tuple[Printed, ...] = (
 
 LABELS: tuple[tuple[str, str], ...] = (
     ("B7", "Registrera betalning"),
+    ("B12", "Faktura nr"),
+    ("B12", "Order nr"),
+    ("B12", "OCR nr"),
+    ("B12", "Kund nr"),
+    ("B12", "Betalreferens"),
+    ("B12", "Externt fakturanr"),
+    ("B12", "Fr.o.m."),
+    ("B12", "T.o.m."),
+    ("B12", "Fler sökkriterier"),
     ("F3", "Skapa faktura"),
     ("F5", "Leverera"),
     ("F5", "Leverera och fakturera"),

@@ -410,7 +410,8 @@ def test_the_list_goes_on_by_keys_in_both_directions(clerk_client: WebClient, sa
     invoice = an_invoice(klarna, order)
     with writing() as session:
         made = session.get_one(Document, invoice.id)
-        names = [c.name for c in Document.__table__.columns if c.name not in ("id", "number", "number_text")]
+        unlike = ("id", "number", "number_text", "ocr")
+        names = [c.name for c in Document.__table__.columns if c.name not in unlike and not c.computed]
         session.execute(
             sa.insert(Document),
             [

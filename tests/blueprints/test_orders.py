@@ -11,7 +11,7 @@ import clock
 from db import writing
 from klarna_sandbox.control import Control
 from models import Order
-from services import orders
+from services import order_list, orders
 from services.gateway import Gateway
 from states import DocState, DocType, KlarnaStatus, OpState
 from tests.builders import FREIGHT, a_customer, a_delivery, an_order, row
@@ -39,8 +39,8 @@ def test_the_list_shows_an_order_with_its_two_icons(order: Order, clerk_client: 
     page = clerk_client.get("/orders")
     assert page.status == 200
     cells = [cell.text for cell in page.all("tbody tr td")]
-    assert cells[0].startswith(str(order.number))
-    assert "1 047,00" in cells[4].replace("\u00a0", " ").replace("\u202f", " ")
+    assert cells[1].startswith(str(order.number))
+    assert "1 047,00" in cells[5].replace("\u00a0", " ").replace("\u202f", " ")
     assert page.find(f"a[href=/orders/{order.id}/invoice]")["aria-label"] == f"Skapa faktura för order {order.number}"
     assert page.find(f"a[href=/orders/{order.id}/deliver]")["aria-label"] == f"Leverera order {order.number}"
     assert page.has(".state-icon.reserved")
@@ -69,7 +69,7 @@ def test_filters_are_links_with_counts_and_keep_the_search(order: Order, clerk_c
         a_delivery(session, order)
     page = clerk_client.get(f"/orders?q={order.number}")
     links = {link["href"]: link.text for link in page.all("ul.filters a")}
-    assert len(links) == 7
+    assert len(links) == len(order_list.VIEWS)
     found = next(url for url in links if "view=not_invoiced" in url)
     assert links[found].endswith("1")
     shown = clerk_client.get(found)
@@ -134,6 +134,42 @@ def test_the_file_holds_the_filtered_list_and_no_formula(order: Order, clerk_cli
     assert ";1047.00;SEK;" in text
     assert ";'@SUM(1);" in text
     assert ";'=HYPERLINK(1);" in text
+
+
+def test_the_ticked_orders_come_as_a_file(order: Order, clerk_client: WebClient) -> None:
+    with writing() as session:
+        other = an_order(session)
+    page = clerk_client.get("/orders")
+    assert {box["value"] for box in page.all("input[name=selected][form=chosen]")} == {str(order.id), str(other.id)}
+    lines = (
+        clerk_client.get(f"/orders.csv?ticked=1&selected={order.id}&selected=x").body.decode("utf-8-sig").splitlines()
+    )
+    assert [line.split(";")[0] for line in lines[1:]] == [str(order.number)]
+    none = clerk_client.get("/orders.csv?ticked=1")
+    assert none.status == 422
+    assert "Kryssa i ordrarna först" in none.text
+
+
+def test_every_head_that_sorts_leads_to_a_sorted_list(order: Order, clerk_client: WebClient) -> None:
+    with writing() as session:
+        an_order(session, customer=a_customer(session, "Aina Åberg"))
+    page = clerk_client.get("/orders")
+    heads = {head["href"] for head in page.all("thead th a")}
+    assert heads == {"/orders?sort=number", "/orders?sort=-date", "/orders?sort=customer", "/orders?sort=-total"}
+    for href in heads:
+        shown = clerk_client.get(href)
+        assert len(shown.all("tbody tr")) == 2
+        assert len(shown.all("th[aria-sort]")) == 1
+
+
+def test_a_stopped_order_stands_in_the_list_with_its_icons_off(order: Order, clerk_client: WebClient) -> None:
+    with writing() as session:
+        held = orders.get(session, order.id, lock=True)
+        held.hold_reason, held.held_at = "FRAUD_STOPPED", clock.now()
+    page = clerk_client.get("/orders?view=held")
+    assert page.has(f"a[href=/orders/{order.id}]")
+    assert [each.get("aria-disabled") for each in page.all("td.icons button")] == ["true", "true"]
+    assert "Stoppade av Klarna" in page.find("tbody").text
 
 
 def test_a_change_of_the_list_is_not_accepted(clerk_client: WebClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 import clock
 from db import db, reading, writing
 from models import Order
-from services import deliveries, order_list, orders
+from services import deliveries, keyset, order_list, orders, search
 from services.order_list import VIEWS, Filters
 from states import DocState, DocType, KlarnaStatus, OpState, OrderState
 from tests.services.order_rows import CLERK, a_document, a_row, a_warehouse, an_operation, an_order, freight
@@ -88,17 +89,37 @@ def test_each_filter_shows_its_own_orders() -> None:
         off.klarna_status = KlarnaStatus.EXPIRED
         closed = an_order(session, [a_row()])
         closed.state = OrderState.CANCELLED
-        every = [fresh, gone, partly, ahead, ending, later, waiting, refused, off, closed]
+        unclear = an_order(session, [a_row()], klarna=True)
+        an_operation(session, unclear, OpState.UNKNOWN, document=a_document(session, unclear))
+        stopped = an_order(session, [a_row()], klarna=True)
+        stopped.hold_reason, stopped.held_at = "FRAUD_STOPPED", clock.now()
+        filed = an_order(session, [a_row()])
+        filed.source, filed.source_key = "csv", "F-1"
+        every = [fresh, gone, partly, ahead, ending, later, waiting, refused, off, closed, unclear, stopped, filed]
         for order in every:
             orders.refresh(session, order.id)
     expected = {
         "all": every,
-        "to_deliver": [fresh, partly, ahead, ending, later, waiting, refused],
+        "to_deliver": [fresh, partly, ahead, ending, later, waiting, refused, unclear, stopped, filed],
+        "back_orders": [partly, ahead],
         "not_invoiced": [gone, ahead],
         "partly_invoiced": [partly, ahead],
         "expiring": [ending],
-        "waiting": [waiting],
+        "held": [stopped],
+        "waiting": [waiting, unclear],
         "refused": [refused],
+        "cancelled": [closed],
+        "icon-reserved": [fresh, gone, partly, ahead, ending, later, waiting, stopped],
+        "icon-partly": [],
+        "icon-captured": [],
+        "icon-credited": [],
+        "icon-refused": [refused],
+        "icon-unknown": [unclear],
+        "icon-cancelled": [off],
+        "from-hand": [order for order in every if order is not filed],
+        "from-klarna": [],
+        "from-csv": [filed],
+        "from-api": [],
     }
     for view in VIEWS:
         assert sorted(_shown(Filters(view))) == sorted(order.id for order in expected[view]), view
@@ -106,16 +127,34 @@ def test_each_filter_shows_its_own_orders() -> None:
         assert order_list.counts(session, Filters()) == {view: len(expected[view]) for view in VIEWS}
 
 
-@pytest.mark.parametrize("sort", ["number", "date"])
+@pytest.mark.parametrize("few", [5_000, 10])
+@pytest.mark.parametrize(
+    ("view", "sort"),
+    [
+        *(("all", sort) for sort in ("number", "date", "customer", "total")),
+        ("from-hand", "total"),
+        ("from-hand", "customer"),
+    ],
+)
 @pytest.mark.parametrize("descending", [True, False])
-def test_pages_forth_and_back_show_every_order_once(sort: str, descending: bool) -> None:
+def test_pages_forth_and_back_show_every_order_once(
+    view: str, sort: str, descending: bool, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways to a page: the few that fit are gathered and sorted, and many are walked through in their order."""
+    monkeypatch.setattr(keyset, "SMALL", few)
     with writing() as session:
-        made = [an_order(session, [freight()]) for _ in range(65)]
+        made = [an_order(session, [freight(4_900 + place % 5)], name="ABC"[place % 3]) for place in range(65)]
         for place, order in enumerate(made):
             order.ordered_at = clock.now() - timedelta(days=place % 7)
-        key = {order.id: (order.ordered_at, order.id) if sort == "date" else (order.id,) for order in made}
+        key: dict[int, tuple[object, ...]] = {order.id: (order.id,) for order in made}
+        if sort == "date":
+            key = {order.id: (order.ordered_at, order.id) for order in made}
+        elif sort == "customer":
+            key = {order.id: (order.customer.name, order.customer_id, order.id) for order in made}
+        elif sort == "total":
+            key = {order.id: (order.total_minor, order.id) for order in made}
     wanted = sorted(key, key=lambda each: key[each], reverse=descending)
-    filters = Filters(sort=sort, descending=descending)
+    filters = Filters(view=view, sort=sort, descending=descending)
     with reading() as session:
         first = order_list.listing(session, filters)
         second = order_list.listing(session, filters, first.older)
@@ -150,15 +189,41 @@ def test_a_size_that_is_not_offered_is_the_smallest() -> None:
 
 
 @pytest.mark.parametrize(
-    "search", ["{number}", "W-99", "{reference}", "id-{account}", "Åsa", "åsa", "ÅSA B", "åsa berg"]
+    "search", ["{number}", "W-99", "{reference}", "id-{account}", "Åsa B", "ås", "ÅSA B", "åsa berg"]
 )
 def test_an_order_is_found_by_its_numbers_and_the_customers_name(search: str) -> None:
     with writing() as session:
         order = an_order(session, [freight()], klarna=True, name="Åsa Berg", shop_number="W-99")
-        an_order(session, [freight()], klarna=True, name="Bo Åsander")
+        an_order(session, [freight()], klarna=True, name="Bo Lind")
         reference = str(order.klarna_reference)
     text = search.format(number=order.number, reference=reference.lower(), account=reference[1:])
     assert _shown(Filters(search=text)) == [order.id]
+
+
+def test_a_name_is_found_by_any_part_of_it_and_by_its_words_in_any_order() -> None:
+    with writing() as session:
+        first = an_order(session, [freight()], name="Åsa Bergström")
+        second = an_order(session, [freight()], name="Bo Åsander")
+        an_order(session, [freight()], name="Anna Lind")
+    both = [second.id, first.id]
+    found = {
+        text: _shown(Filters(search=text)) for text in ("ÅSA", "bergSTR", "bergström åsa", "bo åsander", "Bo", "lund")
+    }
+    assert found == {
+        "ÅSA": both, "bergSTR": [first.id], "bergström åsa": [first.id], "bo åsander": [second.id], "Bo": [second.id], "lund": [],
+    }  # fmt: skip
+
+
+def test_a_name_that_fits_very_many_shows_the_first_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "customers_named", partial(search.customers_named, most=2))
+    with writing() as session:
+        for _ in range(3):
+            an_order(session, [freight()], name="Anna Lind")
+    filters = Filters(search="Lind")
+    assert len(_shown(filters)) == 2
+    with reading() as session:
+        assert not order_list.is_whole(session, filters)
+        assert order_list.counts(session, filters)["all"] == 2
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
