@@ -16,5 +16,7 @@
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``looks``, ``gateway``: ours against Klarna's, what it shows, the way there.
 - ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
+- ``klarna_accounts`` with ``account_rules`` and ``account_trial``, ``set_up``, ``hosts``: store ids, a first start, who may send.
+- ``setting_groups``, ``company``, ``payment_methods``, ``vat_rates``: what an administrator changes.
 - ``settings``, ``audit``, ``users``, ``preferences``, ``logins``, ``register``: the company, its log, its people and cards.
 """
