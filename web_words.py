@@ -241,6 +241,8 @@ def _shown(name: str, value: object) -> str:
         return either([_shown(name, each) for each in value])
     if isinstance(value, int) and name.endswith("milli"):
         return quantity(value)
+    if isinstance(value, int) and name.endswith("hundredths"):
+        return amount(value)
     if isinstance(value, int) and name.endswith(("percent", "rate")):
         return percent(value)
     return str(value)
@@ -250,7 +252,8 @@ def say(refusal: Refusal) -> str:
     """What a refusal says, in the language of this request.
 
     Amount, date, datetime and states are written as pages write them; an int as it stands, unless its name ends with
-    ``milli`` (a quantity in thousandths), ``percent`` or ``rate`` (hundredths of a percent).
+    ``milli`` (a quantity in thousandths), ``percent`` or ``rate`` (hundredths of a percent, without idle zeros) or
+    ``hundredths`` (with two decimals, and without a sign).
     """
     sentence = gettext(refusal.message)
     if not refusal.values:

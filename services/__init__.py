@@ -10,7 +10,8 @@
   acts on the reservation itself; ``klarna_calls``: what moves no money.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
 - ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
-  ``payments``, ``payment_terms``: what a customer pays to us.
+  ``payments``, ``payment_terms``: what a customer pays to us; ``advances``, ``advance_credits``, ``advance_booking``:
+  shares charged in advance, deducted, given back, and what is booked of them.
 - ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.

@@ -204,7 +204,10 @@ def payouts_are_booked_as_stated(session: Session) -> Iterator[Finding]:
 
 _ADVANCES = (
     "SELECT coalesce(d.order_id, o.order_id) AS order_id, l.vat_rate AS rate, d.state AS state, l.kind AS kind,"
+    " CASE WHEN l.kind = 'advance_deduction' THEN l.deducts_id WHEN d.kind = 'invoice' THEN d.id ELSE d.original_id END"
+    " AS advance_id,"
     " (CASE WHEN d.kind = 'invoice' THEN 1 ELSE -1 END) * l.gross_minor AS gross,"
+    " CASE WHEN l.kind <> 'advance' THEN 0 WHEN d.kind = 'invoice' THEN l.gross_minor ELSE -l.gross_minor END AS issued,"
     " (CASE WHEN d.kind = 'invoice' THEN 1 ELSE -1 END) * (l.gross_minor - l.vat_minor) AS net"
     " FROM document d JOIN document_line l ON l.document_id = d.id AND l.removed = 0"
     " LEFT JOIN document o ON o.id = d.original_id"
@@ -213,10 +216,12 @@ _ADVANCES = (
 
 
 def advances_are_deducted_once(session: Session) -> Iterator[Finding]:
-    """A15: per order and rate no more is deducted than was advanced; the advance account holds what is not deducted yet."""
+    """A15: per advance and rate at most what was advanced is deducted; the advance account holds what is not deducted yet."""
     yield from broken(
         session,
-        f"SELECT order_id, rate, sum(gross) FROM ({_ADVANCES}) AS a GROUP BY order_id, rate HAVING sum(gross) < 0",
+        f"SELECT order_id, rate, sum(gross) FROM ({_ADVANCES}) AS a GROUP BY order_id, advance_id, rate"
+        " HAVING (sum(issued) >= 0 AND sum(gross) < 0) OR (sum(issued) <= 0 AND sum(gross) > 0)"
+        " OR abs(sum(gross)) > abs(sum(issued))",
         "order:{0}",
         "at rate {1} more is deducted than advanced: {2}",
     )

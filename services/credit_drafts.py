@@ -16,7 +16,7 @@ import money
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
 from models import Delivery, DeliveryLine, Document, DocumentLine, Warehouse
 from rights import Actor, Right
-from services import audit, documents
+from services import advance_credits, advances, audit, documents
 from services.credited import NOTHING, Credited, credited, credited_total, left_of, why_not_credited
 from services.documents import VatSum
 from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
@@ -35,6 +35,7 @@ class Figures:
     invoice_minor: int
     credited_minor: int
     rows: int
+    given_back_minor: int = 0
 
     @property
     def vat_minor(self) -> int:
@@ -71,7 +72,9 @@ def start(session: Session, actor: Actor, invoice_id: int) -> Document:
         original=invoice,
         currency=invoice.currency,
         with_klarna=invoice.issued_by_op_id is not None,
-        without_klarna_reason=None if invoice.issued_by_op_id is not None else WithoutKlarna.ORDINARY,
+        without_klarna_reason=None
+        if invoice.issued_by_op_id is not None
+        else invoice.without_klarna_reason or WithoutKlarna.ORDINARY,
         party=invoice.party,
         restock_warehouse_id=_delivered_from(session, invoice),
         created_by=actor.name,
@@ -87,6 +90,8 @@ def start(session: Session, actor: Actor, invoice_id: int) -> Document:
             session.add(_draft_line(draft, line, left, done))
     session.flush()
     session.refresh(draft)
+    advance_credits.reprice(session, draft, done)
+    session.flush()
     return draft
 
 
@@ -111,6 +116,7 @@ def _draft_line(draft: Document, line: DocumentLine, quantity_milli: int, done: 
         position=line.position,
         kind=line.kind,
         original_line_id=line.id,
+        deducts_id=line.deducts_id,
         article_id=line.article_id,
         article_number=line.article_number,
         name=line.name,
@@ -191,6 +197,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     line = _line(draft, line_id)
     if line.original_line is None:
         raise BadInput(N_("This row is not from the invoice."), field=f"quantity-{line_id}")
+    _require_counted(line, f"quantity-{line_id}", *advances.KINDS)
     done = credited(session, original(draft).id)
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
     _require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
@@ -200,7 +207,13 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     if before == (line.quantity_milli, line.gross_minor, line.vat_minor):
         return draft
     line.restock_milli = _to_restock(session, draft, line)
+    advance_credits.reprice(session, draft, done)
     return _touch(session, draft)
+
+
+def _require_counted(line: DocumentLine, field: str, *kinds: LineKind) -> None:
+    if line.kind in kinds:
+        raise BadInput(N_("The amount of this row follows from the others and cannot be changed."), field=field)
 
 
 def _require_left(
@@ -234,7 +247,9 @@ def put_back_row(session: Session, actor: Actor, draft_id: int, line_id: int) ->
 
 def _set_removed(session: Session, actor: Actor, draft_id: int, line_id: int, removed: bool) -> Document:
     draft = get_draft(session, actor, draft_id)
-    _line(draft, line_id).removed = removed
+    line = _line(draft, line_id)
+    _require_counted(line, f"quantity-{line_id}", LineKind.ADVANCE_DEDUCTION)
+    line.removed = removed
     reprice(session, draft)
     return _touch(session, draft)
 
@@ -263,6 +278,7 @@ def set_options(
     if original(draft).issued_by_op_id is not None:
         draft.with_klarna = not without_klarna
         draft.without_klarna_reason = read_reason(reason) if without_klarna and reason else None
+        advance_credits.reprice(session, draft, credited(session, original(draft).id))
     return _touch(session, draft)
 
 
@@ -314,7 +330,7 @@ def reprice(session: Session, draft: Document) -> bool:
     done = credited(session, original(draft).id)
     changed = False
     for line in draft.lines:
-        if line.original_line is None:
+        if line.original_line is None or line.kind in advances.KINDS:
             continue
         before = (line.quantity_milli, line.restock_milli, line.gross_minor, line.vat_minor, line.removed)
         left = left_of(line.original_line, done)
@@ -328,7 +344,7 @@ def reprice(session: Session, draft: Document) -> bool:
             _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
         after = (line.quantity_milli, line.restock_milli, line.gross_minor, line.vat_minor, line.removed)
         changed = changed or before != after
-    return changed
+    return advance_credits.reprice(session, draft, done) or changed
 
 
 def refresh_draft(session: Session, draft: Document) -> bool:
@@ -363,4 +379,5 @@ def figures(session: Session, draft: Document) -> Figures:
         invoice_minor=invoice.gross_minor or 0,
         credited_minor=done,
         rows=len(lines),
+        given_back_minor=sum(-line.gross_minor for line in lines if line.kind is LineKind.ADVANCE_DEDUCTION),
     )

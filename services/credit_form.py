@@ -18,6 +18,7 @@ from models import Document, DocumentLine, Order
 from money import Amount
 from rights import Actor
 from services import (
+    advances,
     credit_drafts,
     credit_notes,
     credited,
@@ -32,7 +33,7 @@ from services.credit_drafts import Figures
 from services.credited import NOTHING, Credited
 from services.document_page import Related, related
 from services.klarna_refusal import latest
-from states import DocKind, DocState, WithoutKlarna
+from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,19 @@ class CreditRow:
     stock_kept: bool
     restock_milli: int
     removed: bool
+    kind: LineKind
+    percent: int | None
+    deducts: str | None
+
+    @property
+    def counted(self) -> bool:
+        """Whether a quantity is typed; the rows of advances have an amount that follows (requirements, question 6)."""
+        return self.kind not in advances.KINDS
+
+    @property
+    def removable(self) -> bool:
+        """Whether the row can be left out; what is given back of advances follows from the others."""
+        return self.kind is not LineKind.ADVANCE_DEDUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ class CreditForm:
     refusal: Refusal | None
     difference: Refusal | None
     difference_minor: int
+    deducted: Refusal | None
 
 
 def is_draft(session: Session, document_id: int) -> bool:
@@ -131,7 +146,8 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
     _load_rows(session, draft)
     invoice, order = credit_drafts.original(draft), draft.order
     done = credited.credited(session, invoice.id)
-    rows = [_row(line, done) for line in draft.lines]
+    rows = [_row(session, line, done) for line in draft.lines]
+    kept = [row for row in rows if not row.removed or not row.removable]
     sums = credit_drafts.figures(session, draft)
     klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None
     difference, difference_minor = drift.shown(session, order) if klarna and order else (None, 0)
@@ -145,10 +161,11 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         customer=draft.customer.name,
         currency=draft.currency,
         made_by=draft.created_by,
-        rows=[row for row in rows if not row.removed],
-        removed=[row for row in rows if row.removed],
+        rows=kept if any(row.removable for row in kept) else [],
+        removed=[row for row in rows if row.removed and row.removable],
         sums=sums,
-        sendable=invoice.issued_by_op_id is not None,
+        sendable=invoice.issued_by_op_id is not None
+        and draft.without_klarna_reason is not WithoutKlarna.NOTHING_TO_PAY,
         with_klarna=draft.with_klarna,
         reason=draft.without_klarna_reason,
         klarna=klarna,
@@ -160,6 +177,7 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         refusal=_why_not(session, actor, draft, sums, klarna),
         difference=difference,
         difference_minor=difference_minor,
+        deducted=advances.deducted_on(session, invoice.id) if invoice.type is DocType.ADVANCE else None,
     )
 
 
@@ -174,7 +192,7 @@ def _load_rows(session: Session, draft: Document) -> None:
     set_committed_value(draft, "lines", session.scalars(query).all())
 
 
-def _row(line: DocumentLine, done: Mapping[int, Credited]) -> CreditRow:
+def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited]) -> CreditRow:
     original = line.original_line
     held = done.get(original.id, NOTHING) if original else NOTHING
     invoiced = original.quantity_milli if original else 0
@@ -195,6 +213,9 @@ def _row(line: DocumentLine, done: Mapping[int, Credited]) -> CreditRow:
         stock_kept=credit_drafts.stock_kept(line),
         restock_milli=line.restock_milli,
         removed=line.removed,
+        kind=line.kind,
+        percent=original.document.advance_percent if original and line.kind is LineKind.ADVANCE else None,
+        deducts=session.get_one(Document, line.deducts_id).number_text if line.deducts_id else None,
     )
 
 

@@ -16,7 +16,19 @@ from errors import N_, BadInput, BrokenRule, NotAllowed, Refusal, Stale
 from models import Document, KlarnaOp, Voucher
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_drafts, credited, documents, klarna_lines, ledger, orders, settings, stock
+from services import (
+    advance_booking,
+    advance_credits,
+    audit,
+    credit_drafts,
+    credited,
+    documents,
+    klarna_lines,
+    ledger,
+    orders,
+    settings,
+    stock,
+)
 from states import DocKind, DocState, MovementKind, WithoutKlarna
 
 
@@ -55,7 +67,7 @@ def require_sum(sums: credit_drafts.Figures, currency: str) -> None:
             invoice=Amount(sums.invoice_minor, currency),
             credited=Amount(sums.credited_minor, currency),
         )
-    if sums.gross_minor <= 0:
+    if sums.gross_minor < 0 or (sums.gross_minor == 0 and not sums.given_back_minor):
         raise BadInput(
             N_("The sum is %(sum)s. A credit note cannot charge the customer; make a new order for the difference."),
             sum=Amount(sums.gross_minor, currency),
@@ -103,7 +115,7 @@ def require_fits(session: Session, document: Document) -> None:
             fits = False
         if document.restock and line.restock_milli > credit_drafts.returnable(session, line):
             fits = False
-    if not fits:
+    if not fits or not advance_credits.fits(session, document):
         raise Refusal(
             N_("The rows of credit note %(number)s have been credited otherwise since. It can only be voided."),
             number=document.number_text,
@@ -133,7 +145,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
         source=f"credit_note:{document.number_text}",
         entries=[
             documents.receivable_of(session, document, day),
-            *documents.sales_entries(session, document.lines, day, sign=1),
+            *advance_booking.entries(session, document, day, sign=1),
         ],
         document_id=document.id,
         currency=document.currency,
@@ -253,6 +265,7 @@ def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Do
     actor.require(Right.REVERSE)
     document = documents.get(session, document_id, lock=True)
     require_reversible(document)
+    advance_credits.require_reversible(session, document)
     reason = documents.read_reason(reason)
     booked = session.scalars(select(Voucher).where(Voucher.source == f"credit_note:{document.number_text}")).one()
     ledger.reverse(

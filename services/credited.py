@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Document, DocumentLine
-from services import documents
-from states import DocKind, DocState
+from services import advances, documents
+from states import DocKind, DocState, DocType, LineKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,11 @@ def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
     if invoice.kind is not DocKind.INVOICE or invoice.state is not DocState.ISSUED:
         return Refusal(N_("The invoice has not been issued and cannot be credited."))
     done = credited(session, invoice.id)
+    gives_back = any(line.kind is LineKind.ADVANCE_DEDUCTION for line in invoice.lines)
     if all(left_of(line, done) <= 0 for line in invoice.lines) or (
-        credited_total(session, invoice.id) >= (invoice.gross_minor or 0) > 0
+        not gives_back and credited_total(session, invoice.id) >= (invoice.gross_minor or 0) > 0
     ):
         return Refusal(N_("The whole invoice has been credited."))
+    if invoice.type is DocType.ADVANCE and not advances.of_invoice(session, invoice):
+        return advances.deducted_on(session, invoice.id)
     return None

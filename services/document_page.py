@@ -31,8 +31,9 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import document_acts, document_outcome, documents, ledger, payments
+from services import document_acts, document_outcome, documents, invoices, ledger, payments
 from services.document_outcome import Outcome
+from services.invoices import Choices
 from services.klarna_refusal import latest
 from states import DocKind, DocState, DocType, OpState, PaymentKind, PayoutState, RefusalKind, WithoutKlarna
 
@@ -57,6 +58,8 @@ class Line:
     vat_rate: int
     vat_minor: int
     reference: str | None
+    percent: int | None
+    deducts: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class DocumentPage:
     with_klarna: bool
     paid_by_klarna: bool
     without_klarna: WithoutKlarna | None
+    chosen: Choices
     due_date: date | None
     ocr: str | None
     icon: str | None
@@ -221,6 +225,7 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         with_klarna=document.with_klarna,
         paid_by_klarna=order is not None and order.payment_method.kind is PaymentKind.KLARNA,
         without_klarna=document.without_klarna_reason,
+        chosen=invoices.chosen(document),
         due_date=document.due_date,
         ocr=document.ocr,
         icon=document_outcome.icon(document.kind, document.state, document.with_klarna, speaking),

@@ -31,7 +31,11 @@ LIVE = (DocState.PENDING, DocState.ISSUED)
 
 @dataclass(slots=True)
 class Row:
-    """A row of a document before it is stored; ``gross_minor`` is after discount."""
+    """A row of a document before it is stored; ``gross_minor`` is after discount.
+
+    ``deducts_id`` and ``deducts`` name the advance invoice that a row deducts, by id and number; ``percent`` (hundredths)
+    is what an advance is of the order (F29, F30).
+    """
 
     kind: LineKind
     name: str
@@ -46,6 +50,9 @@ class Row:
     order_line_id: int | None = None
     position: int = 0
     vat_minor: int = 0
+    deducts_id: int | None = None
+    deducts: str | None = None
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +272,22 @@ def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine
                 "vat_rate": line.vat_rate,
                 "vat_minor": line.vat_minor,
                 "reference": line.klarna_reference,
+                **_advance_words(session, document, line),
             }
             for line in lines
         ],
         "vat": [{"rate": s.rate, "gross_minor": s.gross_minor, "vat_minor": s.vat_minor} for s in vat_sums(lines)],
     }
+
+
+def _advance_words(session: Session, document: Document, line: DocumentLine) -> dict[str, Any]:
+    """What a row of an advance is a share of, and which advance a deduction deducts, so that both languages can say it."""
+    if line.kind is LineKind.ADVANCE:
+        invoice = document.original or document
+        return {"percent": invoice.advance_percent}
+    if line.kind is LineKind.ADVANCE_DEDUCTION and line.deducts_id is not None:
+        return {"deducts": session.get_one(Document, line.deducts_id).number_text}
+    return {}
 
 
 # --- Refused, void, withdrawn --------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from errors import N_, Refusal
 from models import Order
 from money import Amount
 from rights import Actor, Right
-from services import deliveries, drift, invoices, operations, order_page, orders
+from services import advances, deliveries, drift, invoices, operations, order_page, orders
 from services.documents import Row, VatSum
 from states import DocType, PaymentKind, WithoutKlarna
 
@@ -56,6 +56,19 @@ class LastStep:
     refusal: Refusal | None
     difference: Refusal | None
     difference_minor: int
+    total_minor: int
+    advance_left_minor: int
+    percent: str
+    percent_refusal: Refusal | None
+    rest_minor: int
+    is_last: bool
+    suggested: invoices.Choices
+    mail_address: str
+
+    @property
+    def deducts(self) -> bool:
+        """Whether earlier advances are deducted (F30)."""
+        return any(row.deducts_id is not None for row in self.rows)
 
     @property
     def vat_minor(self) -> int:
@@ -63,20 +76,32 @@ class LastStep:
         return sum(each.vat_minor for each in self.vat)
 
 
-def last_step(session: Session, actor: Actor, order_id: int, chosen: DocType | None = None) -> LastStep:
-    """The last step for an order, of the chosen type or of the one that suits it. Raises NotFound."""
+def last_step(
+    session: Session, actor: Actor, order_id: int, chosen: DocType | None = None, percent: str = ""
+) -> LastStep:
+    """The last step for an order, of the chosen type or of the one that suits it; ``percent`` as typed. Raises NotFound.
+
+    A percentage that cannot be charged is told by ``percent_refusal``; where none is typed yet there are no rows (F29).
+    """
     order = orders.get(session, order_id)
     suggested = invoices.suggested_type(session, order)
     kind = chosen or suggested
     types = [DocType.DELIVERY] if suggested is DocType.DELIVERY else []
     if orders.to_invoice(session, order, delivered_only=False):
         types.append(DocType.FINAL)
+    left = max(sum(advances.left(session, order).values()), 0)
+    if advances.why_not(session, order, left) is None:
+        types.append(DocType.ADVANCE)
     refusal: Refusal | None = None
     proposal: invoices.Proposal | None = None
     try:
-        proposal = invoices.propose(session, order, kind)
+        if kind is not DocType.ADVANCE:
+            proposal = invoices.propose(session, order, kind)
+        elif percent or DocType.ADVANCE not in types:
+            proposal = invoices.propose(session, order, kind, advances.read_percent(session, order, percent or "1"))
     except Refusal as no:
         refusal = no
+    wrong = refusal if refusal is not None and refusal.field == "percent" else None
     gross = proposal.gross_minor if proposal else 0
     without = proposal.without_klarna if proposal else None
     reservation = _reservation(order, gross) if proposal and without is None else None
@@ -99,7 +124,20 @@ def last_step(session: Session, actor: Actor, order_id: int, chosen: DocType | N
         refusal=refusal or _why_not(session, actor, order, gross, reservation),
         difference=difference,
         difference_minor=difference_minor,
+        total_minor=orders.total(order),
+        advance_left_minor=left,
+        percent=percent,
+        percent_refusal=wrong,
+        rest_minor=invoices.rest_of_reservation(order, proposal) if proposal else 0,
+        is_last=proposal.is_last if proposal else False,
+        suggested=invoices.suggested(session, actor, order),
+        mail_address=order.customer.email or "",
     )
+
+
+def read_percent(session: Session, order_id: int, text: str) -> int:
+    """An advance's percentage as typed, in hundredths. Raises NotFound, BadInput with the sentence of F29."""
+    return advances.read_percent(session, orders.get(session, order_id), text)
 
 
 def _reservation(order: Order, gross_minor: int) -> Reservation:

@@ -1,6 +1,6 @@
 """Invoices: what one made now would hold, and issuing it once Klarna, or nobody, has to agree.
 
-Amounts are minor units including VAT. Source: F7-F16, F25, F26; operations 4 and 5.
+Amounts are minor units including VAT. Source: F7-F19, F25, F26, F29, F30; operations 4 and 5.
 """
 
 from __future__ import annotations
@@ -18,12 +18,55 @@ from errors import N_, BadInput, BrokenRule, Refusal
 from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order
 from money import Amount
 from rights import Actor
-from services import audit, deliveries, documents, holds, klarna_lines, ledger, orders
+from services import (
+    advance_booking,
+    advances,
+    audit,
+    deliveries,
+    documents,
+    holds,
+    klarna_lines,
+    ledger,
+    orders,
+    preferences,
+)
 from services.documents import Row, VatSum
 from states import DocKind, DocState, DocType, OrderState, PaymentKind, WithoutKlarna
 
 MOST_SHIPPING_INFOS = 500
-MADE_HERE = (DocType.DELIVERY, DocType.FINAL)
+MADE_HERE = (DocType.DELIVERY, DocType.FINAL, DocType.ADVANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be set in the last step besides the type (F8).
+
+    ``percent`` is an advance's, in hundredths; ``release_rest`` gives back what is left of the reservation once the invoice
+    is activated; ``print_wanted`` and ``mail_to`` concern our own document, not the one Klarna sends (F17-F19).
+    """
+
+    percent: int | None = None
+    release_rest: bool = False
+    print_wanted: bool = False
+    mail_to: str = ""
+
+    @property
+    def values(self) -> list[int | bool | str | None]:
+        """What must be the same when the same form comes again (operations 12)."""
+        return [self.percent, self.release_rest, self.print_wanted, self.mail_to]
+
+
+NOTHING_CHOSEN = Choices()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The invoice that a form asks for: of which order as it stood when the form was drawn, and with which choices."""
+
+    order_id: int
+    kind: DocType
+    version: int | None
+    choices: Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +80,8 @@ class Proposal:
     gross_minor: int
     without_klarna: WithoutKlarna | None
     deliveries: Sequence[Delivery]
+    percent: int | None = None
+    is_last: bool = False
 
     @property
     def with_klarna(self) -> bool:
@@ -54,13 +99,18 @@ def suggested_type(session: Session, order: Order) -> DocType:
     return DocType.DELIVERY if orders.to_invoice(session, order, delivered_only=True) else DocType.FINAL
 
 
-def propose(session: Session, order: Order, kind: DocType | None = None) -> Proposal:
-    """Build the invoice of this type from what is left. Raises Refusal when there is nothing to invoice (F3)."""
+def propose(session: Session, order: Order, kind: DocType | None = None, percent: int | None = None) -> Proposal:
+    """Build the invoice of this type from what is left; ``percent`` (hundredths) is an advance's.
+
+    Raises Refusal when there is nothing to invoice (F3), BadInput for a percentage that cannot be charged (F29).
+    """
     chosen = kind or suggested_type(session, order)
     if chosen not in MADE_HERE:
         raise BadInput(N_("Choose a type of invoice from the list."), field="type")
     if order.state is OrderState.CANCELLED:
         raise Refusal(N_("The order is cancelled and cannot be invoiced."))
+    if chosen is DocType.ADVANCE:
+        return _proposal(session, order, chosen, advances.rows_of(session, order, percent), percent=percent)
     shares = orders.to_invoice(session, order, delivered_only=chosen is DocType.DELIVERY)
     if not shares:
         if orders.to_invoice(session, order, delivered_only=False):
@@ -84,6 +134,22 @@ def propose(session: Session, order: Order, kind: DocType | None = None) -> Prop
         for place, share in enumerate(shares, start=1)
     ]
     documents.spread_vat(rows)
+    taken = {share.line.id: share.quantity_milli for share in shares}
+    everything = orders.to_invoice(session, order, delivered_only=False)
+    is_last = all(taken.get(share.line.id) == share.quantity_milli for share in everything)
+    rows += advances.deductions(session, order, rows, last=is_last)
+    return _proposal(session, order, chosen, rows, is_last=is_last)
+
+
+def _proposal(
+    session: Session,
+    order: Order,
+    kind: DocType,
+    rows: Sequence[Row],
+    *,
+    percent: int | None = None,
+    is_last: bool = False,
+) -> Proposal:
     gross = sum(row.gross_minor for row in rows)
     without = why_not_sent(order, gross)
     if without is WithoutKlarna.NEGATIVE_ORDER and orders.total(order) >= 0:
@@ -94,12 +160,39 @@ def propose(session: Session, order: Order, kind: DocType | None = None) -> Prop
         )
     return Proposal(
         order=order,
-        type=chosen,
+        type=kind,
         rows=rows,
         vat=documents.vat_sums(rows),
         gross_minor=gross,
         without_klarna=without,
         deliveries=deliveries.listing(session, order.id),
+        percent=percent,
+        is_last=is_last,
+    )
+
+
+def rest_of_reservation(order: Order, proposal: Proposal) -> int:
+    """What this invoice leaves of the reservation, as Klarna last showed it; 0 where nothing is left to release (F8).
+
+    After an advance the rest is for the goods still to come, so that none is offered.
+    """
+    if not proposal.with_klarna or proposal.type is DocType.ADVANCE:
+        return 0
+    return max((order.remaining_minor or 0) - proposal.gross_minor, 0)
+
+
+def chosen(document: Document) -> Choices:
+    """What was chosen when an invoice was made."""
+    return Choices(document.advance_percent, document.release_rest, document.print_wanted, document.mail_to or "")
+
+
+def suggested(session: Session, actor: Actor, order: Order) -> Choices:
+    """The boxes as they stand when the form opens: a person's own suggestions, never for what Klarna is paid for (F17, F18)."""
+    klarna = order.payment_method.kind is PaymentKind.KLARNA
+    own = preferences.of(session, actor.id)
+    return Choices(
+        print_wanted=own.prints(DocKind.INVOICE, klarna=klarna),
+        mail_to=order.customer.email or "" if own.mails(DocKind.INVOICE, klarna=klarna) else "",
     )
 
 
@@ -121,8 +214,8 @@ def require_open_to(session: Session, order: Order) -> None:
     orders.require_nothing_refused(session, order)
 
 
-def create(session: Session, actor: Actor, proposal: Proposal) -> Document:
-    """Store the proposal as a draft with its rows; numbering and issuing follow in the same transaction."""
+def create(session: Session, actor: Actor, proposal: Proposal, choices: Choices = NOTHING_CHOSEN) -> Document:
+    """Store the proposal as a draft with its rows and choices; numbering and issuing follow in the same transaction."""
     order = proposal.order
     now = clock.now()
     document = Document(
@@ -134,6 +227,10 @@ def create(session: Session, actor: Actor, proposal: Proposal) -> Document:
         currency=order.currency,
         with_klarna=proposal.with_klarna,
         without_klarna_reason=proposal.without_klarna,
+        advance_percent=proposal.percent,
+        release_rest=choices.release_rest and rest_of_reservation(order, proposal) > 0,
+        print_wanted=choices.print_wanted,
+        mail_to=choices.mail_to or None,
         created_by=actor.name,
         created_by_id=actor.id,
         created_at=now,
@@ -158,6 +255,7 @@ def create(session: Session, actor: Actor, proposal: Proposal) -> Document:
             vat_rate=row.vat_rate,
             vat_minor=row.vat_minor,
             klarna_reference=reference,
+            deducts_id=row.deducts_id,
         )
         for row, reference in zip(proposal.rows, references, strict=True)
     ]
@@ -210,7 +308,7 @@ def _shipping_info(delivery: Delivery) -> dict[str, str]:
 
 
 def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | None, happened: datetime) -> None:
-    """Make a numbered invoice final and book it (E1, E2), in the transaction that records the proof.
+    """Make a numbered invoice final and book it (E1-E3), in the transaction that records the proof.
 
     Without operation the document was issued as it was numbered, and is booked here. Raises BrokenRule.
     """
@@ -230,7 +328,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
             source=f"invoice:{document.number_text}",
             entries=[
                 documents.receivable_of(session, document, day),
-                *documents.sales_entries(session, document.lines, day, sign=-1),
+                *advance_booking.entries(session, document, day, sign=-1),
             ],
             document_id=document.id,
             currency=document.currency,
@@ -254,17 +352,19 @@ def require_fits(session: Session, document: Document) -> None:
     if document.order is None:
         raise BrokenRule("an invoice has an order")
     held = orders.invoiced(session, document.order.id)
+    fit = advances.fits(session, document)
     for line in document.lines:
         if line.order_line_id is None:
             continue
         ordered = next(row for row in document.order.lines if row.id == line.order_line_id)
         taken = held.get(ordered.id, orders.NOTHING)
         mine = line.quantity_milli if document.state not in documents.LIVE else 0
-        if taken.quantity_milli + mine > ordered.quantity_milli:
-            raise Refusal(
-                N_("The rows of invoice %(number)s have been invoiced otherwise since. It can only be voided."),
-                number=document.number_text,
-            )
+        fit = fit and taken.quantity_milli + mine <= ordered.quantity_milli
+    if not fit:
+        raise Refusal(
+            N_("The rows of invoice %(number)s have been invoiced otherwise since. It can only be voided."),
+            number=document.number_text,
+        )
 
 
 def require_reservation(document: Document, held_minor: int, authorized_minor: int) -> None:

@@ -22,8 +22,12 @@ KLARNA_LINE_TYPES = {
     LineKind.FREIGHT: "shipping_fee",
     LineKind.FEE: "surcharge",
     LineKind.DISCOUNT: "discount",
+    LineKind.ADVANCE: "physical",
+    LineKind.ADVANCE_DEDUCTION: "physical",
     LineKind.RETURN_FEE: "return_fee",
 }
+_WITHOUT_QUANTITY = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
+"""Rows that are an amount and no number of anything; below zero they go as Klarna's discount, as every such row does."""
 
 
 def used_references(session: Session, order_id: int) -> tuple[set[str], int]:
@@ -73,7 +77,7 @@ def klarna_line(line: DocumentLine, sign: int = 1) -> dict[str, Any]:
     name = line.name
     if not whole or quantity * unit_price - discount != gross or discount < 0:
         quantity, unit_price, discount = 1, gross, 0
-        if line.quantity_milli != 1000:
+        if line.quantity_milli != 1000 and line.kind not in _WITHOUT_QUANTITY:
             name = f"{name} ({_decimal(line.quantity_milli)} {line.unit})"
     kind = KLARNA_LINE_TYPES[line.kind]
     if gross < 0 and kind == "physical":

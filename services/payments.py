@@ -17,7 +17,7 @@ from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Account, Document, Payment, Posting, Voucher
 from money import MAX_AMOUNT_MINOR, Amount
 from rights import Actor, Right
-from services import audit, documents, ledger, money_forms, payment_terms
+from services import advance_booking, audit, documents, ledger, money_forms, payment_terms
 from states import DocKind, DocState
 
 ACTION = "payment"
@@ -150,6 +150,18 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
         document_id=document.id,
         currency=document.currency,
     )
+    due = advance_booking.falls_due(session, [document.id], wanted.day)
+    if due:
+        ledger.post(
+            session,
+            actor,
+            series="I",
+            day=wanted.day,
+            text=f"Moms på förskott {document.number_text}",
+            source=f"payment_advance_vat:{document.number_text}:{number + 1}",
+            entries=due,
+            currency=document.currency,
+        )
     return _keep(session, actor, document, voucher, wanted.amount_minor, wanted.day, wanted.account, wanted.reason)
 
 

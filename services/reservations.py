@@ -6,6 +6,7 @@ Source: operations 5, 6, 9 and 13.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, 
 from services.beats import PAGE_SECONDS, MoneyForm, carry_out, keep, look_at, look_before, once
 from services.following import FOLLOW, issue_by_external, void, withdraw
 from services.gateway import Gateway
+from services.invoices import NOTHING_CHOSEN, Choices, Wanted
 from states import DocKind, DocState, DocType, OpKind, OpState, WithoutKlarna
 
 __all__ = (
@@ -50,35 +52,44 @@ __all__ = (
 
 
 def invoice(
-    klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm, version: int | None = None
+    klarna: Gateway,
+    actor: Actor,
+    order_id: int,
+    kind: DocType,
+    form: MoneyForm,
+    version: int | None = None,
+    choices: Choices = NOTHING_CHOSEN,
 ) -> int:
     """Create the invoice of this type and, for a Klarna order, capture it; returns the document's id.
 
-    ``version`` is the order's when the form was drawn. Raises Stale for another, and for another sum (operations 12), and
-    Refusal with nothing done and no number taken; after T1 every outcome is a state of the document (F7, F22, F25).
+    ``version`` is the order's when the form was drawn, ``choices`` what was set in it (F8). Raises Stale for another
+    version and for another sum (operations 12), Refusal with nothing done and no number taken; after T1 every outcome is
+    a state of the document (F7, F22, F25).
     """
     actor.require(Right.WORK)
-    return once(actor, form, "invoice", order_id, lambda: _invoice(klarna, actor, order_id, kind, form, version))
+    form = replace(form, choices=(kind.value, *choices.values))
+    wanted = Wanted(order_id, kind, version, choices)
+    return once(actor, form, "invoice", order_id, lambda: _invoice(klarna, actor, wanted, form))
 
 
-def _invoice(klarna: Gateway, actor: Actor, order_id: int, kind: DocType, form: MoneyForm, version: int | None) -> int:
+def _invoice(klarna: Gateway, actor: Actor, wanted: Wanted, form: MoneyForm) -> int:
     began = clock.monotonic()
 
     def intend(session: Session, run_at: datetime | None = None) -> tuple[int, str | None]:
-        return _intend_invoice(session, actor, order_id, kind, form, version, run_at)
+        return _intend_invoice(session, actor, wanted, form, run_at)
 
     with db.reading() as session:
-        order = orders.get(session, order_id)
+        order = orders.get(session, wanted.order_id)
         invoices.require_open_to(session, order)
-        proposal = invoices.propose(session, order, kind)
-        _require_shown(order, proposal.gross_minor, form, version)
+        proposal = invoices.propose(session, order, wanted.kind, wanted.choices.percent)
+        _require_shown(order, proposal.gross_minor, form, wanted.version)
         with_klarna = proposal.with_klarna
         target = access_for(session, order) if with_klarna else None
     if target is None:
         return db.transact(intend)[0]
     access, klarna_order_id = target
     with klarna.slot() as free:
-        look = look_before(klarna, access, order_id, klarna_order_id, OpKind.CAPTURE, form) if free else None
+        look = look_before(klarna, access, wanted.order_id, klarna_order_id, OpKind.CAPTURE, form) if free else None
         run_at = None if free else clock.now()
         document_id, op_id = db.transact(lambda session: intend(session, run_at))
         if look is not None and op_id is not None:
@@ -99,23 +110,18 @@ def _require_shown(order: Order, gross_minor: int, form: MoneyForm, version: int
 
 
 def _intend_invoice(
-    session: Session,
-    actor: Actor,
-    order_id: int,
-    kind: DocType,
-    form: MoneyForm,
-    version: int | None,
-    run_at: datetime | None,
+    session: Session, actor: Actor, wanted: Wanted, form: MoneyForm, run_at: datetime | None
 ) -> tuple[int, str | None]:
     """T1 of an invoice, or the one transaction of an invoice of which nothing is sent."""
+    order_id = wanted.order_id
     order = orders.get(session, order_id, lock=True)
     earlier = operations.earlier_use(session, actor, form.nonce, "invoice", str(order_id), form.values)
     if earlier is not None:
         return int(earlier), None
     invoices.require_open_to(session, order)
-    proposal = invoices.propose(session, order, kind)
-    _require_shown(order, proposal.gross_minor, form, version)
-    document = invoices.create(session, actor, proposal)
+    proposal = invoices.propose(session, order, wanted.kind, wanted.choices.percent)
+    _require_shown(order, proposal.gross_minor, form, wanted.version)
+    document = invoices.create(session, actor, proposal, wanted.choices)
     if proposal.with_klarna:
         op_id = _number_and_intend(session, actor, order, document, form, "invoice", order_id, run_at)
     else:

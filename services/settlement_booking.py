@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BrokenRule, Refusal, Stale
-from models import Account, Document, DocumentLine, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, Voucher
+from models import Account, Document, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, Voucher
 from rights import Actor, Right
-from services import audit, ledger, settlement_matching
+from services import advance_booking, audit, ledger, settlement_matching
 from services.ledger import Entry
 from services.settlement_layouts import COMMISSION_RETURNS
 from services.settlement_sql import LOANS
-from states import DocKind, DocState, LineKind, PayoutState
+from states import DocKind, PayoutState
 
 SERIES = "I"
 CLAIMS = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION")
@@ -238,36 +238,7 @@ def _release_dormant_vat(
     session: Session, actor: Actor, payout: Payout, account: KlarnaAccount, day: date
 ) -> Voucher | None:
     """E3c: the VAT of an advance falls due the day it is paid; what rests on the dormant accounts moves to the VAT accounts."""
-    advances = session.execute(
-        sa.select(Document.id, Document.number_text, Document.issue_date, DocumentLine.vat_rate)
-        .join(DocumentLine, DocumentLine.document_id == Document.id)
-        .where(
-            Document.id.in_(_documents(payout)),
-            Document.state == DocState.ISSUED,
-            Document.open_minor == 0,
-            DocumentLine.kind == LineKind.ADVANCE,
-            DocumentLine.vat_rate > 0,
-        )
-        .distinct()
-        .order_by(Document.id, DocumentLine.vat_rate.desc())
-    ).all()
-    entries = []
-    for document_id, number, issued, rate in advances:
-        dormant = ledger.dormant_vat_account(session, rate, issued or day)
-        rests = session.scalar(
-            sa.select(sa.func.sum(Posting.amount_minor))
-            .join(Voucher, Voucher.id == Posting.voucher_id)
-            .where(
-                Posting.account == dormant,
-                sa.or_(Voucher.document_id == document_id, Posting.document_id == document_id),
-            )
-        )
-        if rests:
-            text = f"moms på förskott {number}"
-            entries += [
-                Entry(dormant, -int(rests), text, document_id=document_id, vat_rate=rate),
-                Entry(ledger.vat_account(session, rate, day), int(rests), text, document_id=document_id, vat_rate=rate),
-            ]
+    entries = advance_booking.falls_due(session, _documents(payout), day)
     if not entries:
         return None
     return ledger.post(

@@ -25,6 +25,8 @@ SERVICE_ORDER: tuple[tuple[str, ...], ...] = (
     ("asking", "following"),
     ("credit_notes",),
     ("invoices",),
+    ("advance_credits", "advance_booking"),
+    ("advances",),
     ("documents", "deliveries"),
     ("orders",),
     ("operations",),

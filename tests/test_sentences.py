@@ -405,14 +405,19 @@ SENTENCES: tuple[Printed, ...] = (
         "Klarnas inläsning markerar fakturan som betald. Betalas den för hand blir den överbetald.",
         "Klarna's reading marks the invoice as paid. Paying it by hand makes it overpaid.",
     ),
-)
-
-NOT_YET: tuple[Printed, ...] = (
     (
         "F29",
         "Ange en procentsats mellan 0,01 och 100,00. Av ordern återstår 7 000,00 kr (70,00 %).",
         "Enter a percentage between 0.01 and 100.00. SEK 7,000.00 (70.00 %) of the order is left.",
     ),
+    (
+        "Q6",
+        "3 000,00 kr av förskottet är avräknat på faktura 42590. Kreditera den först.",
+        "SEK 3,000.00 of the advance has been deducted on invoice 42590. Credit that one first.",
+    ),
+)
+
+NOT_YET: tuple[Printed, ...] = (
     ("K28", "Kunden debiteras 49,00 kr", "The customer is charged SEK 49.00"),
     (
         "K36",
@@ -461,11 +466,6 @@ NOT_YET: tuple[Printed, ...] = (
         "Ordern har en reservation hos Klarna. Makulera den i stället.",
         "The order has a reservation at Klarna. Cancel it instead.",
     ),
-    (
-        "Q6",
-        "3 000,00 kr av förskottet är avräknat på faktura 42590. Kreditera den först.",
-        "SEK 3,000.00 of the advance has been deducted on invoice 42590. Credit that one first.",
-    ),
     ("O button", "E-posta", "E-mail"),
     ("O button", "Bokför", "Adopt"),
     ("O button", "Förklara", "Explain"),
@@ -492,8 +492,11 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("F11", "Slutfaktura"),
     ("F12", "Förskottsfaktura"),
     ("F14", "Reservation"),
+    ("F17", "Skriv ut faktura"),
+    ("F18", "E-posta faktura"),
     ("F21", "Levererade men inte fakturerade"),
     ("F26", "Delfakturerad"),
+    ("F29", "Procent av orderbeloppet"),
     ("K4", "Viktigt!"),
     ("K8", "Kreditera"),
     ("K8", "Ny kreditfaktura"),
@@ -560,10 +563,7 @@ LABELS: tuple[tuple[str, str], ...] = (
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
 LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
-    ("F17", "Skriv ut faktura"),
-    ("F18", "E-posta faktura"),
     ("F27", "Förläng"),
-    ("F29", "Procent av orderbeloppet"),
     ("K30", "Skapa ersättningsfaktura"),
     ("K36", "Jag har förstått"),
     ("K49", "Kvittning"),

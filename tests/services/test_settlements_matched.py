@@ -12,14 +12,13 @@ import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
 from klarna_sandbox.control import Control
-from models import Document, DocumentLine, KlarnaOp, Order, Payout, PayoutRow, RowMatch, Voucher
+from models import Document, KlarnaOp, Order, Payout, PayoutRow, RowMatch
 from services import credit_drafts, credit_notes, ledger, orders, reservations, settlement_rows, settlements
 from services.gateway import Gateway
 from services.ledger import Entry
 from states import (
     BreakKind,
     DocState,
-    LineKind,
     OpState,
     Origin,
     PayoutState,
@@ -575,43 +574,3 @@ def test_rows_are_matched_again_when_documents_have_come(klarna: Gateway, sandbo
     all_is_well()
     with reading() as session:
         assert not settlement_rows.open_breaks(session, payout.id)
-
-
-# --- Advances ---------------------------------------------------------------------------------------------------------------
-
-
-def test_vat_on_an_advance_falls_due_when_it_is_paid(klarna: Gateway, sandbox: Control) -> None:
-    """E3b, E3c: a voucher of its own, the same day."""
-    fees(sandbox, 45_00)
-    invoice = a_sale(klarna, sandbox, 3_000_00)
-    with writing() as session:
-        # What an advance invoice is made of: its row, and VAT that rests until it is paid.
-        session.connection().exec_driver_sql(_lift(session))
-        session.execute(
-            sa.update(DocumentLine).where(DocumentLine.document_id == invoice.id).values(kind=LineKind.ADVANCE)
-        )
-        ledger.post(
-            session,
-            FINANCE,
-            series="K",
-            day=clock.today(),
-            text="som förskott",
-            source="as_advance",
-            entries=[Entry(2611, 600_00), Entry(2618, -600_00)],
-            document_id=invoice.id,
-        )
-    payout = booked(klarna, sandbox)
-    assert entries(payout) == {1930: 2_943_75, 6060: 45_00, 2641: 11_25, 1510: -3_000_00}
-    with reading() as session:
-        moved = session.scalars(
-            sa.select(Voucher).where(Voucher.source == f"payout_advance_vat:K000001:{payout.payment_reference}")
-        ).one()
-        assert [(each.account, each.amount_minor) for each in moved.postings] == [(2618, 600_00), (2611, -600_00)]
-        assert moved.day == clock.local_date(payout.payout_date)
-
-
-def _lift(session: Any) -> str:
-    """Lift the wall around a numbered document's rows, in this test's own database."""
-    if session.get_bind().dialect.name == "sqlite":
-        return "DROP TRIGGER document_line_no_update"
-    return "DROP TRIGGER document_line_no_update ON document_line"
