@@ -15,6 +15,7 @@ does one act in a process of a warm nursery (nursery.py), and ``moved`` moves th
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -29,8 +30,10 @@ import requests
 from flask import Flask
 
 import clock
+from app import ROOMS
 from config import Config
 from demo.stack import SETTINGS, answers, free_port
+from tests.faults import dying_app
 from tests.faults.moved_clock import MovedClock
 from tests.faults.nursery import CLOCK_FILE
 from tests.web_client import WebClient
@@ -42,6 +45,21 @@ CutOff = requests.ConnectionError
 START_SECONDS = 20.0
 
 
+WARM = multiprocessing.get_context("forkserver")
+"""Processes that are forked from one that has imported all of Kvitta, and has no thread and no connection."""
+WARM.set_forkserver_preload(["tests.faults.dying_app", "commands", *(f"blueprints.{room}" for room in ROOMS)])
+
+
+def _be_born(arguments: list[str], environ: dict[str, str], log: str) -> None:
+    for name in SETTINGS:
+        os.environ.pop(name, None)
+    os.environ.update(environ)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(written, stream)
+    dying_app.main(arguments)
+
+
 class RunningApp:
     """Kvitta in a process of its own: serving pages, or doing one act."""
 
@@ -49,18 +67,21 @@ class RunningApp:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = config.data_dir / f"app-{self.port}.log"
-        doing = [str(each) for each in act] or ["--port", str(self.port)]
-        command = [sys.executable, "-m", "tests.faults.dying_app", *doing]
+        arguments = [str(each) for each in act] or ["--port", str(self.port)]
         if point is not None:
-            command += ["--point", point, "--skip", str(skip), "--signal", how]
-        inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-        environ = {**inherited, "KVITTA_DATA": str(config.data_dir), "DATABASE_URL": config.database_url}
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+            arguments += ["--point", point, "--skip", str(skip), "--signal", how]
+        environ = {"KVITTA_DATA": str(config.data_dir), "DATABASE_URL": config.database_url}
+        self.process = WARM.Process(target=_be_born, args=(arguments, environ, str(self._log)))
+        self.process.start()
         deadline = time.monotonic() + START_SECONDS
         while not act and not answers(f"{self.url}/login"):
-            assert self.process.poll() is None and time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.05)
+            assert self.process.is_alive() and time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text() if self._log.exists() else ""
 
     def person(self, name: str = "clerk") -> WebClient:
         """Somebody logged in on this process."""
@@ -68,24 +89,26 @@ class RunningApp:
 
     def died(self, seconds: float = 15.0) -> None:
         """Wait until the process has killed itself. Fails when it lives, or has ended in another way."""
-        assert self.process.wait(seconds) == -signal.SIGKILL, self._log.read_text()
+        self.process.join(seconds)
+        assert self.process.exitcode == -signal.SIGKILL, self.log
 
     def frozen(self, seconds: float = 15.0) -> None:
         """Wait until the process has stopped itself (``how="STOP"``)."""
         deadline = time.monotonic() + seconds
         while Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
-            assert time.monotonic() < deadline, self._log.read_text()
+            assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
 
     def wake(self) -> None:
         """Let a frozen process go on."""
-        self.process.send_signal(signal.SIGCONT)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it if it still runs."""
-        if self.process.poll() is None:
+        if self.process.is_alive():
             self.process.kill()
-            self.process.wait()
+        self.process.join()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -160,7 +160,7 @@ def arrange(fate: Fate) -> None:
     http.client.HTTPConnection.getresponse = gets  # type: ignore[method-assign]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve on the port until told to stop, or until the point is reached."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--point")
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--signal", choices=("KILL", "STOP"), default="KILL")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     app = create_app()
     if options.point:
         arrange(Fate(options.point, options.skip, signal.Signals[f"SIG{options.signal}"]))

@@ -4,15 +4,19 @@
 
 A wish: ``act`` (a name of ACTS), ``values`` (its keywords), ``data``, ``url``, ``log``, and where it is to end: ``point``,
 ``skip``, ``signal`` (see dying_app.py). The answers: ``{"pid": …}`` at its birth, ``{"status": …}`` at its end. A child is
-a fork of a process without threads, so it starts in milliseconds and shares nothing with anybody but the database.
+a fork of a process without threads, so it starts in milliseconds and shares nothing with anybody but the database. The nursery
+has rehearsed the acts once, on a database and a sandbox of its own, so that no child compiles statements anew.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
+import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +28,14 @@ from flask import Flask
 import clock
 import db
 import models
+from klarna_sandbox import server as sandbox_server
+from klarna_sandbox.control import Control
 from services import invoices, janitor, reservations
 from services.gateway import Gateway
 from services.reservations import MoneyForm
 from states import DocType
-from tests import builders
+from tests import builders, databases
+from tests.faults.aftermath import CAPTURE, REFUND, TO_BE
 from tests.faults.dying_app import Fate, arrange
 from tests.faults.moved_clock import MovedClock
 
@@ -90,7 +97,28 @@ def _live(wish: dict[str, Any]) -> None:
     db.set_up(app, wish["url"])
     klarna = Gateway((data / "credentials.key").read_bytes(), data, wish["url"], in_worker=wish["act"] == "janitor")
     with app.app_context():
+        databases.compile_once(db.db.engine)
         ACTS[wish["act"]](klarna, **wish["values"])
+
+
+def rehearse() -> None:
+    """Do the acts once, so that a child finds their statements compiled (databases.compile_once)."""
+    with tempfile.TemporaryDirectory(prefix="kvitta-nursery-") as folder, sandbox_server.start() as sandbox:
+        url = f"sqlite:///{folder}/rehearsal.db"
+        databases.furnish(url, builders.furnish_company)
+        app = Flask("rehearsal")
+        db.set_up(app, url)
+        klarna, control = Gateway(bytes(32), Path(folder), url), Control(sandbox.url)
+        with app.app_context():
+            databases.compile_once(db.db.engine)
+            for operation in (CAPTURE, REFUND):
+                TO_BE[operation](klarna, control).press(klarna)
+            janitor.run(klarna)
+            db.db.engine.dispose()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(timeout=10)
+    assert threading.active_count() == 1, threading.enumerate()
 
 
 def _child(wish: dict[str, Any]) -> NoReturn:
@@ -113,6 +141,10 @@ def main() -> None:
     """Bear one child per wish, until nobody wishes any more."""
     sqlalchemy.orm.configure_mappers()
     assert models.Document.__table__ is not None
+    rehearse()
+    # What is there now stays, also in the children: their collectors need not touch it.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         wish = json.loads(line)
         pid = os.fork()
