@@ -32,6 +32,7 @@ from web_words import filters, gettext, ngettext, spoken
 
 ROOMS = (
     "start",
+    "search",
     "orders",
     "deliveries",
     "invoices",

@@ -288,7 +288,8 @@ def _by_name(session: Session, named: Sequence[tuple[int, str]]) -> Iterator[Hit
     if not named:
         return
     customers = [customer for customer, _ in named]
-    numbers = dict(session.execute(sa.select(Customer.id, Customer.number).where(Customer.id.in_(customers))).tuples())
+    asked = session.execute(sa.select(Customer.id, Customer.number).where(Customer.id.in_(customers)))
+    numbers = {row.id: row.number for row in asked}
     for customer, name in named:
         yield Hit("customer", customer, name, None, str(numbers[customer]))
     newest = [

@@ -122,6 +122,7 @@ ROUTES: dict[str, Right | str] = {
     "settings.index": Right.READ,
     "settings.save": Right.ADMINISTER,
     "settings.sending": Right.READ,
+    "search.index": Right.READ,
     "settlements.accept": Right.BOOKS,
     "settlements.assign": Right.BOOKS,
     "settlements.book": Right.BOOKS,
