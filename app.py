@@ -26,8 +26,10 @@ from config import Config
 from errors import BrokenRule
 from services import passwords
 from services.gateway import Gateway
+from services.postman import Postman
 from web import capped, may, nonce, why_not
 from web_access import DEMANDS, MEGABYTE
+from web_papers import Papers
 from web_words import filters, gettext, ngettext, spoken
 
 ROOMS = (
@@ -38,6 +40,8 @@ ROOMS = (
     "invoices",
     "credit_notes",
     "operations",
+    "papers",
+    "mails",
     "payments",
     "batches",
     "settlements",
@@ -50,6 +54,7 @@ ROOMS = (
     "payment_methods",
     "users",
     "preferences",
+    "mail_settings",
     "login",
 )
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
@@ -95,6 +100,8 @@ def _setup_database(app: Flask, settings: Config) -> None:
 
 def _setup_services(app: Flask, settings: Config) -> None:
     app.extensions["klarna"] = Gateway(settings.credentials_key, settings.data_dir, settings.database_url)
+    app.extensions["papers"] = Papers(app, settings.data_dir)
+    app.extensions["postman"] = Postman(settings.credentials_key, app.extensions["klarna"], app.extensions["papers"])
     cheap = partial(passwords.Passwords, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     app.extensions["passwords"] = cheap() if settings.testing else passwords.STRONG
 
@@ -174,6 +181,7 @@ def create_app(settings: Config | None = None) -> Flask:
         _assert_walls(app)
         if settings.janitor_in_web and _serves():
             import_module("tasks").start_janitor(app, settings)
+            import_module("tasks").start_postman(app)
         gc.collect()
         gc.freeze()
     return app

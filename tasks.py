@@ -1,8 +1,9 @@
 """What runs without anybody waiting: the worker's queue, its timetable and the janitor's round every 15 seconds.
 
 The queue is a SQLite file of its own in the data folder, or Redis when REDIS_URL is set. ``flask worker`` runs it. The
-timetable counts minutes, so the janitor has a loop of its own: a thread of the worker, or of the web process where no worker
-runs (JANITOR_IN_WEB). However many loops there are, the job lease lets one janitor work at a time (operations 10 and 15).
+timetable counts minutes, so the janitor and the postman have loops of their own: threads of the worker, or of the web process
+where no worker runs (JANITOR_IN_WEB). However many loops there are, the job lease lets one janitor work at a time
+(operations 10 and 15), and each mail is taken by one postman at a time.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from huey.serializer import Serializer
 import clock
 import config
 from config import Config
-from services import janitor, settlements
+from services import janitor, postman, settlements
 from services.gateway import Gateway
+from web_papers import Papers
 
 JANITOR_SECONDS = 15.0
+POSTMAN_SECONDS = 10.0
 NIGHTLY_LOOK = time(2, 30)
 """When Klarna is compared with our orders, local time (operations 10, rule 8)."""
+SWEPT_AT = time(3, 30)
+"""When PDF files that have been kept long enough are removed, local time."""
 ALIVE = "worker.alive"
 """File in the data folder that the worker touches on every round."""
 
@@ -123,9 +128,13 @@ def register(app: Flask, settings: Config | None = None) -> Tasks:
         with app.app_context():
             janitor.nightly(klarna)
 
+    def sweep() -> None:
+        cast(Papers, app.extensions["papers"]).printer.sweep()
+
     asked = huey.task(name="fetch_settlements")(fetch)
     huey.periodic_task(at_local(settlements.FETCHED_AT), name="fetch_settlements_daily")(fetch)
     huey.periodic_task(at_local(NIGHTLY_LOOK), name="look_at_all_orders")(look)
+    huey.periodic_task(at_local(SWEPT_AT), name="remove_old_pdf_files")(sweep)
     made = app.extensions["tasks"] = Tasks(huey, asked)
     return made
 
@@ -169,6 +178,13 @@ def start_janitor(app: Flask, settings: Config, *, in_worker: bool = False) -> R
     return made
 
 
+def start_postman(app: Flask) -> Round:
+    """Let the postman make his rounds in a thread of this process."""
+    made = Round(app, lambda: postman.run(app.extensions["postman"]), POSTMAN_SECONDS, "postman")
+    made.start()
+    return made
+
+
 def unhurried(app: Flask, settings: Config) -> Gateway:
     """Give the app the gateway of a process in which nobody waits for a page: Klarna may take a minute to answer."""
     made = Gateway(settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True)
@@ -181,8 +197,9 @@ def work(app: Flask) -> None:
     settings = config.load()
     unhurried(app, settings)
     made = register(app, settings)
-    rounds = start_janitor(app, settings, in_worker=True)
+    rounds = [start_janitor(app, settings, in_worker=True), start_postman(app)]
     try:
         made.huey.create_consumer(workers=1, graceful_signal="TERM", max_delay=1.0).run()
     finally:
-        rounds.stop()
+        for each in rounds:
+            each.stop()

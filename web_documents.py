@@ -17,12 +17,13 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import credit_drafts, document_page
+from services import credit_drafts, document_page, mail_settings, outbox, printing
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
 from states import DocKind, WithoutKlarna
 from web import (
+    EmailField,
     Form,
     LineField,
     LinesField,
@@ -107,6 +108,12 @@ class KeepForm(Form):
         self.reason.choices = reason_choices()
 
 
+class MailForm(Form):
+    """Where a document is e-mailed."""
+
+    to = EmailField(lazy("E-mail address"))
+
+
 REASON_WORDS: dict[WithoutKlarna, str] = {
     WithoutKlarna.CREDITED_IN_PORTAL: N_("Already credited in Klarna's portal"),
     WithoutKlarna.EVEN_EXCHANGE: N_("Even exchange, Klarna's amount unchanged"),
@@ -146,9 +153,12 @@ def document_answer(
     reverse_form: ReasonForm | None = None,
     happened_form: HappenedForm | None = None,
     not_form: ReasonForm | None = None,
+    mail_form: MailForm | None = None,
 ) -> Response:
     """A document's page, or for htmx its outcome panel; with what was refused and what was typed."""
     room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
+    with reading() as looked:
+        mails, no_mail = outbox.of_document(looked, actor(), document.id), mail_settings.why_not(looked)
     return page(
         f"{room}/show.html",
         panel="documents/_outcome.html",
@@ -162,6 +172,9 @@ def document_answer(
         reverse_form=reverse_form or ReasonForm(formdata=None, prefix="reverse-"),
         happened_form=happened_form or HappenedForm(formdata=None),
         not_form=not_form or ReasonForm(formdata=None, prefix="not-"),
+        mails=mails,
+        no_mail=off(no_mail),
+        mail_form=mail_form or MailForm(formdata=None, data={"to": document.party.get("email", "")}),
         **WORDS,
     )
 
@@ -172,6 +185,7 @@ WORDS: dict[str, Any] = {
     "reason": reason,
     "linked": linked,
     "document_url": document_url,
+    "no_pdf": lambda: off(printing.missing()),
 }
 """What templates about documents call."""
 

@@ -40,6 +40,10 @@ CARDS = {
         N_("Orders with Klarna where goods have left and the money has not been claimed."),
     ),
     "expiring": (N_("Reservations that soon expire"), N_("What is left to activate expires within seven days.")),
+    "mails": (
+        N_("E-mails that could not be sent"),
+        N_("Invoices and credit notes that the mail server did not take. Try again or let them be."),
+    ),
     "rows": (N_("Settlement rows to settle"), N_("Rows of payouts that are faulty or carry a warning.")),
     "breaks": (N_("Differences against Klarna"), N_("What Klarna shows and Kvitta does not, or the other way round.")),
 }

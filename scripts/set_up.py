@@ -1,9 +1,11 @@
 """Prepare a clone so that Kvitta runs: ``python3 scripts/set_up.py run|test``. Standard library only.
 
-Makes ``.venv``, installs the pinned requirements when they have changed, compiles the translations and, for ``test``, sees to a
-browser. What stands in the way is said in one sentence with what to do about it, and the exit status is 1.
+Makes ``.venv``, installs the pinned requirements when they have changed, compiles the translations, sees to what PDF files need
+from the operating system and, for ``test``, to a browser. What stands in the way is said in one sentence with what to do about
+it, and the exit status is 1.
 """
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -17,6 +19,8 @@ OLDEST = (3, 11)
 NEWER = ("3.14", "3.13", "3.12", "3.11")
 REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt")}
 LOG = ROOT / "var" / "set_up.log"
+PAPER = ("libpango-1.0.so.0", "libpangoft2-1.0.so.0", "libharfbuzz-subset.so.0")
+PAPER_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-liberation"
 NO_NETWORK = (
     "NewConnectionError",
     "ConnectTimeoutError",
@@ -158,6 +162,45 @@ def compile_translations() -> None:
             raise Stop(f"The translation {source.relative_to(ROOT)} cannot be compiled. The details are in {LOG}.")
 
 
+def find_paper() -> None:
+    """See to the libraries that draw PDF files, on Linux and where we may install them; tried once.
+
+    Without them Kvitta works, the PDF buttons are off with the reason, and the tests of them are reported as skipped.
+    """
+    if not sys.platform.startswith("linux") or all(map(_loads, PAPER)):
+        return
+    tried = VENV / "paper-tried"
+    if _may_apt() and not tried.exists():
+        print("Getting what PDF files need (apt-get install libpango) …", flush=True)
+        done = _apt(PAPER_PACKAGES)
+        tried.write_text("")
+        if done:
+            return
+    print(f"PDF files cannot be made here. On Debian and Ubuntu: apt-get install {PAPER_PACKAGES}.", flush=True)
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _may_apt() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_script(packages: str) -> "list[str]":
+    return ["sh", "-c", f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {packages}"]
+
+
+def _apt(packages: str) -> bool:
+    done = subprocess.run(_apt_script(packages), cwd=ROOT, capture_output=True, text=True, check=False, env=_quiet())
+    _log(done)
+    return done.returncode == 0
+
+
 def find_browser() -> None:
     """See to a Chromium for the browser tests: the system's, Debian's when we may install it, else Playwright's own.
 
@@ -181,9 +224,8 @@ def find_browser() -> None:
 
 def _ways() -> "list[tuple[str, list[str]]]":
     ways = []
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        script = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        ways.append(("apt-get install chromium", ["sh", "-c", script]))
+    if _may_apt():
+        ways.append(("apt-get install chromium", _apt_script("chromium")))
     ways.append(("playwright install chromium", [str(python_of_venv()), "-m", "playwright", "install", "chromium"]))
     return ways
 
@@ -204,6 +246,7 @@ def main(argv: "list[str]") -> int:
         make_venv()
         install(group)
         compile_translations()
+        find_paper()
         if group == "test":
             find_browser()
     except Stop as reason:

@@ -188,10 +188,11 @@ def _there_postgresql(session: Session) -> tuple[set[str], set[str]]:
 
 
 def jobs_are_done(session: Session) -> Iterator[Finding]:
-    """X6: no job has waited for a day."""
+    """X6: no job has waited for a day without being taken up or left to a person, who finds it in the work list."""
     yield from broken(
         session,
-        "SELECT id, kind, attempts, last_error FROM outbox WHERE done_at IS NULL AND created_at < :before",
+        "SELECT id, kind, attempts, last_error FROM outbox WHERE done_at IS NULL AND gave_up_at IS NULL"
+        " AND created_at < :before AND (next_run_at IS NULL OR next_run_at < :before)",
         "job:{0}",
         "{1} has waited for more than a day after {2} tries: {3}",
         before=clock.now() - timedelta(days=1),

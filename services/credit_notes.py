@@ -26,6 +26,7 @@ from services import (
     klarna_lines,
     ledger,
     orders,
+    outbox,
     settings,
     stock,
 )
@@ -158,6 +159,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
         f"document:{document.id}",
         {"number": document.number_text, "gross_minor": document.gross_minor, "op": op.id if op else None},
     )
+    outbox.follow(session, actor, document)
 
 
 def _restock(session: Session, actor: Actor, document: Document, kind: MovementKind, sign: int) -> None:

@@ -28,6 +28,7 @@ from services import (
     klarna_lines,
     ledger,
     orders,
+    outbox,
     preferences,
 )
 from services.documents import Row, VatSum
@@ -340,6 +341,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
         f"document:{document.id}",
         {"number": document.number_text, "gross_minor": document.gross_minor, "op": op.id if op else None},
     )
+    outbox.follow(session, actor, document)
 
 
 def _text(document: Document) -> str:

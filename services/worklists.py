@@ -22,6 +22,7 @@ from models import (
     KlarnaOp,
     Order,
     OrderLine,
+    Outbox,
     Payout,
     PayoutRow,
     Posting,
@@ -34,6 +35,7 @@ MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
 SHOWN = 5
 EXPIRES_WITHIN = timedelta(days=7)
+MAILED_WITHIN = timedelta(days=1)
 UNKNOWN_AFTER, NOT_SENT_AFTER = timedelta(minutes=5), timedelta(minutes=10)
 """From this age on an open operation is a person's work; a younger one settles by itself. Source: operations 11."""
 
@@ -231,6 +233,26 @@ def _breaks() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+def _mails() -> sa.Select[*tuple[Any, ...]]:
+    """E-mails that were given up, or have waited for a day (X6)."""
+    return (
+        sa.select(
+            Outbox.document_id,
+            Document.kind.label("document_kind"),
+            Document.number_text.label("number"),
+            Document.gross_minor.label("amount_minor"),
+            Document.currency,
+            Outbox.created_at.label("at"),
+        )
+        .join(Document, Document.id == Outbox.document_id)
+        .where(
+            Outbox.done_at.is_(None),
+            sa.or_(Outbox.gave_up_at.is_not(None), Outbox.created_at < sa.bindparam("mailed_before")),
+        )
+        .order_by(Outbox.created_at, Outbox.id)
+    )
+
+
 @cache
 def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
     """Each list's rows, the most pressing list first; put together once, since that costs more than asking."""
@@ -243,6 +265,7 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
         "rows": _settlement_rows(),
         "to_invoice": _to_invoice(),
         "expiring": _expiring(),
+        "mails": _mails(),
     }
 
 
@@ -267,6 +290,7 @@ def _now() -> dict[str, datetime]:
         "unknown_since": now - UNKNOWN_AFTER,
         "unsent_since": now - NOT_SENT_AFTER,
         "expires_before": now + EXPIRES_WITHIN,
+        "mailed_before": now - MAILED_WITHIN,
     }
 
 

@@ -559,6 +559,9 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B22", "Föreslå utskrift efter skapande"),
     ("B22", "Föreslå skicka e-post efter skapande"),
     ("B22", "Föreslå visa resterande orderbelopp"),
+    ("B26", "Orderbekräftelse"),
+    ("B26", "Plocklista"),
+    ("B26", "Följesedel"),
 )
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
@@ -576,9 +579,6 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("B12", "Fler sökkriterier"),
     ("B18", "Makulera order"),
     ("B18", "Ta bort order"),
-    ("B26", "Orderbekräftelse"),
-    ("B26", "Plocklista"),
-    ("B26", "Följesedel"),
     ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
     ("B35", "Exportera SIE"),

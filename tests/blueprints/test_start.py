@@ -12,8 +12,8 @@ from tests.web_client import WebClient
 def test_an_empty_start_page_says_what_would_be_here(client: WebClient) -> None:
     client.log_in("viewer")
     shown = client.get("/")
-    assert [card.find(".count").text for card in shown.all("section.card")] == ["0"] * 8
-    assert len(shown.all(".empty")) == 8
+    assert [card.find(".count").text for card in shown.all("section.card")] == ["0"] * 9
+    assert len(shown.all(".empty")) == 9
 
 
 @pytest.mark.only_on("sqlite")

@@ -1,0 +1,205 @@
+"""A paper as a PDF file: HTML in, PDF out, kept in the data folder until something on the paper changes.
+
+WeasyPrint draws it, which needs Pango from the operating system; where that is missing everything else works and ``missing``
+says why. The renderer fetches our own static files and nothing else, from the network or from the disk (catalogue row 71).
+The HTML comes from the same templates as the print pages; drawing those is the business of ``web_papers``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import importlib.util
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+import clock
+from errors import N_, NotFound, Refusal
+from models import Document, KlarnaOp, Order, PaymentMethod
+from states import DocKind, DocState
+
+LIBRARIES = (
+    ("libpango-1.0.so.0", "libpango-1.0.dylib", "libpango-1.0-0"),
+    ("libpangoft2-1.0.so.0", "libpangoft2-1.0.dylib", "libpangoft2-1.0-0"),
+    ("libharfbuzz-subset.so.0", "libharfbuzz-subset.dylib", "libharfbuzz-subset-0"),
+)
+"""What WeasyPrint loads from the operating system, by its names on Linux, macOS and Windows."""
+VARIANT = "pdf/a-3b"
+"""Made to be kept for seven years: fonts and colours inside the file, and nothing that needs a program of its own."""
+KEPT = timedelta(days=30)
+"""How long a drawn file is kept. It can be drawn again at any time; it holds names and addresses, so it does not stay."""
+ADDRESS = "http://kvitta.invalid/"
+"""What addresses on a paper are relative to. No such machine can exist (RFC 2606)."""
+_SERVED = {".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".woff2": "font/woff2"}
+
+
+# --- Whether it can be done ----------------------------------------------------------------------------------------------
+
+
+def missing() -> Refusal | None:
+    """Why no PDF can be made on this machine; None when it can. Cheap: the renderer itself is loaded when first needed."""
+    if _can():
+        return None
+    return Refusal(
+        N_("PDF files cannot be made: Pango is missing on the computer Kvitta runs on. Print from the browser instead.")
+    )
+
+
+@cache
+def _can() -> bool:
+    return importlib.util.find_spec("weasyprint") is not None and all(map(_loads, LIBRARIES))
+
+
+def _loads(names: tuple[str, ...]) -> bool:
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+@cache
+def _renderer() -> Any:
+    return importlib.import_module("weasyprint")
+
+
+def version() -> str:
+    """What draws, for telling old files from new; empty where nothing can."""
+    return "" if missing() else f"{_renderer().__version__} {VARIANT}"
+
+
+# --- Drawing -------------------------------------------------------------------------------------------------------------
+
+
+class Printer:
+    """Makes PDF files for one installation, one at a time in a process, and keeps them in a folder of its own."""
+
+    def __init__(self, static: Path, data_dir: Path, stylesheet: str = "pdf.css") -> None:
+        self._static = static.resolve()
+        self._folder = data_dir / "pdf"
+        self._stylesheet = stylesheet
+        self._one_at_a_time = threading.Lock()
+
+    def draw(self, html: str) -> bytes:
+        """The PDF of an HTML page. Raises Refusal where it cannot be made; equal pages give equal bytes (fault 51)."""
+        refusal = missing()
+        if refusal is not None:
+            raise refusal
+        renderer = _renderer()
+        with self._one_at_a_time:
+            page = renderer.HTML(string=html, base_url=ADDRESS, url_fetcher=self._fetcher())
+            looks = renderer.CSS(filename=str(self._static.joinpath(self._stylesheet)))
+            made: bytes = page.write_pdf(stylesheets=[looks], pdf_variant=VARIANT)
+        return made
+
+    def _fetcher(self) -> Any:
+        """What the renderer asks for files: our own static ones, and no others."""
+        serve, renderer = self.serve, _renderer()
+
+        class OwnFilesOnly(renderer.urls.URLFetcher):  # type: ignore[misc, name-defined]
+            def fetch(self, url: str, headers: object = None) -> Any:  # noqa: ARG002 - the library's signature
+                content, kind = serve(url)
+                return renderer.urls.URLFetcherResponse(url, content, {"Content-Type": kind})
+
+        return OwnFilesOnly()
+
+    def serve(self, url: str) -> tuple[bytes, str]:
+        """A static file of ours by its address, with its type. Raises ValueError for every other address."""
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        kind = _SERVED.get(Path(path).suffix)
+        if not url.startswith(f"{ADDRESS}static/") or kind is None:
+            raise ValueError("a paper fetches our own static files and nothing else")
+        file = self._static.joinpath(path.removeprefix("/static/")).resolve()
+        if not file.is_relative_to(self._static):
+            raise ValueError("a paper fetches our own static files and nothing else")
+        return file.read_bytes(), kind
+
+    # --- Keeping -----------------------------------------------------------------------------------------------------------
+
+    def kept(self, owner: str, mark: str, html: Callable[[], str]) -> bytes:
+        """The PDF that was drawn under this mark, or one drawn now from ``html`` and kept. Raises Refusal."""
+        file = self._folder / f"{owner}-{hashlib.sha256(mark.encode()).hexdigest()[:40]}.pdf"
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:
+            made = self.draw(html())
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        draft = file.with_name(f"{file.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as written:
+            written.write(made)
+        draft.replace(file)
+        return made
+
+    def forget(self, owner: str) -> None:
+        """Remove every file kept for an owner, for when a person's data is erased."""
+        for file in self._folder.glob(f"{owner}-*.pdf*"):
+            file.unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Remove what has been kept long enough; gives how many files that were."""
+        before = (clock.now() - KEPT).timestamp()
+        old = [file for file in self._folder.glob("*.pdf*") if file.stat().st_mtime < before]
+        for file in old:
+            file.unlink(missing_ok=True)
+        return len(old)
+
+
+# --- What stands on a document's paper -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """An issued document as its paper sees it; ``mark`` changes when anything that stands on the paper does."""
+
+    document_id: int
+    kind: DocKind
+    number: str
+    party: str
+    mark: str
+
+
+def stamp(session: Session, document_id: int) -> Stamp:
+    """The stamp of a document, in one question. Raises NotFound; Refusal for one that is not issued (fault 75)."""
+    original, sold = aliased(Document), aliased(KlarnaOp)
+    row = session.execute(
+        sa.select(
+            Document.kind,
+            Document.state,
+            Document.number_text,
+            Document.party,
+            Document.version,
+            Document.snapshot_sha256,
+            Document.issue_date,
+            KlarnaOp.klarna_short_ref,
+            KlarnaOp.klarna_event_at,
+            sold.klarna_short_ref.label("sold_as"),
+            PaymentMethod.kind.label("paid_by"),
+        )
+        .outerjoin(KlarnaOp, KlarnaOp.id == Document.issued_by_op_id)
+        .outerjoin(original, original.id == Document.original_id)
+        .outerjoin(sold, sold.id == original.issued_by_op_id)
+        .outerjoin(Order, Order.id == Document.order_id)
+        .outerjoin(PaymentMethod, PaymentMethod.id == Order.payment_method_id)
+        .where(Document.id == document_id)
+    ).first()
+    if row is None or row.state is DocState.DRAFT:
+        raise NotFound
+    if row.state is not DocState.ISSUED:
+        raise Refusal(N_("Only an issued document can be printed."))
+    return Stamp(document_id, row.kind, row.number_text, row.party or "{}", repr(tuple(row)))
