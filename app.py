@@ -40,6 +40,8 @@ ROOMS = (
     "invoices",
     "credit_notes",
     "operations",
+    "adoption",
+    "agreement",
     "papers",
     "mails",
     "payments",

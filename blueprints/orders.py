@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, url_for
@@ -13,14 +13,16 @@ import web_order_list
 from db import reading
 from errors import Refusal
 from rights import Right
-from services import order_page, reservations
-from services.klarna_panel import Difference
-from services.order_page import OrderPage
-from web import done, fragment, gateway, gettext, needs, page, say, why_not
+from services import agreement, order_page, reservations
+from web import done, fragment, gateway, gettext, is_htmx, needs, page, say, why_not
+from web_agreement import shown
 from web_documents import reason
 from web_order_list import DELIVERED, INVOICED
 
 blueprint = Blueprint("orders", __name__)
+
+FRESH = timedelta(minutes=1)
+"""A reading this young is shown as it is when the page opens; an older one is renewed."""
 
 
 @blueprint.get("/orders")
@@ -40,8 +42,19 @@ def export() -> Response:
 @blueprint.get("/orders/<int:order_id>")
 @needs(Right.READ)
 def show(order_id: int) -> Response:
-    """The order's page; for htmx its Klarna panel, with the rest of the page once nothing is open any more."""
-    return page("orders/show.html", panel="orders/_panel.html", **_shown(order_id))
+    """The order's page; for htmx its Klarna panel, with the rest of the page once nothing is open any more.
+
+    A reading older than a minute is renewed and compared when the page opens (operations 13).
+    """
+    unread = ""
+    with reading() as looked:
+        stale = not is_htmx() and agreement.read_before(looked, order_id, clock.now() - FRESH)
+    if stale:
+        try:
+            reservations.look_at(gateway(), order_id)
+        except Refusal as no:
+            unread = say(no)
+    return page("orders/show.html", panel="orders/_panel.html", **_shown(order_id), unread=unread)
 
 
 def _shown(order_id: int) -> dict[str, Any]:
@@ -56,14 +69,11 @@ def _shown(order_id: int) -> dict[str, Any]:
         "invoiced_word": gettext(INVOICED[order.invoiced]),
         "no_delivery": _why_off(order.no_delivery),
         "no_invoice": _why_off(order.no_invoice),
-        "differences": [say(Refusal(each.message, **each.values)) for each in _differences(order)],
+        "differences": shown(order.panel.differences) if order.panel else [],
+        "held": say(order.panel.held) if order.panel and order.panel.held else None,
         "waiting": say(order.panel.open_operation) if order.panel and order.panel.open_operation else None,
         "expired": say(order.panel.expired) if order.panel and order.panel.expired else None,
     }
-
-
-def _differences(order: OrderPage) -> Sequence[Difference]:
-    return order.panel.differences if order.panel else ()
 
 
 def _why_off(reason: Refusal | None) -> str | None:

@@ -17,9 +17,11 @@ import clock
 from errors import N_
 from models import Document, KlarnaBreak, KlarnaOp, Order, Voucher
 from money import Amount
-from services import breaks, changes, orders, settling
+from services import breaks, changes, documents, orders, settling
 from states import BreakKind, BreakState, DocKind, DocState, OpKind
 
+NOTE = "note"
+"""Adopting what is only taken note of, since there is nothing to book."""
 MOST = 100
 """Differences that a page of the report shows."""
 
@@ -113,7 +115,10 @@ def _booked_beside(session: Session, order: Order) -> list[Difference]:
 def told(session: Session, found: KlarnaBreak) -> Difference:
     """The sentence of a difference, with what fits it."""
     message, values = _sentence(session, found)
-    return Difference(message, values, found.id, tuple(settling.acts_of(session, found)))
+    fitting = settling.acts_of(session, found)
+    if found.kind in settling.STANDING:
+        fitting = [NOTE if act == breaks.ADOPT else act for act in fitting]
+    return Difference(message, values, found.id, tuple(fitting))
 
 
 def _sentence(session: Session, found: KlarnaBreak) -> tuple[str, dict[str, Any]]:
@@ -149,6 +154,34 @@ def _sentence(session: Session, found: KlarnaBreak) -> tuple[str, dict[str, Any]
     if found.difference_minor:
         return N_("%(kind)s: %(amount)s."), {"kind": found.kind, "amount": amount}
     return N_("%(kind)s."), {"kind": found.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What stands beside a document because something was done outside Kvitta: differences, and whose place it takes.
+
+    ``replaces`` and ``replaced_by`` are kind, id and number of the void or refused document and of the one that stands for it.
+    """
+
+    differences: Sequence[Difference]
+    replaces: tuple[DocKind, int, str] | None
+    replaced_by: tuple[DocKind, int, str] | None
+
+
+def elsewhere(session: Session, document_id: int) -> Elsewhere:
+    """What is to be said on a document's page: refunds on an invoice's order that nobody has settled (K31), stand-ins."""
+    document = documents.get(session, document_id)
+    found: list[KlarnaBreak] = []
+    if document.kind is DocKind.INVOICE and document.order_id is not None:
+        found = breaks.open_of(session, document.order_id, BreakKind.REFUND_UNKNOWN)
+    instead = None
+    if document.state in (DocState.VOID, DocState.REFUSED):
+        instead = session.scalar(sa.select(Document).where(Document.replaces_id == document.id).limit(1))
+    return Elsewhere([told(session, each) for each in found], _named(document.replaces), _named(instead))
+
+
+def _named(document: Document | None) -> tuple[DocKind, int, str] | None:
+    return (document.kind, document.id, document.number_text or "") if document is not None else None
 
 
 _ENDED = {

@@ -76,7 +76,7 @@ def start(session: Session, actor: Actor, invoice_id: int) -> Document:
         if invoice.issued_by_op_id is not None
         else invoice.without_klarna_reason or WithoutKlarna.ORDINARY,
         party=invoice.party,
-        restock_warehouse_id=_delivered_from(session, invoice),
+        restock_warehouse_id=delivered_from(session, invoice),
         created_by=actor.name,
         created_by_id=actor.id,
         created_at=now,
@@ -87,7 +87,7 @@ def start(session: Session, actor: Actor, invoice_id: int) -> Document:
     for line in invoice.lines:
         left = left_of(line, done)
         if left > 0:
-            session.add(_draft_line(draft, line, left, done))
+            session.add(draft_line(draft, line, left, done))
     session.flush()
     session.refresh(draft)
     advance_credits.reprice(session, draft, done)
@@ -95,7 +95,7 @@ def start(session: Session, actor: Actor, invoice_id: int) -> Document:
     return draft
 
 
-def _delivered_from(session: Session, invoice: Document) -> int | None:
+def delivered_from(session: Session, invoice: Document) -> int | None:
     """The warehouse the goods left, else the first active one (K25)."""
     held = [line.order_line_id for line in invoice.lines if line.order_line_id is not None]
     found = session.scalar(
@@ -110,7 +110,8 @@ def _delivered_from(session: Session, invoice: Document) -> int | None:
     return session.scalar(select(Warehouse.id).where(Warehouse.active.is_(True)).order_by(Warehouse.id).limit(1))
 
 
-def _draft_line(draft: Document, line: DocumentLine, quantity_milli: int, done: Mapping[int, Credited]) -> DocumentLine:
+def draft_line(draft: Document, line: DocumentLine, quantity_milli: int, done: Mapping[int, Credited]) -> DocumentLine:
+    """A row of a draft that credits so many thousandths of an invoice's row; its amounts follow from that row (K38)."""
     copy = DocumentLine(
         document_id=draft.id,
         position=line.position,
@@ -200,7 +201,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     _require_counted(line, f"quantity-{line_id}", *advances.KINDS)
     done = credited(session, original(draft).id)
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
-    _require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
+    require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
     before = (line.quantity_milli, line.gross_minor, line.vat_minor)
     line.restock_milli, line.quantity_milli = min(line.restock_milli, quantity), quantity
     _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
@@ -216,9 +217,10 @@ def _require_counted(line: DocumentLine, field: str, *kinds: LineKind) -> None:
         raise BadInput(N_("The amount of this row follows from the others and cannot be changed."), field=field)
 
 
-def _require_left(
+def require_left(
     line: DocumentLine, quantity_milli: int, done: Mapping[int, Credited], field: str | None = None
 ) -> None:
+    """Let pass a quantity that is left to credit of an invoice's row. Raises BadInput (K21)."""
     left = left_of(line, done)
     if quantity_milli > left:
         raise BadInput(

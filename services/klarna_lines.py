@@ -69,7 +69,10 @@ def unique_reference(base: str, position: int, taken: set[str]) -> str:
 
 
 def klarna_line(line: DocumentLine, sign: int = 1) -> dict[str, Any]:
-    """A row as Klarna wants it; decimals of a quantity go into the name and the amount stays exact (B14, reference 2.3)."""
+    """A row as Klarna wants it; decimals of a quantity go into the name and the amount stays exact (B14, reference 2.3).
+
+    A row of a capture made elsewhere may have no reference, and none is made up for it (K34).
+    """
     gross = sign * line.gross_minor
     whole = line.quantity_milli % 1000 == 0 and line.quantity_milli > 0
     quantity = line.quantity_milli // 1000 if whole else 1
@@ -84,7 +87,6 @@ def klarna_line(line: DocumentLine, sign: int = 1) -> dict[str, Any]:
         kind = "discount" if sign > 0 else "surcharge"
     content: dict[str, Any] = {
         "type": kind,
-        "reference": line.klarna_reference,
         "name": name[:255] or "-",
         "quantity": quantity,
         "quantity_unit": line.unit[:8] or "st",
@@ -93,6 +95,8 @@ def klarna_line(line: DocumentLine, sign: int = 1) -> dict[str, Any]:
         "total_amount": gross,
         "total_tax_amount": _tax_within_rule(gross, sign * line.vat_minor, line.vat_rate),
     }
+    if line.klarna_reference is not None:
+        content["reference"] = line.klarna_reference
     if discount:
         content["total_discount_amount"] = discount
     return content

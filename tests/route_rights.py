@@ -9,6 +9,17 @@ PUSH = "Klarna's push"
 TOKEN = "a program with a key"
 
 ROUTES: dict[str, Right | str] = {
+    "adoption.adopt": Right.DECIDE,
+    "adoption.adopt_page": Right.DECIDE,
+    "agreement.explain": Right.DECIDE,
+    "agreement.explain_page": Right.DECIDE,
+    "agreement.ignore": Right.DECIDE,
+    "agreement.ignore_page": Right.DECIDE,
+    "agreement.index": Right.READ,
+    "agreement.lift": Right.LIFT_HOLD,
+    "agreement.lift_page": Right.LIFT_HOLD,
+    "agreement.note": Right.DECIDE,
+    "agreement.note_page": Right.DECIDE,
     "batches.index": Right.READ,
     "batches.new": Right.WORK,
     "batches.show": Right.READ,
