@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import credit_drafts, document_page, mail_settings, outbox, printing
+from services import agreement, credit_drafts, document_page, mail_settings, outbox, printing
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
@@ -36,6 +36,7 @@ from web import (
     read_nonce,
     say,
 )
+from web_agreement import shown
 
 _AMOUNT = re.compile(r"-?[0-9]{1,12}")
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
@@ -43,6 +44,12 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 WITHDRAWN = N_("withdrawn before sending")
 TRY_AGAIN = N_("try again")
 """Reasons that Kvitta itself writes into a document's history."""
+CODES = {
+    "adopt": N_("adopted: done at Klarna outside Kvitta"),
+    "FRAUD_STOPPED": N_("stopped by Klarna"),
+    "FRAUD_REJECTED": N_("turned down by Klarna"),
+}
+"""Codes that stand for a reason in a history."""
 
 
 # --- Words ---------------------------------------------------------------------------------------------------------------
@@ -68,6 +75,8 @@ def reason(text: str) -> str:
     known = document_page.known_reason(text)
     if known is not None:
         return label(known)
+    if text in CODES:
+        return gettext(CODES[text])
     return gettext(text) if text in (WITHDRAWN, TRY_AGAIN) else text
 
 
@@ -159,6 +168,7 @@ def document_answer(
     room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
     with reading() as looked:
         mails, no_mail = outbox.of_document(looked, actor(), document.id), mail_settings.why_not(looked)
+        elsewhere = agreement.elsewhere(looked, document.id)
     return page(
         f"{room}/show.html",
         panel="documents/_outcome.html",
@@ -166,6 +176,8 @@ def document_answer(
         document=document,
         outcome=document.outcome,
         no_credit=off(document.no_credit),
+        elsewhere=elsewhere,
+        made_elsewhere=shown(elsewhere.differences),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),
         keep_form=keep_form or KeepForm(formdata=None),

@@ -45,6 +45,10 @@ CARDS = {
         N_("Invoices and credit notes that the mail server did not take. Try again or let them be."),
     ),
     "rows": (N_("Settlement rows to settle"), N_("Rows of payouts that are faulty or carry a warning.")),
+    "held": (
+        N_("Stopped orders"),
+        N_("Klarna stopped the purchase after having accepted it. Nothing leaves until the stop is lifted."),
+    ),
     "breaks": (N_("Differences against Klarna"), N_("What Klarna shows and Kvitta does not, or the other way round.")),
 }
 """Title of each work list, and what would be in it."""

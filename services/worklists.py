@@ -42,7 +42,8 @@ UNKNOWN_AFTER, NOT_SENT_AFTER = timedelta(minutes=5), timedelta(minutes=10)
 
 _OPEN = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
 _UNPAID = sa.text("document.open_minor <> 0")
-"""The conditions of two partial indexes, word for word: SQLite uses such an index for nothing less."""
+_HELD = sa.text("sales_order.hold_reason IS NOT NULL")
+"""The conditions of three partial indexes, word for word: SQLite uses such an index for nothing less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,22 @@ def _mails() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+def _held() -> sa.Select[*tuple[Any, ...]]:
+    """Open orders that Klarna stopped after having accepted them: nothing leaves until a person lifts the stop (B21)."""
+    return (
+        sa.select(
+            Order.id.label("order_id"),
+            Order.number.label("order_number"),
+            Order.remaining_minor.label("amount_minor"),
+            Order.currency,
+            Order.held_at.label("at"),
+            Order.delivered.label("state"),
+        )
+        .where(_HELD, Order.state == OrderState.OPEN)
+        .order_by(Order.held_at, Order.id)
+    )
+
+
 @cache
 def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
     """Each list's rows, the most pressing list first; put together once, since that costs more than asking."""
@@ -261,6 +278,7 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
         "unknown": _unknown(),
         "not_sent": _not_sent(),
         "refused": _refused(),
+        "held": _held(),
         "breaks": _breaks(),
         "rows": _settlement_rows(),
         "to_invoice": _to_invoice(),

@@ -28,7 +28,7 @@ def counts() -> dict[str, int]:
 
 def test_nothing_to_do_is_nine_empty_lists(books: Flask) -> None:
     assert {name: each.count for name, each in lists().items()} == dict.fromkeys(
-        ("unknown", "review", "refused", "not_sent", "to_invoice", "expiring", "rows", "breaks", "mails"), 0
+        ("unknown", "review", "refused", "not_sent", "to_invoice", "expiring", "rows", "held", "breaks", "mails"), 0
     )
     with reading() as session:
         assert worklists.glance(session) == worklists.Glance(0, ())
