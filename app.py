@@ -36,12 +36,16 @@ ROOMS = (
     "start",
     "search",
     "orders",
+    "new_orders",
+    "incoming",
+    "order_files",
     "deliveries",
     "invoices",
     "credit_notes",
     "operations",
     "adoption",
     "agreement",
+    "push",
     "papers",
     "mails",
     "payments",
@@ -184,6 +188,7 @@ def create_app(settings: Config | None = None) -> Flask:
         if settings.janitor_in_web and _serves():
             import_module("tasks").start_janitor(app, settings)
             import_module("tasks").start_postman(app)
+            import_module("tasks").start_intake(app)
         gc.collect()
         gc.freeze()
     return app

@@ -54,6 +54,7 @@ class OpKind(StrEnum):
 class CallKind(StrEnum):
     """A request to Klarna that moves no money."""
 
+    ACKNOWLEDGE = "acknowledge"
     TRACKING = "tracking"
     ORDER_TRACKING = "order_tracking"
     RETURN_TRACKING = "return_tracking"

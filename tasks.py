@@ -25,11 +25,13 @@ from huey.serializer import Serializer
 import clock
 import config
 from config import Config
-from services import janitor, postman, settlements
+from services import janitor, order_uploads, postman, pushes, settlements
 from services.gateway import Gateway
 from web_papers import Papers
 
 JANITOR_SECONDS = 15.0
+INTAKE_SECONDS = 2.0
+"""How soon what has come in is attended to: Klarna's pushes, files of orders."""
 POSTMAN_SECONDS = 10.0
 NIGHTLY_LOOK = time(2, 30)
 """When Klarna is compared with our orders, local time (operations 10, rule 8)."""
@@ -185,6 +187,14 @@ def start_postman(app: Flask) -> Round:
     return made
 
 
+def start_intake(app: Flask) -> Round:
+    """Let what has come in be read back and taken, in a thread of this process."""
+    klarna = cast(Gateway, app.extensions["klarna"])
+    made = Round(app, lambda: (pushes.run(klarna), order_uploads.run()), INTAKE_SECONDS, "intake")
+    made.start()
+    return made
+
+
 def unhurried(app: Flask, settings: Config) -> Gateway:
     """Give the app the gateway of a process in which nobody waits for a page: Klarna may take a minute to answer."""
     made = Gateway(settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True)
@@ -197,7 +207,7 @@ def work(app: Flask) -> None:
     settings = config.load()
     unhurried(app, settings)
     made = register(app, settings)
-    rounds = [start_janitor(app, settings, in_worker=True), start_postman(app)]
+    rounds = [start_janitor(app, settings, in_worker=True), start_postman(app), start_intake(app)]
     try:
         made.huey.create_consumer(workers=1, graceful_signal="TERM", max_delay=1.0).run()
     finally:

@@ -37,6 +37,12 @@ class Access:
     confirmed: bool = False
     largest_body: int = MEGABYTE
     from_klarna: bool = False
+    by_token: bool = False
+
+    @property
+    def reads_form(self) -> bool:
+        """Whether a browser sends it a form; Klarna's push and programs with a key send none, and carry no cookie."""
+        return not (self.from_klarna or self.by_token)
 
 
 DEMANDS: dict[Callable[..., Any], Access] = {}
@@ -68,6 +74,12 @@ def open_to_all(view: View) -> View:
 def from_klarna(view: View) -> View:
     """Let in Klarna's push: no login, no token, any type of body, which is never read (52)."""
     DEMANDS[view] = Access(None, from_klarna=True)
+    return view
+
+
+def by_token(view: View) -> View:
+    """Let in programs that show a key of the interface: no login, no cookie, JSON of at most a megabyte."""
+    DEMANDS[view] = Access(None, by_token=True)
     return view
 
 

@@ -97,7 +97,7 @@ def _guard() -> Response | None:
 def _refuse_strangers() -> None:
     """The second wall: no POST that another site's page sends (14)."""
     access = demand()
-    if request.method in {"GET", "HEAD", "OPTIONS"} or access is None or access.from_klarna:
+    if request.method in {"GET", "HEAD", "OPTIONS"} or access is None or not access.reads_form:
         return
     origin = request.headers.get("Origin")
     foreign = origin is not None and urlsplit(origin).netloc != request.host
@@ -108,7 +108,7 @@ def _refuse_strangers() -> None:
 def _refuse_other_bodies() -> None:
     """Read forms and nothing else; before any form is built (43, catalogue rows 25, 76, 78)."""
     access = demand()
-    if request.method in {"GET", "HEAD", "OPTIONS"} or access is None or access.from_klarna:
+    if request.method in {"GET", "HEAD", "OPTIONS"} or access is None or not access.reads_form:
         return
     has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
     if request.mimetype not in FORM_TYPES and (has_body or request.mimetype):
@@ -123,9 +123,11 @@ def _refuse_other_bodies() -> None:
 
 
 def _refuse_too_many_fields() -> None:
+    access = demand()
     if (
         request.method == "POST"
-        and demand() is not None
+        and access is not None
+        and access.reads_form
         and sum(1 for _ in request.form.items(multi=True)) > MOST_FIELDS
     ):
         raise RequestEntityTooLarge
@@ -242,7 +244,7 @@ def set_up(app: Flask) -> None:
         app.before_request(hook)
     csrf.init_app(app)
     for view, access in DEMANDS.items():
-        if access.from_klarna:
+        if not access.reads_form:
             csrf.exempt(view)
     app.before_request(_refuse_too_many_fields)
     app.after_request(_dress)

@@ -50,6 +50,7 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         OpKind.UPDATE_AUTH: N_("Change of the reservation"),
     },
     CallKind: {
+        CallKind.ACKNOWLEDGE: N_("Receipt of the order"),
         CallKind.TRACKING: N_("Tracking of the delivery"),
         CallKind.ORDER_TRACKING: N_("Tracking of the order"),
         CallKind.RETURN_TRACKING: N_("Tracking of the return"),
@@ -194,7 +195,7 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "CARD": N_("Card"),
         "SWISH": N_("Swish"),
     },
-    "actor": {"system": N_("Kvitta"), "janitor": N_("Kvitta")},
+    "actor": {"system": N_("Kvitta"), "janitor": N_("Kvitta"), "klarna": N_("Klarna")},
 }
 """Names for what is kept as a word of Klarna's or of the program; a word without a name is shown as it stands."""
 

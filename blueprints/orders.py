@@ -69,6 +69,8 @@ def _shown(order_id: int) -> dict[str, Any]:
         "invoiced_word": gettext(INVOICED[order.invoiced]),
         "no_delivery": _why_off(order.no_delivery),
         "no_invoice": _why_off(order.no_invoice),
+        "no_reservation": _why_off(order.no_reservation),
+        "notices": [say(each) for each in order.notices],
         "differences": shown(order.panel.differences) if order.panel else [],
         "held": say(order.panel.held) if order.panel and order.panel.held else None,
         "waiting": say(order.panel.open_operation) if order.panel and order.panel.open_operation else None,

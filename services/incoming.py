@@ -7,7 +7,8 @@ Source: B14, B16, B29, B30.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from money import Amount
 from rights import Actor, Right
 from services import drift, orders, register
 from services.card_checks import mask_personal_numbers
-from services.incoming_rows import Row, Shelf, masked
+from services.incoming_rows import AT_ONCE, Row, Shelf, masked
 from services.looks import Look
 from services.orders import NewLine
 from services.register import CustomerFacts
@@ -97,18 +98,36 @@ class Differs(Refusal):
 # --- The customer ----------------------------------------------------------------------------------------------------
 
 
+class Cards:
+    """The cards that buyers may have, found with a few questions however many they are (B30)."""
+
+    def __init__(self, session: Session, buyers: Iterable[Buyer]) -> None:
+        asked = list(buyers)
+        mails = {each for buyer in asked if buyer.email for each in (buyer.email.strip(), buyer.email.strip().lower())}
+        numbers = {buyer.organisation_number for buyer in asked if buyer.organisation_number}
+        self._by_mail: dict[str, list[Customer]] = defaultdict(list)
+        self._by_number: dict[str, list[Customer]] = defaultdict(list)
+        for card in _cards(session, Customer.email, mails):
+            self._by_mail[(card.email or "").lower()].append(card)
+        for card in _cards(session, Customer.organisation_number, numbers):
+            self._by_number[card.organisation_number or ""].append(card)
+
+    def find(self, buyer: Buyer) -> list[Customer]:
+        """The cards that fit, by e-mail, and only where none does by organisation number. At most ten."""
+        by_mail = self._by_mail.get(buyer.email.strip().lower(), []) if buyer.email.strip() else []
+        return (by_mail or self._by_number.get(buyer.organisation_number, []))[:_CHOICE]
+
+
+def _cards(session: Session, column: sa.orm.InstrumentedAttribute[str | None], wanted: set[str]) -> Iterable[Customer]:
+    names = sorted(wanted)
+    for start in range(0, len(names), AT_ONCE):
+        query = sa.select(Customer).where(column.in_(names[start : start + AT_ONCE]), Customer.anonymised_at.is_(None))
+        yield from session.scalars(query.order_by(Customer.number))
+
+
 def matches(session: Session, buyer: Buyer) -> list[Customer]:
-    """The cards that fit, by e-mail, and only where none does by organisation number (B30). At most ten."""
-    email = buyer.email.strip()
-    by_mail = Customer.email.in_({email, email.lower()})
-    by_number = Customer.organisation_number == buyer.organisation_number
-    for given, same in ((email, by_mail), (buyer.organisation_number, by_number)):
-        if given:
-            query = sa.select(Customer).where(same, Customer.anonymised_at.is_(None))
-            found = list(session.scalars(query.order_by(Customer.number).limit(_CHOICE)))
-            if found:
-                return found
-    return []
+    """The cards that fit one buyer (B30)."""
+    return Cards(session, [buyer]).find(buyer)
 
 
 def customer_of(session: Session, actor: Actor, incoming: IncomingOrder) -> Customer:
@@ -182,10 +201,10 @@ def linked(session: Session, klarna_order_id: str) -> Order | None:
     return session.scalar(sa.select(Order).where(Order.klarna_order_id == klarna_order_id))
 
 
-def require_same(session: Session, order: Order, incoming: IncomingOrder) -> None:
+def require_same(session: Session, order: Order, incoming: IncomingOrder, shelf: Shelf | None = None) -> None:
     """Let pass when what comes again is what came before. Raises Differs."""
     ours = [_told(line) for line in order.lines]
-    theirs = [_told(line) for line in lines_of(session, incoming)]
+    theirs = [_told(line) for line in lines_of(session, incoming, shelf)]
     if (ours, order.currency, order.shop_number or "") != (theirs, incoming.currency, masked(incoming.shop_number)):
         raise Differs(
             N_("Order %(number)s came in before under this key with another content. Nothing has been changed."),

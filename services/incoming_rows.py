@@ -26,7 +26,8 @@ from states import LineKind
 
 KINDS = (LineKind.ARTICLE, LineKind.FREIGHT, LineKind.FEE, LineKind.DISCOUNT, LineKind.TEXT)
 """What a row that comes in can stand for."""
-_AT_ONCE = 500
+AT_ONCE = 500
+"""Values asked for in one question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def _articles(
     wanted: set[str],
 ) -> Iterable[Article]:
     names = sorted(wanted)
-    for start in range(0, len(names), _AT_ONCE):
-        yield from session.scalars(sa.select(Article).where(column.in_(names[start : start + _AT_ONCE])))
+    for start in range(0, len(names), AT_ONCE):
+        yield from session.scalars(sa.select(Article).where(column.in_(names[start : start + AT_ONCE])))
 
 
 class _Line(Protocol):

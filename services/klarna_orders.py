@@ -6,6 +6,7 @@ a person says. Source: B15, B16, B20, B29; reference 2.8 and 3.1.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,11 +32,10 @@ from services.incoming import IncomingOrder, Link
 from services.incoming_rows import notices
 from services.looks import Look, Unreadable
 from services.orders import NewLine
-from states import DocState, OrderState, PaymentKind
+from states import CallKind, CallOutcome, DocState, OrderState, PaymentKind
 
 log = structlog.get_logger()
 
-ACKNOWLEDGE, REFERENCES = "acknowledge", "references"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -232,16 +232,16 @@ def acknowledge(klarna: Gateway, actor: Actor, order_id: int) -> bool:
 
     Both are harmless when repeated, and each is told until Klarna has taken it. Never raises for what Klarna does.
     """
-    return all(_tell(klarna, actor, order_id, kind) for kind in (ACKNOWLEDGE, REFERENCES))
+    return all(_tell(klarna, actor, order_id, kind) for kind in (CallKind.ACKNOWLEDGE, CallKind.REFERENCES))
 
 
-def _tell(klarna: Gateway, actor: Actor, order_id: int, kind: str) -> bool:
+def _tell(klarna: Gateway, actor: Actor, order_id: int, kind: CallKind) -> bool:
     prepared = db.transact(lambda session: _prepare(session, klarna, order_id, kind))
     if isinstance(prepared, bool):
         return prepared
     access, request, key = prepared
     method, path, body = request
-    at, outcome, answer = clock.now(), "done", None
+    at, outcome, answer = clock.now(), CallOutcome.DONE, None
     with klarna.slot() as free:
         if not free:
             return False
@@ -249,11 +249,11 @@ def _tell(klarna: Gateway, actor: Actor, order_id: int, kind: str) -> bool:
         try:
             answer = client.call(method, path, wire=client.wire(klarna.answer_seconds), body=body or None, key=key)
         except KlarnaNotSent:
-            outcome = "not_sent"
+            outcome = CallOutcome.NOT_SENT
         except KlarnaRefused as error:
-            outcome, answer = "refused", error.answer
+            outcome, answer = CallOutcome.REFUSED, error.answer
         except KlarnaError as error:
-            outcome, answer = "unclear", error.answer
+            outcome, answer = CallOutcome.UNCLEAR, error.answer
     note_reached(klarna, access.account_id, answer is not None)
     call = KlarnaCall(
         order_id=order_id,
@@ -267,33 +267,35 @@ def _tell(klarna: Gateway, actor: Actor, order_id: int, kind: str) -> bool:
         outcome=outcome,
         http_status=answer.status if answer else None,
         error_code=answer.error_code if answer else None,
-        error_messages=" ".join(answer.error_messages)[:1000] or None if answer else None,
+        error_messages=json.dumps(answer.error_messages, ensure_ascii=False) if answer else None,
         correlation_id=answer.correlation_id if answer else None,
     )
     db.transact(lambda session: session.add(call))
-    return outcome == "done" or (outcome == "refused" and kind == REFERENCES)
+    return outcome is CallOutcome.DONE or (outcome is CallOutcome.REFUSED and kind is CallKind.REFERENCES)
 
 
 def _prepare(
-    session: Session, klarna: Gateway, order_id: int, kind: str
+    session: Session, klarna: Gateway, order_id: int, kind: CallKind
 ) -> bool | tuple[Access, tuple[str, str, bytes], str]:
     """The request to send; True when there is nothing to tell, False when nothing may leave just now (operations 15)."""
     order = orders.get(session, order_id)
     if order.account_id is None or order.klarna_order_id is None:
         return True
-    if kind == REFERENCES and (order.shop_number or order.source != "klarna"):
+    if kind is CallKind.REFERENCES and (order.shop_number or order.source != "klarna"):
         return True
     told = sa.select(KlarnaCall.id).where(
-        KlarnaCall.order_id == order_id, KlarnaCall.kind == kind, KlarnaCall.outcome.in_(("done", "refused"))
+        KlarnaCall.order_id == order_id,
+        KlarnaCall.kind == kind,
+        KlarnaCall.outcome.in_((CallOutcome.DONE, CallOutcome.REFUSED)),
     )
-    if kind == ACKNOWLEDGE:
-        told = told.where(KlarnaCall.outcome == "done")
+    if kind is CallKind.ACKNOWLEDGE:
+        told = told.where(KlarnaCall.outcome == CallOutcome.DONE)
     if session.scalar(told.limit(1)) is not None:
         return True
     account = session.get_one(KlarnaAccount, order.account_id)
     if operations.closed_way(session, klarna, account) is not None:
         return False
-    if kind == ACKNOWLEDGE:
+    if kind is CallKind.ACKNOWLEDGE:
         request = KlarnaClient.acknowledge_order(order.klarna_order_id)
     else:
         request = KlarnaClient.update_references(order.klarna_order_id, {"merchant_reference1": str(order.number)})
@@ -304,6 +306,6 @@ def _prepare(
 def told_at(session: Session, order_id: int) -> datetime | None:
     """When Klarna was told that the order has arrived; None when it has not been."""
     done = sa.select(KlarnaCall.at).where(
-        KlarnaCall.order_id == order_id, KlarnaCall.kind == ACKNOWLEDGE, KlarnaCall.outcome == "done"
+        KlarnaCall.order_id == order_id, KlarnaCall.kind == CallKind.ACKNOWLEDGE, KlarnaCall.outcome == CallOutcome.DONE
     )
     return session.scalar(done.order_by(KlarnaCall.id.desc()).limit(1))

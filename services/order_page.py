@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Document, KlarnaOp, Order, OrderLine
-from services import deliveries, klarna_panel, order_history, orders
+from services import deliveries, incoming_rows, klarna_orders, klarna_panel, order_history, orders
 from services.klarna_panel import Panel
 from services.order_history import Event
 from states import (
@@ -118,6 +118,11 @@ class OrderPage:
     panel: Panel | None
     no_delivery: Refusal | None
     no_invoice: Refusal | None
+    no_reservation: Refusal | None
+    """Why a reservation cannot be attached; asked only where there is none."""
+    notices: Sequence[Refusal]
+    elsewhere: Mapping[str, str]
+    """Where the goods go, when it is not where the customer lives."""
 
 
 def overview(session: Session, order_id: int) -> OrderPage:
@@ -149,7 +154,18 @@ def overview(session: Session, order_id: int) -> OrderPage:
         panel=klarna_panel.panel(session, order),
         no_delivery=deliveries.why_not(session, order),
         no_invoice=why_not_invoice(session, order),
+        no_reservation=_why_no_reservation(session, order) if order.klarna_order_id is None else None,
+        notices=incoming_rows.notices(order.lines),
+        elsewhere=_texts(json.loads(order.party).get("delivery") or {}),
     )
+
+
+def _why_no_reservation(session: Session, order: Order) -> Refusal | None:
+    try:
+        klarna_orders.require_attachable(session, order)
+    except Refusal as refusal:
+        return refusal
+    return None
 
 
 def _texts(party: Mapping[str, object]) -> dict[str, str]:

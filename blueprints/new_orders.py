@@ -1,0 +1,268 @@
+"""«Ny order»: an order typed in by hand, row by row, for a customer who is known or new (B16, B30)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from flask_babel import lazy_gettext as lazy
+from werkzeug.wrappers import Response
+
+from db import reading
+from errors import N_, BadInput, Refusal
+from models import Customer
+from rights import Right
+from services import incoming, order_entry
+from services.incoming import Buyer, IncomingOrder, SeveralCustomers
+from services.incoming_rows import Row
+from services.order_entry import Offered
+from services.register import LONGEST_NAME
+from states import LineKind
+from web import (
+    AmountField,
+    ChoiceField,
+    EmailField,
+    Form,
+    LineField,
+    LinesField,
+    QuantityField,
+    RadioChoiceField,
+    WholeField,
+    actor,
+    done,
+    label,
+    needs,
+    page,
+    query_whole,
+    read_nonce,
+    say,
+)
+from web_fields import WHOLE_NUMBER
+from web_intake import tabs
+from web_words import gettext as _
+from web_words import percent, spoken
+
+blueprint = Blueprint("new_orders", __name__)
+
+ROWS_AT_FIRST, MOST_ROWS = 3, 100
+AS_THE_ARTICLE = N_("As the article")
+PLACE = ("name", "street", "street2", "postal_code", "city", "country")
+
+
+class OrderForm(Form):
+    """Who buys, how it is paid, where it goes; the rows are forms of their own."""
+
+    who = RadioChoiceField(lazy("Customer"), default="known")
+    customer = LineField(lazy("Customer number, name or e-mail"), most=200, required=False)
+    name = LineField(lazy("Name"), most=LONGEST_NAME, required=False)
+    organisation_number = LineField(lazy("Organisation number"), most=20, required=False)
+    email = EmailField(lazy("E-mail"), required=False)
+    phone = LineField(lazy("Phone"), most=100, required=False)
+    street = LineField(lazy("Street"), most=100, required=False)
+    street2 = LineField(lazy("Street, second line"), most=100, required=False)
+    postal_code = LineField(lazy("Postal code"), most=10, required=False)
+    city = LineField(lazy("City"), most=100, required=False)
+    country = LineField(lazy("Country, two letters"), most=2, default="SE", required=False)
+    delivery_name = LineField(lazy("Name"), most=LONGEST_NAME, required=False)
+    delivery_street = LineField(lazy("Street"), most=100, required=False)
+    delivery_street2 = LineField(lazy("Street, second line"), most=100, required=False)
+    delivery_postal_code = LineField(lazy("Postal code"), most=10, required=False)
+    delivery_city = LineField(lazy("City"), most=100, required=False)
+    delivery_country = LineField(lazy("Country, two letters"), most=2, default="SE", required=False)
+    payment = ChoiceField(lazy("Payment method"), coerce=int)
+    shop_number = LineField(lazy("Shop's order number"), most=100, required=False)
+    note = LinesField(lazy("Note"), most=1000, required=False)
+    rows = WholeField(lazy("Rows"), least=1, most=MOST_ROWS, default=ROWS_AT_FIRST)
+
+    def buyer(self, prefix: str = "") -> Buyer:
+        """The address that was typed. Raises BadInput."""
+        names = PLACE if prefix else (*PLACE, "organisation_number", "email", "phone")
+        return order_entry.check_buyer(Buyer(**{each: self[f"{prefix}{each}"].data or "" for each in names}), prefix)
+
+
+class RowForm(Form):
+    """One row; a row without article, description, price and quantity is none."""
+
+    article = LineField(lazy("Article"), most=64, required=False)
+    name = LineField(lazy("Description"), most=255, required=False)
+    quantity = QuantityField(lazy("Quantity"), required=False)
+    unit_price = AmountField(lazy("Unit price"), signed=True, zero=True, required=False)
+    discount = AmountField(lazy("Discount"), zero=True, required=False)
+    vat_rate = ChoiceField(lazy("VAT"))
+    kind = ChoiceField(lazy("Kind"))
+
+    @property
+    def where(self) -> str:
+        """What the names of its fields begin with."""
+        return str(self._prefix)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody has typed anything into it."""
+        typed = (self.article, self.name, self.quantity, self.unit_price, self.discount)
+        return not any(field.raw_data and str(field.raw_data[0]).strip() for field in typed)
+
+    def row(self) -> Row:
+        """What was typed; what is left out is the article's."""
+        return Row(
+            quantity_milli=self.quantity.data or 1000,
+            article_number=self.article.data or "",
+            name=self.name.data or "",
+            unit_price_minor=self.unit_price.data,
+            discount_minor=self.discount.data or 0,
+            vat_rate=int(self.vat_rate.data) if self.vat_rate.data else None,
+            kind=LineKind(self.kind.data) if self.kind.data else None,
+            where=self.where,
+        )
+
+
+class Sheet:
+    """The form as a whole: the order's own fields and its rows."""
+
+    def __init__(self, offer: Offered, more: int = 0) -> None:
+        self.form = OrderForm()
+        self.form.who.choices = [("known", _("A customer in the register")), ("new", _("A new customer"))]
+        self.form.payment.choices = [
+            (each.id, each.name_sv if spoken().code == "sv" else each.name_en) for each in offer.methods
+        ]
+        count = min((self.form.rows.data or ROWS_AT_FIRST) + more, MOST_ROWS)
+        self.form.rows.data, self.form.rows.raw_data = count, None
+        self.rows = [self._row(number, offer) for number in range(count)]
+        self.customers: Sequence[Customer] = ()
+
+    @staticmethod
+    def _row(number: int, offer: Offered) -> RowForm:
+        made = RowForm(prefix=f"rows-{number}")
+        made.vat_rate.choices = [("", _(AS_THE_ARTICLE)), *((str(rate), percent(rate)) for rate in offer.rates)]
+        made.kind.choices = [("", _(AS_THE_ARTICLE)), *((kind.value, label(kind)) for kind in offer.kinds)]
+        return made
+
+    def accepted(self) -> bool:
+        """Whether all that was typed can be read; every row is asked, so that all is said at once."""
+        filled = [row for row in self.rows if not row.empty]
+        return all([self.form.accepted(), *[row.accepted() for row in filled]])
+
+    def refuse(self, refusal: Refusal) -> int:
+        """Put a no beside its field, in a row or in the order; gives the status."""
+        name, _dash, field = (refusal.field or "").rpartition("-")
+        row = next((each for each in self.rows if name and each.where == f"{name}-"), None)
+        if row is None:
+            return self.form.refuse(refusal)
+        refusal.field = field
+        return row.refuse(refusal)
+
+    @property
+    def wrong(self) -> list[tuple[int, RowForm]]:
+        """The rows with something wrong, with the number a person counts them by."""
+        return [(number, row) for number, row in enumerate(self.rows, start=1) if row.errors]
+
+    def incoming(self) -> IncomingOrder:
+        """The order as it was typed, without its customer. Raises BadInput."""
+        form = self.form
+        new = form.who.data == "new"
+        elsewhere = form.delivery_street.data or form.delivery_city.data or form.delivery_name.data
+        rows = tuple(row.row() for row in self.rows if not row.empty)
+        if new and not form.name.data:
+            raise BadInput(N_("Write a name."), field="name")
+        return IncomingOrder(
+            source="hand",
+            buyer=form.buyer() if new else Buyer(),
+            rows=rows,
+            delivery=form.buyer("delivery_") if elsewhere else None,
+            shop_number=form.shop_number.data or "",
+            note=form.note.data or "",
+            new_customer=new,
+            payment_method_id=form.payment.data,
+        )
+
+
+def _shown(sheet: Sheet, status: int = 200, **more: Any) -> Response:
+    return page(
+        "new_orders/new.html",
+        panel="new_orders/_form.html",
+        status=status,
+        tabs=tabs("new_orders.new"),
+        sheet=sheet,
+        form=sheet.form,
+        **{"lines": None, "notices": (), **more},
+    )
+
+
+def _offer() -> Offered:
+    with reading() as looked:
+        return order_entry.offered(looked)
+
+
+@blueprint.get("/orders/new")
+@needs(Right.WORK)
+def new() -> Response:
+    """An empty order, or one for a customer whose page one comes from."""
+    sheet = Sheet(_offer())
+    number = query_whole("customer", 0)
+    if number:
+        sheet.form.customer.data = str(number)
+    return _shown(sheet)
+
+
+@blueprint.post("/orders/new")
+@needs(Right.WORK)
+def create() -> Response:
+    """Take the order; ``act`` says whether only a row is wanted, the customer looked for, or the sum told."""
+    act = request.form.get("act")
+    sheet = Sheet(_offer(), more=1 if act == "row" else 0)
+    chosen = request.form.get("customer_id", "")
+    if act == "row":
+        return _shown(sheet)
+    if act == "find":
+        return _find(sheet)
+    nonce = read_nonce(order_entry.ACTION, order_entry.SUBJECT) if act != "count" else ""
+    if not sheet.accepted():
+        return _shown(sheet, 422)
+    try:
+        order = sheet.incoming()
+        if act == "count":
+            with reading() as looked:
+                lines, notices = order_entry.survey(looked, order)
+            return _shown(sheet, lines=lines, notices=[say(each) for each in notices])
+        return _take(sheet, nonce, order, chosen)
+    except SeveralCustomers as refusal:
+        return _choose(sheet, refusal)
+    except Refusal as refusal:
+        return _shown(sheet, sheet.refuse(refusal))
+
+
+def _find(sheet: Sheet) -> Response:
+    with reading() as looked:
+        found = order_entry.find_customers(looked, sheet.form.customer.data or "")
+    sheet.form.who.data = "known"
+    if len(found) == 1:
+        sheet.form.customer.data, sheet.form.customer.raw_data = str(found[0].number), None
+        return _shown(sheet, found=found[0])
+    sheet.customers = found
+    return _shown(sheet, nobody=not found)
+
+
+def _take(sheet: Sheet, nonce: str, order: IncomingOrder, chosen: str) -> Response:
+    customer_id = None
+    if not order.new_customer:
+        with reading() as looked:
+            chosen_id = int(chosen) if WHOLE_NUMBER.fullmatch(chosen) else None
+            customer_id = order_entry.choose_customer(looked, sheet.form.customer.data or "", chosen_id).id
+    full = replace(order, customer_id=customer_id)
+    made = incoming.once(lambda session: order_entry.take_once(session, actor(), nonce, full))
+    with reading() as looked:
+        waits = made.klarna_order_id is None and order_entry.is_klarna(looked, made.payment_method_id)
+    said = _("Order %(number)s has been taken.", number=made.number)
+    if waits:
+        said = _("Order %(number)s has been taken. It waits for its reservation at Klarna.", number=made.number)
+    return done(url_for("orders.show", order_id=made.id), ("success", said))
+
+
+def _choose(sheet: Sheet, refusal: SeveralCustomers) -> Response:
+    with reading() as looked:
+        found = order_entry.find_customers(looked, sheet.form.customer.data or "")
+    status = sheet.refuse(refusal)
+    sheet.customers = found
+    return _shown(sheet, status)
