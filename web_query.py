@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from flask import request
@@ -11,6 +12,7 @@ from flask import request
 from errors import N_, BadInput
 from services.card_checks import STEERING
 from web_fields import WHOLE_NUMBER, read_day
+from web_words import say
 
 
 def query_text(name: str, most: int = 200) -> str:
@@ -49,3 +51,28 @@ def query_days(first: str, last: str, most: int = 3660) -> tuple[date | None, da
         if (ends - starts).days > most:
             raise BadInput(N_("At most %(most)s days can be shown at a time."), field=last, most=most)
     return starts, ends
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A period as it was typed into the address: the days that can be read, and what is said beside the others."""
+
+    starts: date | None
+    ends: date | None
+    typed: Mapping[str, str]
+    wrong: Mapping[str, str]
+
+    @property
+    def status(self) -> int:
+        """What a page answers with."""
+        return 422 if self.wrong else 200
+
+
+def typed_days(first: str = "from", last: str = "to") -> Days:
+    """Two dates from the query for a page that shows them again: a wrong one is said beside its field (rows 20, 21)."""
+    typed = {name: query_text(name, 40) for name in (first, last)}
+    try:
+        starts, ends = query_days(first, last)
+    except BadInput as no:
+        return Days(None, None, typed, {no.field or first: say(no)})
+    return Days(starts, ends, typed, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -32,7 +33,9 @@ from web import (
     query_text,
     why_not,
 )
+from web_query import Days, typed_days
 from web_words import gettext as _
+from web_words import named
 
 blueprint = Blueprint("books", __name__)
 
@@ -42,6 +45,16 @@ SERIES_NAMES = {
     "I": N_("Settlements and payments"),
     "K": N_("Corrections"),
 }
+SOURCES = {
+    "invoice": N_("Invoice %(number)s"),
+    "credit_note": N_("Credit note %(number)s"),
+    "credit_note_reversed": N_("Reversal of credit note %(number)s"),
+    "payout": N_("Payout %(number)s"),
+    "payout_advance_vat": N_("VAT on advances paid with payout %(number)s"),
+    "payment": N_("Payment of invoice %(number)s"),
+    "payment_advance_vat": N_("VAT on the advance, invoice %(number)s"),
+}
+"""What a voucher's source begins with, in words."""
 _HEADS = (
     N_("Voucher"),
     N_("Date"),
@@ -77,8 +90,8 @@ def _after() -> tuple[date, int] | None:
 @needs(Right.READ)
 def vouchers() -> Response:
     """The voucher list, by series and dates."""
-    starts, ends = query_days("from", "to")
-    series = _series()
+    days = typed_days()
+    starts, ends, series = days.starts, days.ends, _series()
     given: dict[str, Any] = {"series": series, "from": starts, "to": ends}
     with reading() as looked:
         rows = book_lists.voucher_list(looked, series=series, starts=starts, ends=ends, after=_after(), limit=ROWS + 1)
@@ -97,11 +110,11 @@ def vouchers() -> Response:
     return page(
         "books/vouchers.html",
         panel="books/_vouchers.html",
-        rows=rows[:ROWS],
+        status=days.status,
+        days=days,
+        rows=[] if days.wrong else rows[:ROWS],
         choices=choices,
         series=series,
-        starts=starts,
-        ends=ends,
         file_url=url_for("books.export", **given),
         newest=url_for("books.vouchers", **given) if request.args.get("after") else None,
         older=url_for("books.vouchers", **given, after=f"{last.day}.{last.id}") if last else None,
@@ -137,7 +150,7 @@ def export() -> Response:
                     money.plain(row.debit) if row.debit else "",
                     money.plain(row.credit) if row.credit else "",
                     row.document_number or "",
-                    _cell(row.created_by),
+                    _cell(named(row.created_by, "actor")),
                 ]
             )
     answer = make_response("\ufeff" + file.getvalue())
@@ -153,14 +166,27 @@ def voucher(voucher_id: int) -> Response:
     with reading() as looked:
         shown = book_lists.voucher(looked, voucher_id)
         target = book_lists.document_endpoint(looked, shown.row.document_id)
-    return page("books/voucher.html", voucher=shown, document_endpoint=target)
+    return page("books/voucher.html", voucher=shown, document_endpoint=target, source=_source(shown.source))
 
 
-def _period(session: Session) -> tuple[date, date]:
-    """The days asked for; else the financial year of today, or today's calendar year."""
-    starts, ends = query_days("from", "to")
-    year = periods.year_around(session, starts or ends or clock.today())
-    return starts or year[0], ends or year[1]
+def _source(source: str) -> str:
+    """What a voucher was written for, in words: its source is a key such as ``invoice:42580``."""
+    kind, *parts = source.split(":")
+    if parts[1:] == ["taken back"]:
+        return _("A payment taken back")
+    number = parts[-1] if kind.startswith("payout") else "".join(parts[:1])
+    name = SOURCES.get(kind)
+    return _(name, number=number) if name else source
+
+
+def _period(session: Session) -> tuple[date, date, Days]:
+    """The days asked for; else the financial year of today, or today's calendar year. And what was typed."""
+    days = typed_days()
+    year = periods.year_around(session, days.starts or days.ends or clock.today())
+    starts, ends = days.starts or year[0], days.ends or year[1]
+    if not days.wrong:
+        days = replace(days, typed={"from": starts.isoformat(), "to": ends.isoformat()})
+    return starts, ends, days
 
 
 def _years(session: Session, endpoint: str, starts: date, ends: date, **more: Any) -> list[dict[str, Any]]:
@@ -179,12 +205,14 @@ def _years(session: Session, endpoint: str, starts: date, ends: date, **more: An
 def trial_balance() -> Response:
     """Opening balance, movement and closing balance per account."""
     with reading() as looked:
-        starts, ends = _period(looked)
+        starts, ends, days = _period(looked)
         rows = book_lists.trial_balance(looked, starts, ends)
         years = _years(looked, "books.trial_balance", starts, ends)
     return page(
         "books/trial_balance.html",
         panel="books/_trial_balance.html",
+        status=days.status,
+        days=days,
         rows=rows,
         sums=book_lists.balance_sums(rows),
         starts=starts,
@@ -199,12 +227,14 @@ def account(account: int) -> Response:
     """One account through a period, row by row or with the rows of each document joined."""
     merge = query_choice("merge", ["1"], "") == "1"
     with reading() as looked:
-        starts, ends = _period(looked)
+        starts, ends, days = _period(looked)
         sheet = book_lists.account_sheet(looked, account, starts, ends, merge=merge)
         years = _years(looked, "books.account", starts, ends, account=account, merge="1" if merge else None)
     return page(
         "books/account.html",
         panel="books/_account.html",
+        status=days.status,
+        days=days,
         sheet=sheet,
         starts=starts,
         ends=ends,

@@ -15,6 +15,7 @@ from errors import N_, BadInput, Refusal
 from models import Payout
 from rights import Actor, Right
 from services import settlements
+from services.settlement_plan import Done
 from services.settlements import Fate, Filters, Outcome, Report
 from states import PayoutState, Pile
 from web import (
@@ -32,14 +33,15 @@ from web import (
     needs,
     page,
     query_choice,
-    query_days,
     query_whole,
     say,
     why_not,
 )
 from web_access import is_htmx
+from web_documents import off
+from web_query import Days, typed_days
 from web_words import gettext as _
-from web_words import label
+from web_words import label, ngettext
 
 blueprint = Blueprint("settlements", __name__)
 
@@ -85,13 +87,12 @@ class DocumentForm(Form):
 # --- The list ------------------------------------------------------------------------------------------------------------
 
 
-def _filters() -> Filters:
-    starts, ends = query_days("from", "to")
+def _filters(days: Days) -> Filters:
     return Filters(
         number=query_whole("number", 0) or None,
         source=query_choice("source", settlements.SOURCES, "") or None,
-        starts=starts,
-        ends=ends,
+        starts=days.starts,
+        ends=days.ends,
         piles=frozenset(pile for name, pile in BOXES if request.args.get(name) == "1"),
     )
 
@@ -112,15 +113,18 @@ def _address(filters: Filters, **changes: Any) -> str:
 @needs(Right.READ)
 def index() -> Response:
     """The list of readings; filters and page are in the address (B2, B6)."""
-    filters = _filters()
+    days = typed_days()
+    filters = _filters(days)
     with reading() as looked:
         shown = settlements.listing(looked, filters, after=query_whole("after", 0) or None)
         accounts = settlements.accounts_read(looked)
     boxes = [{"name": name, "label": _(BOX_NAMES[name]), "ticked": pile in filters.piles} for name, pile in BOXES]
     return page(
         "settlements/index.html",
+        status=days.status,
+        days=days,
         filters=filters,
-        filtered=filters != Filters(),
+        filtered=filters != Filters() or bool(days.wrong),
         shown=shown,
         older=_address(filters, after=shown.older) if shown.older else None,
         boxes=boxes,
@@ -130,13 +134,8 @@ def index() -> Response:
         accounts=accounts,
         troubles=[(each.name, say(each.trouble)) for each in accounts if each.trouble],
         next_fetch=f"{settlements.FETCHED_AT:%H:%M}",
-        no_fetch=_why_off(),
+        no_fetch=why_not(Right.BOOKS),
     )
-
-
-def _why_off() -> str | None:
-    """Why acts are off: only Finance deals with settlements (B31)."""
-    return why_not(Right.BOOKS)
 
 
 # --- Fetching and reading in ---------------------------------------------------------------------------------------------
@@ -152,11 +151,17 @@ def fetch() -> Response:
     if found.more:
         flash(_("There is more to fetch. Press again, or wait for the next fetch."), "info")
     if found.payouts:
-        count = sum(each.state is PayoutState.BOOKED for each in found.payouts)
-        said = _("%(new)s new payouts have come, %(booked)s of them are booked.", new=len(found.payouts), booked=count)
+        came = ngettext("%(n)s new payout has come.", "%(n)s new payouts have come.", len(found.payouts))
+        said = _came(came, found.payouts)
     else:
         said = _("Nothing new has come from Klarna.")
     return done(url_for("settlements.index"), None if found.trouble and not found.payouts else ("success", said))
+
+
+def _came(sentence: str, came: Sequence[Done]) -> str:
+    """How many payouts have come, and how many of them are booked."""
+    booked = sum(each.state is PayoutState.BOOKED for each in came)
+    return sentence % {"n": len(came)} + " " + _("Booked: %(booked)s.", booked=booked)
 
 
 def _upload_form() -> UploadForm:
@@ -208,7 +213,7 @@ def upload() -> Response:
 
 def _preview(form: UploadForm, payouts: Sequence[settlements.Planned]) -> Response:
     shown = [
-        {"plan": each, "fate": _(FATES[each.fate][0]), "tone": FATES[each.fate][1], "why": _said(each.why)}
+        {"plan": each, "fate": _(FATES[each.fate][0]), "tone": FATES[each.fate][1], "why": off(each.why)}
         for each in payouts
     ]
     if not is_htmx():
@@ -218,10 +223,6 @@ def _preview(form: UploadForm, payouts: Sequence[settlements.Planned]) -> Respon
     return answer
 
 
-def _said(refusal: Refusal | None) -> str | None:
-    return say(refusal) if refusal else None
-
-
 def _after_reading(outcome: Outcome) -> Response:
     for each in outcome.payouts:
         if each.why is not None:
@@ -229,8 +230,7 @@ def _after_reading(outcome: Outcome) -> Response:
     new = [each for each in outcome.payouts if each.fate is Fate.NEW]
     said = _("Everything in the report had been read before. Nothing has changed.")
     if any(each.fate is not Fate.SAME for each in outcome.payouts):
-        booked = sum(each.state is PayoutState.BOOKED for each in new)
-        said = _("%(new)s payouts have been read in, %(booked)s of them are booked.", new=len(new), booked=booked)
+        said = _came(ngettext("%(n)s payout has been read in.", "%(n)s payouts have been read in.", len(new)), new)
     only = outcome.payouts[0].payout_id if len(outcome.payouts) == 1 else None
     url = url_for("settlements.show", payout_id=only) if only else url_for("settlements.index")
     return done(url, ("success", said))
@@ -266,8 +266,8 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
         "tones": TONES,
         "pile_tones": PILE_TONES,
         "source": _(SOURCES[found.file.source]),
-        "why": _said(found.why),
-        "no_booking": _why_no_booking(found.payout, _said(found.why)),
+        "why": off(found.why),
+        "no_booking": _why_no_booking(found.payout, off(found.why)),
         "may_act": may_act,
         "failed": failed or {},
     }
@@ -280,7 +280,9 @@ def _pile(counts: Mapping[Pile, int]) -> Pile:
 
 
 def _why_no_booking(payout: Payout, why: str | None) -> str | None:
-    return _why_off() or (None if payout.state is PayoutState.READY else why or _("The payout is still being read."))
+    return why_not(Right.BOOKS) or (
+        None if payout.state is PayoutState.READY else why or _("The payout is still being read.")
+    )
 
 
 @blueprint.get("/settlements/<int:payout_id>")

@@ -248,7 +248,7 @@ def why_not_booked(session: Session, payout_id: int) -> Refusal | None:
     faulty, foreign = blocking(session, payout_id)
     if faulty:
         return Refusal(
-            N_("%(count)s rows are faulty. Settle them before the payout is booked. Nothing has been booked."),
+            N_("Faulty rows: %(count)s. Settle them before the payout is booked. Nothing has been booked."),
             count=faulty,
         )
     if foreign:

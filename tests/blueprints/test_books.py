@@ -56,8 +56,12 @@ def test_the_list_filters_on_series_and_days(vouchers: list[Voucher], client: We
 def test_a_day_that_cannot_be_is_refused(vouchers: list[Voucher], client: WebClient, query: str) -> None:
     """Catalogue rows 20 and 21."""
     client.log_in("viewer")
-    for room in ("/books", "/books/trial-balance", "/books/accounts/1930", "/books/vouchers.csv"):
-        assert client.get(f"{room}?{query}").status == 422
+    assert client.get(f"/books/vouchers.csv?{query}").status == 422
+    for room in ("/books", "/books/trial-balance", "/books/accounts/1930"):
+        page = client.get(f"{room}?{query}")
+        assert page.status == 422 and len(page.all(".field .error")) == 1, "beside its field, in the list's own page"
+        typed = page.form("main form.filter-form").values
+        assert f"from={typed['from']}" in query and (not typed["to"] or f"to={typed['to']}" in query)
 
 
 def test_the_list_is_a_table_alone_for_htmx(vouchers: list[Voucher], client: WebClient) -> None:

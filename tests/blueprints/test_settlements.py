@@ -99,6 +99,15 @@ def test_the_list_shows_what_came_and_its_filters_are_in_the_address(odd: Payout
             assert (answer.status, len(answer.all("tbody tr"))) == (200, count), query
 
 
+def test_a_day_that_cannot_be_is_said_beside_its_field(app: Flask, finance_client: WebClient) -> None:
+    """B2, catalogue row 20: what was typed stays, and the page is the list's own («Återläsningar», «Externa inbetalningar»)."""
+    page = finance_client.get("/settlements?from=abc&faulty=1")
+    assert page.status == 422 and page.find("#f-from-error").text.startswith("Skriv datumet")
+    values = page.form("main form.filter-form").values
+    assert values["from"] == "abc" and values["faulty"] == "1"
+    assert page.find("h1").text.split() == ["Återläsningar", "Externa", "inbetalningar"]
+
+
 @pytest.mark.parametrize("query", ["number=x", "source=../x", "after=-1", "faulty=2", "number=99999999999999999999"])
 def test_odd_addresses_are_answered(app: Flask, finance_client: WebClient, query: str) -> None:
     assert finance_client.get(f"/settlements?{query}").status == 200
@@ -111,7 +120,7 @@ def test_fetch_now_brings_and_books_what_is_new(made: Doc, finance_client: WebCl
     """K47."""
     finance_client.get("/settlements")
     page = finance_client.submit("/settlements/fetch")
-    assert "Nya utbetalningar: 1, varav bokförda: 1." in page.find("#messages").text
+    assert "1 ny utbetalning har kommit. Bokförda: 1." in page.find("#messages").text
     assert payout_of(made).state is PayoutState.BOOKED
     page = finance_client.submit("/settlements/fetch")
     assert "Inget nytt har kommit från Klarna." in page.find("#messages").text
@@ -179,7 +188,7 @@ def read_in(client: WebClient, content: bytes, **more: Any) -> Page:
 def test_a_report_is_read_in_and_its_page_shown(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
     page = read_in(finance_client, csv_of(sandbox, made))
     assert page.find("h1").text == f"Inläsning {payout_of(made).id}"
-    assert "Inlästa utbetalningar: 1, varav bokförda: 1." in page.find("#messages").text
+    assert "1 utbetalning är inläst. Bokförda: 1." in page.find("#messages").text
 
 
 def test_the_same_file_again_says_who_read_it(made: Doc, sandbox: Control, finance_client: WebClient) -> None:

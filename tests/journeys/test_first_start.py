@@ -1,4 +1,4 @@
-"""A real installation begins: from an empty migrated database, through pages only, to a first invoice that Klarna has paid for."""
+"""A real installation begins: from an empty migrated database, through pages only, to a first invoice paid by Klarna."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "one_payout": (
-        "Nya utbetalningar: 1, varav bokförda: 1.",
-        "1 new payouts have come, 1 of them are booked.",
+        "1 ny utbetalning har kommit. Bokförda: 1.",
+        "1 new payout has come. Booked: 1.",
     ),
     "paid": ("Betald: {amount}", "Paid: {amount}"),
     "used_form": ("Formuläret är redan använt", "This form has already been used"),

@@ -265,7 +265,7 @@ def test_an_unknown_type_parks_the_payout_until_a_person_explains_it(klarna: Gat
     assert payout.state is PayoutState.PARKED
     (odd,) = [(row, match) for row, match in rows_of(payout) if row.type == "STARDUST"]
     assert (odd[0].amount_minor, odd[1].pile, odd[1].because) == (-30_00, Pile.FAULTY, "unknown_type")
-    with pytest.raises(Refusal, match="1 rows are faulty"), writing() as session:
+    with pytest.raises(Refusal, match="Faulty rows: 1"), writing() as session:
         settlements.book(session, FINANCE, payout.id)
     with writing() as session:
         settlements.mark_handled(session, FINANCE, odd[0].id, "Klarnas stjärnstoft, fråga ställd")
