@@ -195,6 +195,9 @@ def test_boxes_stay_ticked_while_the_percentage_is_typed(clerk_client: WebClient
     part = clerk_client.get(f"{url}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True)
     assert part.has("#print_wanted[checked]") and not part.has("#mail_wanted[checked]")
     assert part.find("#mail_to")["value"] == "annan@example.com"
+    wrong = clerk_client.get(f"{url.replace('=30', '=300')}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True)
+    kept = {each["name"]: each["value"] for each in wrong.all("input[type=hidden]")}
+    assert kept == {"boxes": "1", "print_wanted": "y", "mail_to": "annan@example.com"}
 
 
 # --- The rest of the reservation ----------------------------------------------------------------------------------------------
