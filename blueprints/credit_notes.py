@@ -98,6 +98,8 @@ def _context(form: CreditForm, typed: Typed | None = None, options: OptionsForm 
         "why_off": off(form.refusal),
         "differs": off(form.difference),
         "difference_minor": form.difference_minor,
+        "warnings": [say(each) for each in form.warnings],
+        "unwarned": None,
         "confirm_portal": None,
         "refused": None,
         "unread": "",
@@ -259,7 +261,7 @@ def create(document_id: int) -> Response:
         _save_typed(document_id)
         with reading() as looked:
             credit_form.require_shown(looked, document_id, int(version[:18]))
-        form = replace(form, version=int(version[:18]))
+        form = replace(form, version=int(version[:18]), warned=request.form.get("warned") == "1")
         made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
     except Refusal as no:
         if no.status not in (403, 409, 422) or not _still_draft(document_id):
@@ -299,6 +301,8 @@ def _not_created(draft_id: int, no: Refusal) -> Response:
     if no.field and no.field.startswith("quantity-"):
         typed = Typed(no.field, request.form.get(no.field, "")[:100], no)
         return _draft_answer(draft_id, no.status, typed=typed, why_off=_("Correct the marked quantity first."))
+    if no.field == "warned":
+        return _draft_answer(draft_id, no.status, unwarned=say(no))
     if no.field == "portal_confirmed":
         return _draft_answer(draft_id, no.status, confirm_portal=say(no))
     return _draft_answer(draft_id, no.status, refused=say(no))

@@ -85,7 +85,7 @@ def index() -> Response:
         found = search.everything(looked, actor(), text)
     if found.the_one is not None:
         return go_to(_url(found.the_one))
-    unsaid = {"here": url_for("search.index")} if found.personal else {}
+    unsaid: dict[str, Any] = {"here": url_for("search.index")} if found.personal else {}
     return page(
         "search/index.html",
         query="" if found.personal else text,

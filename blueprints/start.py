@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
+import web_start
 from db import reading
 from errors import N_
 from rights import Right
@@ -43,6 +44,18 @@ CARDS = {
     "mails": (
         N_("E-mails that could not be sent"),
         N_("Invoices and credit notes that the mail server did not take. Try again or let them be."),
+    ),
+    "returns": (
+        N_("Returns without a credit note"),
+        N_("What Klarna has drawn from a payout and no credit note here stands for."),
+    ),
+    "notes": (
+        N_("Credit notes without a settlement"),
+        N_("Credited at Klarna so long ago that a payout should have taken it up."),
+    ),
+    "unpaid": (
+        N_("Activated but not paid out"),
+        N_("Activated at Klarna so long ago that the money should have come."),
     ),
     "rows": (N_("Settlement rows to settle"), N_("Rows of payouts that are faulty or carry a warning.")),
     "held": (
@@ -84,13 +97,24 @@ def _state(item: Item) -> str:
 
 def _card(found: worklists.WorkList) -> dict[str, Any]:
     title, about = CARDS[found.name]
-    rows = [{"url": _address(item), "name": _name(item), "item": item, "state": _state(item)} for item in found.items]
+    rows = [
+        {
+            "url": _address(item),
+            "name": _name(item),
+            "item": item,
+            "state": _state(item),
+            "when": web_start.when(found.name, item),
+        }
+        for item in found.items
+    ]
     return {
         "name": found.name,
         "title": _(title),
         "about": _(about),
         "count": capped(found.count),
         "rows": rows,
+        "when": web_start.when_head(found.name),
+        "more": web_start.more(found.name),
     }
 
 
@@ -100,7 +124,7 @@ def index() -> Response:
     """The start page."""
     with reading() as looked:
         lists = worklists.today(looked)
-        owed, withheld = worklists.klarna_owes(looked), worklists.withheld(looked)
+        figures = web_start.look(looked)
         left = set_up.missing(looked) if may(Right.ADMINISTER) else []
     cards = [_card(each) for each in lists]
     # A cookie on an unencrypted wire can be copied; only whoever can change that is told (security 18, 64).
@@ -110,8 +134,8 @@ def index() -> Response:
     return page(
         "start/index.html",
         cards=cards,
-        owed=owed or {"SEK": 0},
-        withheld=withheld,
+        figures=figures,
+        charts=web_start.charts(figures),
         unencrypted=unencrypted,
         steps=step_rows(left) if left else [],
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,9 @@ from models import (
     Outbox,
     Payout,
     PayoutRow,
-    Posting,
     RowMatch,
 )
-from services import settings
+from services import owed, to_invoice
 from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, Pile
 
 MOST = 1000
@@ -59,6 +58,7 @@ class Item:
     amount_minor: int | None = None
     currency: str = "SEK"
     at: datetime | None = None
+    day: date | None = None
     state: str | None = None
     what: str = ""
 
@@ -165,6 +165,9 @@ def _to_invoice() -> sa.Select[*tuple[Any, ...]]:
         .where(
             Order.state == OrderState.OPEN,
             Order.account_id.is_not(None),
+            # With nothing left there is nothing to claim, and a refused invoice is a work list of its own.
+            sa.or_(Order.remaining_minor.is_(None), Order.remaining_minor > 0),
+            Order.icon != "refused",
             sa.or_(
                 sa.and_(Order.delivered == "all", Order.invoiced.in_(("none", "part"))),
                 sa.and_(Order.delivered == "part", Order.invoiced == "none"),
@@ -208,7 +211,7 @@ def _settlement_rows() -> sa.Select[*tuple[Any, ...]]:
         )
         .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
-        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)))
+        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)), sa.not_(owed.is_return_alone()))
         .order_by(Payout.payout_date, PayoutRow.id)
     )
 
@@ -281,8 +284,11 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
         "held": _held(),
         "breaks": _breaks(),
         "rows": _settlement_rows(),
+        "returns": owed.returns_without_note(),
         "to_invoice": _to_invoice(),
         "expiring": _expiring(),
+        "notes": owed.notes_without_settlement(),
+        "unpaid": owed.activated_not_paid(),
         "mails": _mails(),
     }
 
@@ -302,51 +308,40 @@ def _counts() -> dict[str, sa.Select[int]]:
     return counts
 
 
-def _now() -> dict[str, datetime]:
+def _now(session: Session) -> dict[str, date]:
     now = clock.now()
     return {
         "unknown_since": now - UNKNOWN_AFTER,
         "unsent_since": now - NOT_SENT_AFTER,
         "expires_before": now + EXPIRES_WITHIN,
+        "unpaid_before": owed.unpaid_before(session),
         "mailed_before": now - MAILED_WITHIN,
     }
 
 
 def today(session: Session) -> list[WorkList]:
     """The work lists of the start page, the most pressing first, each with its five oldest rows."""
-    lists, now = [], _now()
+    lists, now = [], _now(session)
     for name, query in _shown().items():
         items = [Item(**row) for row in session.execute(query, now).mappings()]
+        if name == "to_invoice":
+            items = _with_what_was_delivered(session, items)
         count = len(items) if len(items) < SHOWN else session.scalar(_counts()[name], now) or 0
         lists.append(WorkList(name, count, items))
     return lists
 
 
+def _with_what_was_delivered(session: Session, items: Sequence[Item]) -> list[Item]:
+    """The rows with what an invoice made now would be on, in place of all that is left of the reservation."""
+    sums = to_invoice.amounts(session, [item.order_id for item in items if item.order_id is not None])
+    return [replace(item, amount_minor=sums.get(item.order_id or 0, 0)) for item in items]
+
+
 def glance(session: Session) -> Glance:
     """The figure beside Overview, and the environments of the accounts in use."""
-    now = _now()
+    now = _now(session)
     waiting = sum(session.scalar(query, now) or 0 for query in _counts().values())
     environments = session.scalars(
         sa.select(KlarnaAccount.environment).where(KlarnaAccount.active.is_(True)).distinct()
     ).all()
     return Glance(waiting, tuple(sorted(environments)))
-
-
-def _owed() -> sa.Select[str, int]:
-    return (
-        sa.select(Document.currency, sa.func.sum(Document.open_minor))
-        .where(_UNPAID, Document.state == DocState.ISSUED, Document.with_klarna.is_(True))
-        .group_by(Document.currency)
-        .order_by(Document.currency)
-    )
-
-
-def klarna_owes(session: Session) -> dict[str, int]:
-    """What is issued with Klarna and not yet paid out, per currency, minor units; negative where we owe Klarna."""
-    return {row[0]: int(row[1]) for row in session.execute(_owed())}
-
-
-def withheld(session: Session) -> int:
-    """What Klarna withholds according to the books, minor units: the balance of the account for it."""
-    account = settings.number(session, "account.holdback")
-    return int(session.scalar(sa.select(sa.func.sum(Posting.amount_minor)).where(Posting.account == account)) or 0)
