@@ -36,6 +36,8 @@ ROOMS = (
     "start",
     "search",
     "orders",
+    "klarna_orders",
+    "klarna_calls",
     "new_orders",
     "incoming",
     "order_files",

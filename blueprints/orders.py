@@ -10,11 +10,12 @@ from werkzeug.wrappers import Response
 
 import clock
 import web_order_list
+import web_reservation
 from db import reading
 from errors import Refusal
 from rights import Right
-from services import agreement, order_page, reservations
-from web import done, fragment, gateway, gettext, is_htmx, needs, page, say, why_not
+from services import agreement, authorizations, order_page, reservations
+from web import actor, done, fragment, gateway, gettext, is_htmx, needs, page, say, why_not
 from web_agreement import shown
 from web_documents import reason
 from web_order_list import DELIVERED, INVOICED
@@ -60,7 +61,9 @@ def show(order_id: int) -> Response:
 def _shown(order_id: int) -> dict[str, Any]:
     with reading() as looked:
         order = order_page.overview(looked, order_id)
+        acts = web_reservation.shown(looked, order_id)
     return {
+        **acts,
         "reason": reason,
         "order": order,
         "reservation": order.panel,
@@ -87,7 +90,7 @@ def _why_off(reason: Refusal | None) -> str | None:
 @needs(Right.WORK)
 def look(order_id: int) -> Response:
     """Read the reservation at Klarna anew and compare. Nothing is changed there (F14, operations 13)."""
-    reservations.look_at(gateway(), order_id)
+    authorizations.refresh(gateway(), actor(), order_id)
     return done(
         url_for("orders.show", order_id=order_id),
         panel=lambda: fragment("orders/_panel.html", **_shown(order_id)),

@@ -6,6 +6,7 @@ Amounts are minor units. Pure reading. Source: F27, B18, B19, B31; operations 11
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -207,3 +208,42 @@ def _closed(session: Session, order: Order, op: KlarnaOp) -> Made | None:
         return None
     sentence = told(N_("Not sent: the purchase had changed at Klarna. Nothing has happened at Klarna."))
     return N_("Not carried out"), "bad", {"kind": "drift", "sentence": sentence}
+
+
+# --- The page -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What the order's page offers: ``no_…`` say why an act is off, ``outcome`` what became of the last one.
+
+    ``flagged`` is set when goods have left on a cancelled order and nobody pays for them (B18).
+    """
+
+    no_extend: Refusal | None
+    no_release: Refusal | None
+    no_cancel: Refusal | None
+    no_amend: Refusal | None
+    no_remove: Refusal | None
+    left_minor: int
+    captured_minor: int
+    flagged: bool
+    kind: OpKind | None
+    outcome: Outcome | None
+
+
+def acts(session: Session, actor: Actor, order: Order) -> Acts:
+    """Everything that can be done with an order's reservation by this person now, and what became of the last act."""
+    found = outcome(session, actor, order) if order.klarna_order_id is not None else None
+    return Acts(
+        no_extend=why_not_extend(session, actor, order),
+        no_release=why_not_release(session, actor, order),
+        no_cancel=why_not_cancel(session, actor, order),
+        no_amend=why_not_amend(session, actor, order),
+        no_remove=order_ending.why_not_remove(session, actor, order),
+        left_minor=order.remaining_minor or 0,
+        captured_minor=order.captured_minor or 0,
+        flagged=order.state is OrderState.CANCELLED and order_ending.delivered_unpaid(session, order),
+        kind=found[0].kind if found is not None else None,
+        outcome=found[1] if found is not None else None,
+    )
