@@ -75,7 +75,7 @@ def _form(
     for row_id, (name, milli) in fields.items():
         field = QuantityField(_("Quantity of %(name)s", name=name), zero=True, required=False, default=milli)
         setattr(This, f"quantity_{row_id}", field)
-    text = _("Credited at Klarna") if refund else _("Activated at Klarna")
+    text = _("Amount credited at Klarna") if refund else _("Amount activated at Klarna")
     made = This(**typed, rest_kind=adoption_rows.ROW, rest_name=text, rest_rate=rate)
     made.rest_rate.choices = [(each, f"{each // 100} %") for each in rates]
     made.rest_kind.choices = [(adoption_rows.ROW, _("A charge or a reduction of its own"))]

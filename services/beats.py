@@ -44,7 +44,8 @@ PAGE_SECONDS = 11.5
 class MoneyForm:
     """What every money form carries: its nonce, the sum on its button, a difference that was shown and ticked.
 
-    ``version`` is that of the draft the form was drawn from, ``choices`` what else was chosen in it.
+    ``version`` is that of the draft the form was drawn from, ``choices`` what else was chosen in it, ``warned`` that the
+    warnings of a capture made elsewhere were ticked (K36).
     """
 
     nonce: str
@@ -52,6 +53,7 @@ class MoneyForm:
     accepted_difference_minor: int = 0
     version: int | None = None
     choices: tuple[int | bool | str | None, ...] = ()
+    warned: bool = False
 
     @property
     def values(self) -> list[int | bool | str | None]:

@@ -1,6 +1,6 @@
 """Rows by which Klarna may go wrong, on captures that were not made here: without article number, or alike at another price.
 
-Amounts are minor units. Pure reading; the amount credited is right in every case. Source: K6, K7, K34-K41; operations 13.
+Amounts are minor units. Rules alone; the amount credited is right in every case. Source: K6, K7, K34-K41; operations 13.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from errors import N_, BadInput, Refusal
 from models import Document, KlarnaOp
+from money import Amount
+from rights import Actor
+from services import audit, documents
 from states import OpState
 
 
@@ -60,3 +64,55 @@ def marked_rows(session: Session, invoice: Document) -> dict[int, Marked]:
     return mark(
         Priced(line.position, line.article_number, line.unit_price_minor, line.discount_minor) for line in invoice.lines
     )
+
+
+def warnings(session: Session, draft: Document) -> list[Refusal]:
+    """What is to be confirmed before a draft is credited at Klarna; none when all of the original goes back unchanged.
+
+    The amount is always right; Klarna may lower another row on the customer's invoice than the one credited (K35-K41).
+    """
+    invoice = draft.original
+    if invoice is None or not draft.with_klarna:
+        return []
+    marked = marked_rows(session, invoice)
+    if not marked or _is_whole(draft, invoice):
+        return []
+    found = []
+    if any(each.without_number for each in marked.values()):
+        found.append(
+            Refusal(
+                N_(
+                    "The invoice has text rows without article number and was activated outside Kvitta. The amount will be "
+                    "right, but Klarna may show the customer the wrong row."
+                )
+            )
+        )
+    amount = Amount(sum(line.gross_minor for line in documents.lines_of(draft)), draft.currency)
+    for first, second in sorted({(min(m.position, o), max(m.position, o)) for m in marked.values() for o in m.alike}):
+        found.append(
+            Refusal(
+                N_(
+                    "Rows %(first)s and %(second)s share an article number but not a price. Klarna may lower the wrong row "
+                    "on the customer's invoice; the amount of %(amount)s will be right."
+                ),
+                first=first,
+                second=second,
+                amount=amount,
+            )
+        )
+    return found
+
+
+def _is_whole(draft: Document, invoice: Document) -> bool:
+    """Whether every row of the invoice is credited in full by this draft, and nothing else."""
+    credited = {line.original_line_id: line.quantity_milli for line in documents.lines_of(draft)}
+    return credited == {line.id: line.quantity_milli for line in invoice.lines}
+
+
+def require_confirmed(session: Session, actor: Actor, draft: Document, confirmed: bool) -> None:
+    """Let pass a draft without warnings, or one whose warnings were ticked; who ticked is kept. Raises BadInput (K36)."""
+    if not warnings(session, draft):
+        return
+    if not confirmed:
+        raise BadInput(N_("Confirm the warning first."), field="warned")
+    audit.write(session, actor, "credit_note.warning_confirmed", f"document:{draft.id}", {})

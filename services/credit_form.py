@@ -19,6 +19,7 @@ from money import Amount
 from rights import Actor
 from services import (
     advances,
+    captured_elsewhere,
     credit_drafts,
     credit_notes,
     credited,
@@ -29,6 +30,7 @@ from services import (
     operations,
     orders,
 )
+from services.captured_elsewhere import Marked
 from services.credit_drafts import Figures
 from services.credited import NOTHING, Credited
 from services.document_page import Related, related
@@ -59,6 +61,7 @@ class CreditRow:
     kind: LineKind
     percent: int | None
     deducts: str | None
+    marked: Marked | None
 
     @property
     def counted(self) -> bool:
@@ -111,6 +114,7 @@ class CreditForm:
     refusal: Refusal | None
     difference: Refusal | None
     difference_minor: int
+    warnings: Sequence[Refusal]
     deducted: Refusal | None
 
 
@@ -146,7 +150,8 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
     _load_rows(session, draft)
     invoice, order = credit_drafts.original(draft), draft.order
     done = credited.credited(session, invoice.id)
-    rows = [_row(session, line, done) for line in draft.lines]
+    marked = captured_elsewhere.marked_rows(session, invoice)
+    rows = [_row(session, line, done, marked) for line in draft.lines]
     kept = [row for row in rows if not row.removed or not row.removable]
     sums = credit_drafts.figures(session, draft)
     klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None
@@ -177,6 +182,7 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         refusal=_why_not(session, actor, draft, sums, klarna),
         difference=difference,
         difference_minor=difference_minor,
+        warnings=captured_elsewhere.warnings(session, draft) if marked else (),
         deducted=advances.deducted_on(session, invoice.id) if invoice.type is DocType.ADVANCE else None,
     )
 
@@ -192,7 +198,7 @@ def _load_rows(session: Session, draft: Document) -> None:
     set_committed_value(draft, "lines", session.scalars(query).all())
 
 
-def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited]) -> CreditRow:
+def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], marked: Mapping[int, Marked]) -> CreditRow:
     original = line.original_line
     held = done.get(original.id, NOTHING) if original else NOTHING
     invoiced = original.quantity_milli if original else 0
@@ -216,6 +222,7 @@ def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited]) -> 
         kind=line.kind,
         percent=original.document.advance_percent if original and line.kind is LineKind.ADVANCE else None,
         deducts=session.get_one(Document, line.deducts_id).number_text if line.deducts_id else None,
+        marked=marked.get(original.position) if original else None,
     )
 
 

@@ -20,6 +20,7 @@ from services import (
     advance_booking,
     advance_credits,
     audit,
+    captured_elsewhere,
     credit_drafts,
     credited,
     documents,
@@ -33,10 +34,13 @@ from services import (
 from states import DocKind, DocState, MovementKind, WithoutKlarna
 
 
-def require_creatable(session: Session, actor: Actor, draft: Document, shown_minor: int) -> None:
+def require_creatable(
+    session: Session, actor: Actor, draft: Document, shown_minor: int, *, warned: bool = False
+) -> None:
     """Check a locked draft against every rule just before it gets its number.
 
-    ``shown_minor`` is the sum on the button that was pressed. Raises Stale, Refusal, BadInput, NotAllowed (K21, K33, B31).
+    ``shown_minor`` is the sum on the button that was pressed, ``warned`` that its warnings were ticked (K36). Raises Stale,
+    Refusal, BadInput, NotAllowed (K21, K33, B31).
     """
     invoice = credit_drafts.original(draft)
     if invoice.state is not DocState.ISSUED:
@@ -55,6 +59,7 @@ def require_creatable(session: Session, actor: Actor, draft: Document, shown_min
     sums = credit_drafts.figures(session, draft)
     require_sum(sums, draft.currency)
     require_within_limit(session, actor, sums.gross_minor, draft.currency)
+    captured_elsewhere.require_confirmed(session, actor, draft, warned)
 
 
 def require_sum(sums: credit_drafts.Figures, currency: str) -> None:

@@ -226,7 +226,7 @@ def _intend_credit(
     draft = credit_drafts.get_draft(session, actor, draft_id, form.version)
     if draft.order is None or not draft.with_klarna:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
-    credit_notes.require_creatable(session, actor, draft, form.shown_minor)
+    credit_notes.require_creatable(session, actor, draft, form.shown_minor, warned=form.warned)
     credit_notes.drop_removed(session, draft)
     op_id = _number_and_intend(session, actor, draft.order, draft, form, "credit", draft_id, run_at)
     orders.refresh(session, draft.order.id)

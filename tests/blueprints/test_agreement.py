@@ -254,3 +254,27 @@ def test_documents_are_untouched_by_pages_that_are_only_looked_at(
         assert session.scalar(sa.select(sa.func.count()).select_from(Document)) == 0
         assert DocState.DRAFT not in session.scalars(sa.select(Document.state)).all()
     assert settled(break_id) is None and not sandbox.posts()
+
+
+# --- Crediting what was captured elsewhere ---------------------------------------------------------------------------------
+
+
+def test_the_credit_form_warns_of_a_capture_made_elsewhere_and_the_warning_follows_the_quantities(
+    finance_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K6, K36, K37: marked rows, a warning with its box, the sentence beside it; a full credit asks for nothing."""
+    order = bought(klarna, sandbox, deliver=True, lines=[row(pieces=2), row("Frakt", 4_900, kind=FREIGHT)])
+    break_id = captured_elsewhere(klarna, sandbox, order)
+    finance_client.get(f"/differences/{break_id}/adopt")
+    finance_client.submit("#adopt form")
+    page = finance_client.submit("form[action$=/credit]")
+    assert "No article number" in page.text and not page.has("#warned")
+    with reading() as session:
+        draft = session.scalars(sa.select(Document).where(Document.state == DocState.DRAFT)).one()
+        first = draft.lines[0].id
+    page = finance_client.submit(f"#row-{first}", page=page, **{f"quantity-{first}": "1"})
+    assert "The invoice has text rows without article number and was activated outside Kvitta." in page.text
+    refused = finance_client.submit("#sum", page=page)
+    assert refused.status == 422 and refused.find("#warned-error").text == "Confirm the warning first."
+    made = finance_client.submit("#sum", page=refused, warned=True)
+    assert "has been created and credited at Klarna" in made.text

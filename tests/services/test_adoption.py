@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,13 +13,14 @@ import sqlalchemy as sa
 
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
-from models import Document, KlarnaBreak, KlarnaOp, NumberSeries, Order, PayoutRow, StockMovement, Voucher
+from models import Audit, Document, KlarnaBreak, KlarnaOp, NumberSeries, Order, PayoutRow, StockMovement, Voucher
 from services import (
     adoption,
     adoption_rows,
     agreement,
     breaks,
     credit_drafts,
+    credit_form,
     decisions,
     drift,
     janitor,
@@ -29,6 +31,7 @@ from services import (
     settling,
     verify,
 )
+from services import captured_elsewhere as elsewhere
 from services.adoption_rows import ADVANCE, ROW, Rest, Wish
 from services.document_page import overview
 from states import BreakKind, DocKind, DocState, DocType, LineKind, MovementKind, OpKind, OpState
@@ -38,6 +41,7 @@ from tests.builders import (
     a_captured_invoice,
     a_delivery,
     a_money_form,
+    an_article,
     an_order,
     row,
     the_document,
@@ -503,3 +507,72 @@ def test_a_row_that_contradicts_a_decision_gets_a_new_invoice_that_refers_to_the
         settlement_rows.assign(session, finance, row_id, made.number_text or "")
         settlements.book(session, finance, payout_id)
     assert the_document(made.id).open_minor == 0
+
+
+# --- Crediting what was captured elsewhere ---------------------------------------------------------------------------------
+
+
+def adopted_with(klarna: Any, sandbox: Any, finance: Any, lines: list[Any]) -> Document:
+    """An invoice of these rows, captured in the portal and adopted."""
+    order = bought(klarna, sandbox, deliver=True, lines=lines)
+    return adopt(klarna, finance, captured_elsewhere(klarna, sandbox, order), quantities=all_rows(order))
+
+
+def said_of(draft_id: int) -> list[str]:
+    with reading() as session:
+        return [str(each) for each in elsewhere.warnings(session, session.get_one(Document, draft_id))]
+
+
+def test_a_part_credit_of_text_rows_captured_elsewhere_warns_and_wants_a_tick(
+    books: Any, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """K35, K36, K37: it comes and goes with the quantities; who ticked is kept. A full credit asks for nothing."""
+    invoice = adopted_with(
+        klarna, sandbox, finance, [row("T-shirt", 49_900, pieces=2), row("Frakt", 4_900, kind=FREIGHT)]
+    )
+    draft_id, _ = draft_of(finance, invoice)
+    assert said_of(draft_id) == []
+    with writing() as session:
+        shirt = credit_drafts.get_draft(session, finance, draft_id).lines[0]
+        credit_drafts.set_quantity(session, finance, draft_id, shirt.id, "1")
+    assert [each[:60] for each in said_of(draft_id)] == ["The invoice has text rows without article number and was act"]
+    form = a_money_form(54_800)
+    with pytest.raises(BadInput, match=r"Confirm the warning first\."):
+        reservations.credit(klarna, finance, draft_id, form)
+    assert not sandbox.posts(operation="create_refund")
+    reservations.credit(klarna, finance, draft_id, replace(form, warned=True))
+    assert the_document(draft_id).state is DocState.ISSUED
+    assert count(Audit, Audit.action == "credit_note.warning_confirmed", Audit.actor == finance.name) == 1
+
+
+def test_equal_article_numbers_at_another_price_warn_with_their_rows_and_the_amount(
+    books: Any, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """K7, K39, K41."""
+    with writing() as session:
+        shirt = an_article(session, "T-shirt", 49_900)
+    cheaper = replace(row(article=shirt), unit_price_minor=39_900)
+    invoice = adopted_with(klarna, sandbox, finance, [row(article=shirt), cheaper])
+    draft_id, _ = draft_of(finance, invoice)
+    assert said_of(draft_id) == []
+    with writing() as session:
+        second = credit_drafts.get_draft(session, finance, draft_id).lines[1]
+        credit_drafts.remove_row(session, finance, draft_id, second.id)
+    (sentence,) = said_of(draft_id)
+    assert sentence == (
+        "Rows 1 and 2 share an article number but not a price. Klarna may lower the wrong row on the customer's invoice; "
+        "the amount of SEK 499.00 will be right."
+    )
+    with reading() as session:
+        form = credit_form.form(session, finance, draft_id)
+        assert [each.marked.alike for each in form.rows if each.marked] == [[2]]
+
+
+def test_an_invoice_captured_here_never_warns(books: Any, klarna: Any, sandbox: Any, finance: Any) -> None:
+    """K34, K40: its references keep the rows apart."""
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row(pieces=2), row("Frakt", 4_900, kind=FREIGHT)])
+    draft_id, _ = draft_of(finance, invoice)
+    with writing() as session:
+        line = credit_drafts.get_draft(session, finance, draft_id).lines[0]
+        credit_drafts.set_quantity(session, finance, draft_id, line.id, "1")
+    assert said_of(draft_id) == []
