@@ -53,6 +53,13 @@ class Visitor:
         self, path: str, form: Callable[[], Mapping[str, str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> Callable[[], str]:
         """The request as a work to measure; it gives the page. Whatever is not 200 raises."""
+        fetch = self.fetches(path, form, headers)
+        return lambda: fetch().decode()
+
+    def fetches(
+        self, path: str, form: Callable[[], Mapping[str, str]] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Callable[[], bytes]:
+        """As ``asks``, for what is no text."""
         path_info, _, query = path.partition("?")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": "GET" if form is None else "POST",
@@ -76,7 +83,7 @@ class Visitor:
         for name, value in (headers or {}).items():
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
 
-        def ask() -> str:
+        def ask() -> bytes:
             sent = dict(environ)
             body = urlencode(form()).encode() if form is not None else b""
             sent["wsgi.input"] = io.BytesIO(body)
@@ -96,7 +103,7 @@ class Visitor:
                 answer.close()
             if not said[0].startswith("200"):
                 raise AssertionError(f"{path}: {said[0]}\n{page.decode()[:2000]}")
-            return page.decode()
+            return page
 
         return ask
 

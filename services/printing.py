@@ -174,10 +174,11 @@ class Stamp:
     mark: str
 
 
-def stamp(session: Session, document_id: int) -> Stamp:
-    """The stamp of a document, in one question. Raises NotFound; Refusal for one that is not issued (fault 75)."""
+@cache
+def _stamped() -> sa.Select[*tuple[Any, ...]]:
+    """The question, put together once."""
     original, sold = aliased(Document), aliased(KlarnaOp)
-    row = session.execute(
+    return (
         sa.select(
             Document.kind,
             Document.state,
@@ -196,8 +197,13 @@ def stamp(session: Session, document_id: int) -> Stamp:
         .outerjoin(sold, sold.id == original.issued_by_op_id)
         .outerjoin(Order, Order.id == Document.order_id)
         .outerjoin(PaymentMethod, PaymentMethod.id == Order.payment_method_id)
-        .where(Document.id == document_id)
-    ).first()
+        .where(Document.id == sa.bindparam("document_id"))
+    )
+
+
+def stamp(session: Session, document_id: int) -> Stamp:
+    """The stamp of a document, in one question. Raises NotFound; Refusal for one that is not issued (fault 75)."""
+    row = session.execute(_stamped(), {"document_id": document_id}).first()
     if row is None or row.state is DocState.DRAFT:
         raise NotFound
     if row.state is not DocState.ISSUED:
