@@ -15,22 +15,38 @@ from web import may, page, why_not
 from web_access import DEMANDS
 from web_words import gettext
 
-SECTIONS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("settings.index", {}, N_("All settings")),
-    ("settings.group", {"group": "company"}, N_("Company")),
-    ("klarna_accounts.index", {}, N_("Klarna accounts")),
-    ("payment_methods.index", {}, N_("Payment methods")),
-    ("settings.group", {"group": "texts"}, N_("Texts and numbers")),
-    ("mail_settings.index", {}, N_("E-mail")),
-    ("settings.group", {"group": "limits"}, N_("Limits and rules")),
-    ("settings.group", {"group": "accounts"}, N_("Default accounts")),
-    ("setting_books.chart", {}, N_("Chart of accounts")),
-    ("setting_books.vat", {}, N_("VAT rates")),
-    ("settings.sending", {}, N_("Sending to Klarna")),
-    ("users.index", {}, N_("Users")),
-    ("settings.changes", {}, N_("Changes")),
+SECTIONS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
+    ("settings.index", {}, N_("All settings"), ""),
+    ("settings.group", {"group": "company"}, N_("Company"), N_("Name, address and numbers, as printed on documents.")),
+    ("klarna_accounts.index", {}, N_("Klarna accounts"), N_("Store ids, credentials, and how the connection stands.")),
+    ("payment_methods.index", {}, N_("Payment methods"), N_("Klarna and invoice, and their words on documents.")),
+    (
+        "settings.group",
+        {"group": "texts"},
+        N_("Texts and numbers"),
+        N_("Texts on documents; where their numbers begin."),
+    ),
+    ("mail_settings.index", {}, N_("E-mail"), N_("The mail server that letters leave through.")),
+    (
+        "settings.group",
+        {"group": "limits"},
+        N_("Limits and rules"),
+        N_("Payment terms, refund limits, days of waiting."),
+    ),
+    (
+        "settings.group",
+        {"group": "accounts"},
+        N_("Default accounts"),
+        N_("Which account each kind of amount is booked on."),
+    ),
+    ("setting_books.chart", {}, N_("Chart of accounts"), N_("The accounts that can be booked on, and the years.")),
+    ("setting_books.vat", {}, N_("VAT rates"), N_("The rates of the VAT classes with their days.")),
+    ("settings.sending", {}, N_("Sending to Klarna"), N_("Which machine sends, and whether it may.")),
+    ("users.index", {}, N_("Users"), N_("Who may log in, and what they may do.")),
+    ("settings.changes", {}, N_("Changes"), N_("Who changed what, and from which day it holds.")),
 )
-"""Endpoint, what its address takes, and name. A section is shown where there is such a page and the person may see it."""
+"""Endpoint, what its address takes, name, and what is there. A section is shown where there is such a page and the person
+may see it."""
 
 STEPS: Mapping[str, tuple[str, str]] = {
     "company": (N_("Company"), N_("Name, address and numbers: the law wants them on every invoice.")),
@@ -46,12 +62,12 @@ STEPS: Mapping[str, tuple[str, str]] = {
 def sections(here: str) -> list[dict[str, Any]]:
     """The sections as tabs; ``here`` is the address of the one that is open."""
     told = []
-    for endpoint, values, name in SECTIONS:
+    for endpoint, values, name, about in SECTIONS:
         view = current_app.view_functions.get(endpoint)
         right = DEMANDS[view].right if view in DEMANDS else None
         if right is not None and may(right):
             url = url_for(endpoint, **values)
-            told.append({"label": gettext(name), "url": url, "active": url == here})
+            told.append({"label": gettext(name), "about": gettext(about), "url": url, "active": url == here})
     return told
 
 

@@ -37,7 +37,7 @@ REGIONS = {"eu": N_("Europe"), "na": N_("North America"), "oc": N_("Oceania")}
 ENVIRONMENTS = {
     "live": N_("Live"),
     "playground": N_("Playground (Klarna's tests)"),
-    "sandbox": N_("Sandbox (a stand-in on this machine)"),
+    "sandbox": N_("Sandbox (on this machine)"),
 }
 TONES = {Result.ACCEPTED: "ok", Result.UNCLEAR: "warn", Result.NOT_REACHED: "warn"}
 
@@ -91,7 +91,7 @@ def index() -> Response:
         books=books,
         providers=dict(PROVIDERS),
         regions={code: _(name) for code, name in REGIONS.items()},
-        environments={code: _(name) for code, name in ENVIRONMENTS.items()},
+        environment_names={code: _(name) for code, name in ENVIRONMENTS.items()},
         said={result: _(sentence) for result, sentence in SAID.items()},
         tones=TONES,
     )

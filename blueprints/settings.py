@@ -13,6 +13,7 @@ from db import reading, writing
 from errors import N_, Refusal
 from rights import Right
 from services import accounts, audit, hosts, set_up, setting_groups, settings
+from services.account_trial import SAID
 from services.setting_groups import Entry, Kind
 from web import (
     AmountField,
@@ -55,13 +56,15 @@ ABOUT = {
     "accounts": (
         N_("Default accounts"),
         N_(
-            "Which account each kind of amount is booked on. A change holds for what is booked from its day on; nothing booked moves."
+            "Which account each kind of amount is booked on. A change holds for what is booked from its day on; "
+            "nothing booked moves."
         ),
     ),
     "texts": (
         N_("Texts and numbers"),
         N_(
-            "What is printed at the foot of documents, and where their numbers begin. Documents keep the text they were made with."
+            "What is printed at the foot of documents, and where their numbers begin. "
+            "Documents keep the text they were made with."
         ),
     ),
 }
@@ -76,6 +79,36 @@ ACTION_NAMES = {
     "payment_method.change": N_("Payment method changed"),
     "vat_rate.change": N_("VAT rate"),
     "fiscal_year.open": N_("Financial year opened"),
+}
+DETAIL_NAMES = {
+    "name": N_("Name"),
+    "store_id": N_("Store id"),
+    "provider": N_("Provider"),
+    "region": N_("Region"),
+    "environment": N_("Environment"),
+    "address": N_("Address"),
+    "buyer": N_("Buyer of the claim"),
+    "active": N_("In use"),
+    "credentials": N_("Credentials"),
+    "result": N_("Answer"),
+    "kind": N_("Kind"),
+    "name_sv": N_("Name of the method"),
+    "name_en": N_("Name of the method, in English"),
+    "heading_sv": N_("Document heading"),
+    "heading_en": N_("Document heading, in English"),
+    "document_name_sv": N_("Document name"),
+    "document_name_en": N_("Document name, in English"),
+}
+VALUE_NAMES = {
+    "typed": N_("typed anew"),
+    "eu": N_("Europe"),
+    "na": N_("North America"),
+    "oc": N_("Oceania"),
+    "live": N_("Live"),
+    "klarna": N_("Klarna"),
+    "kustom": N_("Kustom"),
+    "invoice": N_("Invoice"),
+    **{result.value: sentence for result, sentence in SAID.items()},
 }
 
 
@@ -245,21 +278,30 @@ def sending() -> Response:
     )
 
 
-def _change(line: audit.Line) -> dict[str, Any]:
+def _detail(name: str, value: Any) -> str:
+    """A part of a change as a person reads it."""
+    if isinstance(value, bool):
+        value = _("Yes") if value else _("No")
+    elif value in VALUE_NAMES:
+        value = _(VALUE_NAMES[value])
+    return f"{_(DETAIL_NAMES.get(name, name))}: {value}"
+
+
+def _change(line: audit.Line, names: Mapping[int, str]) -> dict[str, Any]:
     """A row of the log as a person reads it."""
-    detail, sort = dict(line.detail), line.object.partition(":")
+    detail, about = line.detail, line.object.partition(":")[2]
     what = _(ACTION_NAMES.get(line.action, line.action))
     if line.action == "setting.change":
-        name, rate = setting_groups.label_of(sort[2])
-        what = _(name, rate=percent(rate)) if rate is not None else _(name)
-        says = f"{detail.get('value', '')}"
+        entry = setting_groups.entry_of(about)
+        what, says = _name(entry), _written(entry, str(detail.get("value", "")), names)
     elif line.action == "vat_rate.change":
-        what = f"{what}: {_(VAT_CLASS_NAMES.get(sort[2], sort[2]))}"
+        what = f"{what}: {_(VAT_CLASS_NAMES.get(about, about))}"
         says = percent(detail.get("rate"))
+    elif line.action == "fiscal_year.open":
+        says = f"{detail.get('starts')} – {detail.get('ends')}"
     else:
-        says = ", ".join(f"{name}: {value}" for name, value in detail.items() if name != "valid_from")
-    day = detail.get("valid_from")
-    return {"at": line.at, "by": line.actor, "what": what, "says": says, "from": day}
+        says = ", ".join(_detail(name, value) for name, value in detail.items() if value != "")
+    return {"at": line.at, "by": line.actor, "what": what, "says": says, "from": detail.get("valid_from")}
 
 
 @blueprint.get("/settings/changes")
@@ -269,10 +311,11 @@ def changes() -> Response:
     after = query_whole("after", 0, most=2**53) or None
     with reading() as looked:
         lines = audit.listing(looked, kinds=ACTIONS, after=after, limit=ROWS + 1)
+        names = {each.number: each.name for each in accounts.chart(looked)}
     return settings_page(
         "settings/changes.html",
         url_for("settings.changes"),
-        rows=[_change(line) for line in lines[:ROWS]],
+        rows=[_change(line, names) for line in lines[:ROWS]],
         first=url_for("settings.changes") if after else None,
         older=url_for("settings.changes", after=lines[ROWS - 1].id) if len(lines) > ROWS else None,
     )

@@ -116,6 +116,17 @@ GROUPS: Mapping[str, Sequence[Entry]] = {"company": COMPANY, "limits": LIMITS, "
 FIRST_NUMBER = "document.first_number"
 
 
+ELSEWHERE: Mapping[str, str] = {
+    "mail.host": N_("Mail server"),
+    "mail.port": N_("Port"),
+    "mail.security": N_("Encryption"),
+    "mail.username": N_("User name"),
+    "mail.sender": N_("Sender's address"),
+    "mail.sender_name": N_("Sender's name"),
+}
+"""Settings that have a page of their own, for the list of changes."""
+
+
 def entries(session: Session, group: str) -> list[Entry]:
     """The settings of a group; the accounts have three for each VAT rate."""
     told = list(GROUPS[group])
@@ -129,17 +140,17 @@ def entries(session: Session, group: str) -> list[Entry]:
     return told
 
 
-def label_of(setting: str) -> tuple[str, int | None]:
-    """A setting's name on the screen, and the rate in it; the setting itself where it has none."""
+def entry_of(setting: str) -> Entry:
+    """What a setting is on the screen; itself where no group has it."""
     for group in GROUPS.values():
         for entry in group:
             if entry.setting == setting:
-                return entry.label, None
+                return entry
     for part, label, _above_zero in PER_RATE:
         rate = setting.removeprefix(f"account.{part}.")
         if rate != setting and rate.isdigit():
-            return label, int(rate)
-    return setting, None
+            return Entry(setting, label, Kind.ACCOUNT, rate=int(rate))
+    return Entry(setting, ELSEWHERE.get(setting, setting))
 
 
 def values(session: Session, shown: Sequence[Entry], day: date | None = None) -> dict[str, str]:

@@ -144,7 +144,8 @@ def test_limits_are_typed_as_people_write_them(admin_page: WebClient) -> None:
     with reading() as session:
         assert settings.number(session, "refund_limit.clerk") == 150_000
         assert settings.value(session, "match_field") == "merchant_reference2"
-    assert "SEK 1,500.00" in admin_page.get("/settings/limits").text
+    for address in ("/settings/limits", "/settings/changes"):
+        assert "SEK 1,500.00" in admin_page.get(address).find("main").text
     admin_page.get("/settings/limits/edit")
     assert admin_page.submit(FORM, unpaid_days="0").status == 422
 
@@ -280,6 +281,8 @@ def test_an_account_is_tried_and_kept_and_its_credentials_never_shown(admin_page
     assert "The account has been saved." in pages[-1].text
     pages += [admin_page.get(each) for each in ("/settings/klarna", "/settings/changes", address)]
     assert "Webbutiken" in pages[-3].text and "Accepted" in pages[-3].text
+    assert [each.text for each in pages[-3].all(".environment")] == ["SANDBOX"], "the badges are the shell's own"
+    assert "Store id: K123456" in pages[-2].text and "Credentials: typed anew" in pages[-2].text
     assert not any(SECRET in page.html for page in pages)
     assert "K123456_user" not in pages[-1].html + pages[-2].html + pages[-3].html
 
