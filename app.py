@@ -63,6 +63,8 @@ ROOMS = (
     "users",
     "preferences",
     "mail_settings",
+    "tokens",
+    "api",
     "login",
 )
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""

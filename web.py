@@ -67,6 +67,7 @@ from web_fields import (
     UrlField,
     WholeField,
 )
+from web_problem import problem, speaks_json
 from web_query import query_choice, query_day, query_days, query_text, query_whole
 from web_words import LANGUAGES, either, gettext, in_language, label, say, spoken
 
@@ -275,6 +276,7 @@ def _user_links() -> list[dict[str, str]]:
         ("preferences.mine", N_("My settings")),
         ("users.mine", N_("My sessions and password")),
         ("users.index", N_("Users")),
+        ("tokens.index", N_("API keys")),
         ("audit.index", N_("Log")),
     )
     return [{"url": url_for(endpoint), "label": gettext(name)} for endpoint, name in links if _may(endpoint)]
@@ -350,6 +352,8 @@ TITLES: Mapping[int, str] = {
 def refused(status: int, sentence: str, *, template: str = "error.html", **context: Any) -> Response:
     """Answer with a no: a whole page, or for htmx a banner in the live region. Asks no database (74)."""
     title = gettext(TITLES.get(status, N_("Something went wrong")))
+    if speaks_json():
+        return problem(status, title, sentence)
     if is_htmx():
         answer = make_response(banner("bad", sentence), status)
         answer.headers["HX-Retarget"] = "#messages"

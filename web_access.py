@@ -18,7 +18,8 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import N_, BrokenRule, Busy, NotAllowed, Refusal
 from rights import Actor, Right, who_may
-from services import audit, logins
+from services import api_tokens, audit, logins
+from web_problem import problem
 
 MEGABYTE = 1024 * 1024
 COOKIE_KEY = "sid"
@@ -200,6 +201,8 @@ def guard() -> Response | None:
     access = demand()
     if request.endpoint == "static" or (access and access.from_klarna):
         return None
+    if access and access.by_token:
+        return _find_program()
     find_visitor()
     if access is None:
         return None
@@ -214,6 +217,33 @@ def guard() -> Response | None:
         raise PasswordAgain
     keep_alive(access)
     return None
+
+
+def _find_program() -> Response | None:
+    """Load whose key is shown; answer 401 where none fits. No cookie is read and none is set (security 53)."""
+    kind, _, secret = request.headers.get("Authorization", "")[:500].partition(" ")
+    found = None
+    if kind.lower() == "bearer":
+        with reading() as looked:
+            found = api_tokens.find(looked, secret.strip())
+    g.program = found
+    if found is None:
+        return problem(401, "Unauthorized", "Send a key in use, as: Authorization: Bearer kvitta_…")
+    if found.stale:
+        try:
+            with writing() as noted:
+                api_tokens.used(noted, found.token_id)
+        except Busy:
+            log.info("key not noted as used", reason="busy")
+    return None
+
+
+def program() -> api_tokens.Program:
+    """The program this request comes from, by its key."""
+    found: api_tokens.Program | None = g.get("program")
+    if found is None:
+        raise BrokenRule("only views that are by_token have a program")
+    return found
 
 
 def refuse_permission(who: Actor, reason: str = "") -> None:

@@ -18,6 +18,7 @@ from errors import N_, Busy, NotAllowed, Refusal
 from web import refused
 from web_access import DEMANDS, PasswordAgain, demand, go_to, guard, is_htmx, this_page, visit
 from web_fields import showable
+from web_problem import speaks_json
 from web_words import LANGUAGES, gettext, say, speak
 
 CONTENT_SECURITY_POLICY = (
@@ -75,7 +76,14 @@ def _refuse_swollen_cookies() -> Response | None:
 
 
 def _choose_language() -> None:
-    """The person's own, then the cookie's, then the browser's best of ours, else Swedish (catalogue row 91)."""
+    """The person's own, then the cookie's, then the browser's best of ours, else Swedish (catalogue row 91).
+
+    A program has no cookie, and where it asks for no language it is answered in English.
+    """
+    if speaks_json():
+        said = request.headers.get("Accept-Language", "")
+        speak((request.accept_languages.best_match(list(LANGUAGES)) if len(said) <= 500 else None) or "en")
+        return
     found = visit()
     chosen = found.language if found else None
     if chosen not in LANGUAGES:

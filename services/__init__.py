@@ -6,6 +6,8 @@
 - ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.
 - ``pushes``, ``klarna_orders`` with ``klarna_content``, ``incoming`` with ``incoming_rows``: orders come in, from Klarna
   and by every other way.
+- ``order_entry``, ``order_uploads`` with ``order_file`` and ``order_columns``, ``api_orders`` with ``api_reading`` and
+  ``api_tokens``: typed in, from a file, from a program.
 - ``reservations``: what is asked of Klarna for an invoice or a credit note; ``authorizations`` with ``reservation_acts``:
   acts on the reservation itself; ``klarna_calls``: what moves no money.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.

@@ -193,13 +193,18 @@ def require_attachable(session: Session, order: Order) -> None:
 
 def require_equal(order: Order, look: Look) -> None:
     """Let pass when order and reservation agree to the öre and in currency. Raises Refusal naming both."""
-    total = orders.total(order)
-    if (total, order.currency) != (look.order_amount, look.currency):
+    require_sum(orders.total(order), order.currency, look)
+
+
+def require_sum(total_minor: int, currency: str, look: Look) -> None:
+    """Let pass a sum that is the reservation's to the öre. Raises Refusal naming both."""
+    if (total_minor, currency) != (look.order_amount, look.currency):
         raise Refusal(
             N_(
-                "The order is %(order)s and the reservation %(reservation)s. They must agree to the öre; nothing has been tied."
+                "The order is %(order)s and the reservation %(reservation)s. "
+                "They must agree to the öre; nothing has been tied."
             ),
-            order=Amount(total, order.currency),
+            order=Amount(total_minor, currency),
             reservation=Amount(look.order_amount, look.currency),
         )
 

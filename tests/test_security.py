@@ -29,7 +29,7 @@ from services import users
 from states import Role
 from tests import builders
 from tests.builders import PASSWORD
-from tests.route_rights import OPEN, PUSH, ROUTES
+from tests.route_rights import OPEN, PUSH, ROUTES, TOKEN
 from tests.web_client import WebClient
 
 WHO = (None, Role.VIEWER, Role.CLERK, Role.FINANCE, Role.ADMIN)
@@ -85,6 +85,7 @@ def test_every_route_has_its_row(app: Flask) -> None:
     for endpoint, wanted in ROUTES.items():
         access = web_access.DEMANDS[app.view_functions[endpoint]]
         assert access.from_klarna == (wanted is PUSH), endpoint
+        assert access.by_token == (wanted is TOKEN), endpoint
         assert access.right == (wanted if isinstance(wanted, Right) else None), endpoint
 
 
@@ -99,7 +100,9 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(app: Flask, ev
                 continue
             answer = client.post(address(rule)) if method == "POST" else client.get(address(rule), follow=False)
             to_login = answer.status == 303 and answer.headers["Location"].startswith("/login?next=")
-            if role is None and isinstance(wanted, Right):
+            if wanted is TOKEN:
+                fits = answer.status == 401
+            elif role is None and isinstance(wanted, Right):
                 fits = to_login
             elif role is not None and isinstance(wanted, Right) and wanted not in RIGHTS_OF[role]:
                 fits = answer.status == 403
@@ -176,6 +179,9 @@ def test_a_post_without_a_token_does_nothing_anywhere(app: Flask) -> None:
     for rule, method in rules(app):
         if method == "POST":
             answer = client.post(address(rule), csrf=False)
+            if ROUTES.get(rule.endpoint) is TOKEN:
+                assert answer.status == 401, rule.rule
+                continue
             assert (answer.status == 400) == (ROUTES.get(rule.endpoint) is not PUSH), rule.rule
             wrong = client.post(address(rule), {"csrf_token": "x"})
             assert (wrong.status == 400) == (ROUTES.get(rule.endpoint) is not PUSH), rule.rule
@@ -278,7 +284,7 @@ def test_forwarded_headers_of_an_untrusted_peer_are_ignored(app: Flask) -> None:
 def test_bodies_that_are_no_forms_are_refused_before_any_form_is_built(app: Flask, everyone, body, kind) -> None:
     """Security 43, catalogue rows 25 and 76: for every route that takes a POST."""
     for rule, method in rules(app):
-        if method == "POST" and ROUTES.get(rule.endpoint) is not PUSH:
+        if method == "POST" and ROUTES.get(rule.endpoint) not in (PUSH, TOKEN):
             role = Role.FINANCE if Right.BOOKS is ROUTES.get(rule.endpoint) else Role.CLERK
             if isinstance(ROUTES.get(rule.endpoint), Right) and ROUTES[rule.endpoint] not in RIGHTS_OF[role]:
                 continue
