@@ -155,6 +155,41 @@ def outcomes_are_proved(session: Session) -> Iterator[Finding]:
         "op:{0}",
         "is {1}, and settlement row {2} bears its number",
     )
+    yield from _reservations_follow(session)
+
+
+def _reservations_follow(session: Session) -> Iterator[Finding]:
+    """What is confirmed of a reservation is what the order says, and only an act on one is without a document."""
+    yield from broken(
+        session,
+        "SELECT id, kind FROM klarna_op"
+        " WHERE kind IN ('CANCEL','RELEASE','EXTEND_AUTH','UPDATE_AUTH') AND (document_id IS NOT NULL OR state = 'EXTERNAL')",
+        "op:{0}",
+        "{1} has a document, or was made elsewhere",
+    )
+    yield from broken(
+        session,
+        "SELECT o.id, k.id FROM klarna_op k JOIN sales_order o ON o.id = k.order_id"
+        " WHERE k.kind = 'CANCEL' AND k.state = 'CONFIRMED' AND o.state <> 'cancelled'",
+        "order:{0}",
+        "is open, and operation {1} has cancelled it at Klarna",
+    )
+    yield from broken(
+        session,
+        "SELECT k.id, k.kind, count(a.op_id) FROM klarna_op k LEFT JOIN order_amendment a ON a.op_id = k.id"
+        " GROUP BY k.id, k.kind HAVING count(a.op_id) <> CASE WHEN k.kind = 'UPDATE_AUTH' THEN 1 ELSE 0 END",
+        "op:{0}",
+        "{1} keeps {2} lists of rows",
+    )
+    yield from broken(
+        session,
+        "SELECT o.id, o.total_minor, k.amount_minor FROM klarna_op k JOIN sales_order o ON o.id = k.order_id"
+        " WHERE k.kind = 'UPDATE_AUTH' AND k.state = 'CONFIRMED' AND o.total_minor <> k.amount_minor"
+        " AND NOT EXISTS (SELECT 1 FROM klarna_op x WHERE x.order_id = k.order_id AND x.kind = 'UPDATE_AUTH'"
+        " AND x.state = 'CONFIRMED' AND x.created_at > k.created_at)",
+        "order:{0}",
+        "comes to {1}, Klarna has agreed to {2}",
+    )
 
 
 def nothing_is_left_behind(session: Session) -> Iterator[Finding]:

@@ -193,7 +193,7 @@ def due_date_options(klarna: Gateway, document_id: int) -> list[Option]:
         try:
             content = klarna.client(access).due_date_options(klarna_order_id, capture_id, seconds=LOOK_SECONDS)
         except KlarnaError as no:
-            if no.answer is not None and no.answer.error_messages:
+            if no.answer is not None and no.answer.error_messages and no.answer.status < 429:
                 raise Refusal(N_("Klarna says: %(text)s"), text=" ".join(no.answer.error_messages)) from no
             raise NotReached(N_("Klarna could not be reached. Nothing has been sent; try again in a while.")) from no
     return _options(content)

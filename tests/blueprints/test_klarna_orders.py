@@ -278,7 +278,7 @@ def test_rows_that_cannot_be_read_change_nothing(
     assert not sandbox.posts(operation="update_authorization")
 
 
-# --- What moves no money -----------------------------------------------------------------------------------------------------------
+# --- What moves no money --------------------------------------------------------------------------------------------------
 
 
 def test_tracking_letter_and_later_due_date_go_from_the_invoices_page(

@@ -755,6 +755,20 @@ def test_only_an_order_of_no_consequence_is_removed_and_only_by_an_administrator
         assert an_order(session).number > bare.number, "a number is never given twice"
 
 
+@pytest.mark.untrue_books
+def test_verify_finds_an_order_that_does_not_follow_its_reservation(books: Any, klarna: Any, sandbox: Any) -> None:
+    """M5: a cancelled purchase with an open order, a sum Klarna has not agreed to."""
+    cancelled, changed = an_open_order(klarna, sandbox), an_open_order(klarna, sandbox)
+    do(klarna, cancelled, OpKind.CANCEL)
+    do(klarna, changed, OpKind.UPDATE_AUTH)
+    assert not broken("M5")
+    with writing() as session:
+        session.execute(sa.update(Order).where(Order.id == cancelled.id).values(state=OrderState.OPEN))
+        session.execute(sa.update(Order).where(Order.id == changed.id).values(total_minor=1))
+    found = " ".join(broken("M5"))
+    assert "has cancelled it at Klarna" in found and "Klarna has agreed to 49900" in found
+
+
 def test_every_attempt_of_an_act_without_a_body_is_frozen_like_the_others(
     books: Any, klarna: Any, sandbox: Any
 ) -> None:
