@@ -25,6 +25,7 @@ from huey.serializer import Serializer
 import clock
 import config
 from config import Config
+from job_keeper import KeepsItsJobs
 from services import janitor, order_uploads, postman, pushes, settlements
 from services.gateway import Gateway
 from web_papers import Papers
@@ -37,6 +38,8 @@ NIGHTLY_LOOK = time(2, 30)
 """When Klarna is compared with our orders, local time (operations 10, rule 8)."""
 SWEPT_AT = time(3, 30)
 """When PDF files that have been kept long enough are removed, local time."""
+AGAIN = {"retries": 5, "retry_delay": 60}
+"""How often, and seconds apart, a job is tried again that cannot be done just now; a dead worker's turn ends meanwhile."""
 ALIVE = "worker.alive"
 """File in the data folder that the worker touches on every round."""
 
@@ -80,22 +83,25 @@ class _KnowsItsTasks:
             return None
 
 
-class _SqliteQueue(_KnowsItsTasks, SqliteHuey):  # type: ignore[misc]
+class _SqliteQueue(_KnowsItsTasks, KeepsItsJobs, SqliteHuey):  # type: ignore[misc]
     pass
 
 
-class _RedisQueue(_KnowsItsTasks, RedisHuey):  # type: ignore[misc]
+class _RedisQueue(_KnowsItsTasks, KeepsItsJobs, RedisHuey):  # type: ignore[misc]
     pass
 
 
 def queue(settings: Config) -> Huey:
     """The queue these settings say; while testing a job is done at once, in the process that asks for it."""
     common: dict[str, Any] = {"results": False, "serializer": PlainSerializer(), "immediate": settings.testing}
+    made: _RedisQueue | _SqliteQueue
     if settings.redis_url:
-        return _RedisQueue("kvitta", url=settings.redis_url, **common)
-    return _SqliteQueue(
-        "kvitta", filename=str(settings.data_dir / "queue.db"), fsync=True, journal_mode="delete", **common
-    )
+        made = _RedisQueue("kvitta", url=settings.redis_url, **common)
+    else:
+        file = str(settings.data_dir / "queue.db")
+        made = _SqliteQueue("kvitta", filename=file, fsync=True, journal_mode="delete", **common)
+    made.folder = settings.data_dir
+    return made
 
 
 def at_local(wanted: time) -> Callable[[datetime], bool]:
@@ -133,9 +139,9 @@ def register(app: Flask, settings: Config | None = None) -> Tasks:
     def sweep() -> None:
         cast(Papers, app.extensions["papers"]).printer.sweep()
 
-    asked = huey.task(name="fetch_settlements")(fetch)
-    huey.periodic_task(at_local(settlements.FETCHED_AT), name="fetch_settlements_daily")(fetch)
-    huey.periodic_task(at_local(NIGHTLY_LOOK), name="look_at_all_orders")(look)
+    asked = huey.task(name="fetch_settlements", **AGAIN)(fetch)
+    huey.periodic_task(at_local(settlements.FETCHED_AT), name="fetch_settlements_daily", **AGAIN)(fetch)
+    huey.periodic_task(at_local(NIGHTLY_LOOK), name="look_at_all_orders", **AGAIN)(look)
     huey.periodic_task(at_local(SWEPT_AT), name="remove_old_pdf_files")(sweep)
     made = app.extensions["tasks"] = Tasks(huey, asked)
     return made

@@ -225,13 +225,29 @@ def find_browser() -> None:
 def _ways() -> "list[tuple[str, list[str]]]":
     ways = []
     if _may_apt():
-        ways.append(("apt-get install chromium", _apt_script("chromium")))
+        # The shell draws the same pages for half the work; where it is not packaged, the whole browser does.
+        ways += [(f"apt-get install {name}", _apt_script(name)) for name in ("chromium-headless-shell", "chromium")]
     ways.append(("playwright install chromium", [str(python_of_venv()), "-m", "playwright", "install", "chromium"]))
     return ways
 
 
+def find_redis() -> None:
+    """See to a Redis for the tests of the queue: the system's, or Debian's when we may install it.
+
+    Without one these tests are reported as skipped, with the reason.
+    """
+    if shutil.which("redis-server"):
+        return
+    if _may_apt():
+        print("Getting a Redis for the tests (apt-get install redis-server) …", flush=True)
+        if _apt("redis-server"):
+            return
+    print("No Redis for the tests: install redis-server. Its tests will be reported as skipped.", flush=True)
+
+
 def _quiet() -> "dict[str, str]":
-    return {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    """No questions, and no service that starts because its package was installed."""
+    return {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 
 
 def main(argv: "list[str]") -> int:
@@ -249,6 +265,7 @@ def main(argv: "list[str]") -> int:
         find_paper()
         if group == "test":
             find_browser()
+            find_redis()
     except Stop as reason:
         print(reason, file=sys.stderr)
         return 1

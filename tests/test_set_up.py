@@ -147,3 +147,22 @@ def test_make_help_names_every_target() -> None:
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("run", "reset", "test", "check", "setup", "lint", "types", "translations", "bench"):
         assert f"make {target} " in said
+
+
+def test_a_redis_is_installed_only_where_we_may_and_none_is_there(
+    set_up: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(set_up.shutil, "which", lambda name: None if name == "redis-server" else f"/usr/bin/{name}")
+    monkeypatch.setattr(set_up, "_apt", lambda packages: bool(asked.append(packages)) or len(asked) == 1)
+    monkeypatch.setattr(set_up.os, "geteuid", lambda: 0)
+    set_up.find_redis()
+    assert asked == ["redis-server"] and "No Redis" not in capsys.readouterr().out
+    set_up.find_redis()
+    assert "install redis-server" in capsys.readouterr().out, "it could not be installed"
+    monkeypatch.setattr(set_up.os, "geteuid", lambda: 1000)
+    set_up.find_redis()
+    assert len(asked) == 2 and "will be reported as skipped" in capsys.readouterr().out
+    monkeypatch.setattr(set_up.shutil, "which", lambda name: f"/usr/bin/{name}")
+    set_up.find_redis()
+    assert not capsys.readouterr().out

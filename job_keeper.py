@@ -1,0 +1,88 @@
+"""A queue that keeps the job under way in a file, so that a worker that is killed leaves nothing undone in silence.
+
+huey takes a job out of the queue before it is done, in SQLite as in Redis; a worker that dies then takes the job with it. Every
+job of ours may be done twice (settlements are recognised, Klarna is looked at again), so what was under way is asked for again
+when the worker starts. And where several workers share one Redis, each keeps the timetable: the first of a minute has it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+log = logging.getLogger("kvitta.tasks")
+
+UNDER_WAY = "job.under-way"
+"""File in the data folder with the job the worker of this folder is doing."""
+
+
+class KeepsItsJobs:
+    """What a huey does besides: note the job under way, resume what a dead worker left, keep the timetable with others."""
+
+    folder: Path
+    """The data folder of this worker."""
+    _resumed: str | None = None
+
+    @property
+    def _note(self) -> Path:
+        return self.folder / UNDER_WAY
+
+    def execute(self, task: Any, timestamp: datetime | None = None) -> Any:
+        """Do a job, with a note of it as long as it takes."""
+        above = cast(Any, super())
+        if cast(Any, self).immediate:
+            return above.execute(task, timestamp)
+        again = task.id == self._resumed
+        content = {"again": again, "job": cast(Any, self).serialize_task(task).decode()}
+        draft = self._note.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._note)
+        done = above.execute(task, timestamp)
+        self._note.unlink(missing_ok=True)
+        return done
+
+    def resume(self) -> None:
+        """Ask again for the job that a worker of this folder died over: once, since it may be the job that kills it."""
+        try:
+            left = json.loads(self._note.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        queue = cast(Any, self)
+        task = queue.deserialize_task(left["job"].encode())
+        if left["again"]:
+            log.critical(
+                "The worker has died twice over the job %s; it is left undone until it is asked for again.", task
+            )
+        else:
+            log.warning("The worker died over the job %s; it is done again.", task)
+            self._resumed = task.id
+            queue.enqueue(task)
+        self._note.unlink()
+
+    def create_consumer(self, **options: Any) -> Any:
+        """The loop of the worker; what the last one left undone comes first."""
+        self.resume()
+        return cast(Any, super()).create_consumer(**options)
+
+    def read_periodic(self, timestamp: datetime | None) -> list[Any]:
+        """The jobs of the timetable that are due this minute and that no other worker of the same queue has taken up."""
+        now: datetime = cast(Any, self)._get_timestamp() if timestamp is None else timestamp  # noqa: SLF001 - huey's own clock
+        return [task for task in cast(Any, super()).read_periodic(now) if self._is_first(task.name, now)]
+
+    def _is_first(self, name: str, now: datetime) -> bool:
+        storage = cast(Any, self).storage
+        first = bool(storage.put_if_empty(_mark(name, now), b"1"))
+        if first:
+            storage.delete_data(_mark(name, now - timedelta(days=1)))
+        return first
+
+
+def _mark(name: str, at: datetime) -> str:
+    return f"timetable {name} {at:%Y-%m-%d %H:%M}"
