@@ -38,7 +38,6 @@ class Shown:
     breaker_since: datetime | None
     tested_at: datetime | None
     result: Result | None
-    settlements_error: str | None
     open_operations: int
     fixed: bool
 
@@ -98,7 +97,6 @@ def _shown(session: Session, account: KlarnaAccount) -> Shown:
         breaker_since=account.breaker_since,
         tested_at=account.tested_at,
         result=Result(account.test_result) if account.test_result in known else None,
-        settlements_error=account.settlements_error,
         open_operations=account_rules.open_operations(session, account.id),
         fixed=account_rules.has_history(session, account.id),
     )

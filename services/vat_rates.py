@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput
+from db import add_first
+from errors import N_, BadInput, Stale
 from models import VatRate
 from rights import Actor, Right
 from services import audit, settings
@@ -86,7 +87,8 @@ def add(
         )
     before = found.rate if found is not None else None
     if found is None:
-        session.add(VatRate(vat_class=vat_class, valid_from=valid_from, rate=rate))
+        if not add_first(session, VatRate(vat_class=vat_class, valid_from=valid_from, rate=rate)):
+            raise Stale(N_("Somebody else has changed these settings. Reload the page and make the change again."))
     else:
         found.rate = rate
     session.flush()

@@ -10,13 +10,15 @@ import pytest
 from flask import Flask
 
 import clock
+from blueprints import books
 from db import reading, writing
 from models import Voucher
-from rights import Actor
+from rights import SYSTEM, Actor
 from services import ledger
 from services.ledger import Entry
 from tests import builders
 from tests.web_client import WebClient
+from web_words import in_language
 
 TODAY = clock.today()
 
@@ -154,3 +156,30 @@ def test_locking_is_for_finance_alone(vouchers: list[Voucher], client: WebClient
     assert client.post("/books/lock", sent).status == 403
     assert client.post("/books/unlock", {"unlock-reason": "x"}).status == 403
     assert client.get("/books/unlock").status == 405
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("invoice:42580", "Faktura 42580"),
+        ("credit_note:42581", "Kreditfaktura 42581"),
+        ("credit_note_reversed:42581", "Återföring av kreditfaktura 42581"),
+        ("payout:K123456:300000012", "Utbetalning 300000012"),
+        ("payment:42580:1", "Betalning av faktura 42580"),
+        ("payment:7:taken back", "En återtagen betalning"),
+        ("prov:1", "prov:1"),
+    ],
+)
+@pytest.mark.only_on("sqlite")
+def test_a_vouchers_source_is_said_in_words(app: Flask, source: str, words: str) -> None:
+    with app.test_request_context(), in_language("sv"):
+        assert books._source(source) == words
+
+
+def test_what_kvitta_has_booked_itself_is_told_by_its_name(app: Flask, client: WebClient) -> None:
+    with writing() as session:
+        entries = [Entry(1930, 100), Entry(2890, -100)]
+        ledger.post(session, SYSTEM, series="I", day=TODAY, text="x", source="prov:9", entries=entries)
+    answer = client.log_in("viewer").get("/books/vouchers.csv")
+    row = list(csv.reader(io.StringIO(answer.body.decode("utf-8-sig")), delimiter=";"))[1]
+    assert row[-1] == "Kvitta"
