@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from flask import Flask
 
 import clock
-from db import reading, writing
+from db import reading
 from klarna_sandbox.control import Control
-from models import Article, Document, Installation, KlarnaAccount
+from models import Document, Installation
 from services import set_up, users
 from states import DocState
 from tests import builders
@@ -84,12 +84,14 @@ def test_an_empty_installation_comes_to_its_first_invoice_through_its_pages(app:
     finance.submit(FORM, number="T1", name="T-tröja", price="499,00", vat_class="standard", stock_kept=True)
     finance.get("/stock/articles/1")
     finance.submit(direction="in", quantity="10", reason="Ingående lager")
-    with writing() as session:
-        # A purchase comes from the shop: the order is there as soon as Klarna has told of it (B16).
-        account = session.scalars(sa.select(KlarnaAccount)).one()
-        shirt = session.scalars(sa.select(Article)).one()
-        order = builders.an_order(session, sandbox, account=account, lines=[builders.row(article=shirt)])
-    finance.get(f"/orders/{order.id}/deliver")
+    bought = sandbox.order(
+        mid="K123456", order_lines=[builders.klarna_line(builders.row("T-tröja"), "T1")], merchant_reference1="S-1"
+    )
+    finance.get("/orders/from-klarna")
+    finance.submit(FORM, klarna_order_id=bought, press="step=look")
+    page = finance.submit(FORM, press="step=take")
+    order_id = int(page.url.rpartition("/")[2])
+    finance.get(f"/orders/{order_id}/deliver")
     finance.submit("main form[action$=deliver]", press="then=invoice")
     page = finance.submit("main form[action$=invoice]")
     assert "aktiverad hos Klarna" in page.text
