@@ -68,6 +68,7 @@ def invoice(app: Flask, klarna: Gateway) -> Document:
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_an_invoice_is_drawn_in_its_language_as_a_file_to_be_kept(drawn: Papers, invoice: Document) -> None:
     stamp, content = drawn.document(invoice.id, "sv", copy=False)
     assert stamp.number == invoice.number_text
@@ -102,6 +103,7 @@ def _descriptors(font: pypdf.generic.DictionaryObject) -> list[pypdf.generic.Dic
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_klarnas_invoice_says_that_it_is_not_to_be_paid_to_us(drawn: Papers, klarna: Gateway, sandbox) -> None:
     """F19: and has nothing to pay it by."""
     sold = a_captured_invoice(klarna, sandbox)
@@ -116,6 +118,7 @@ def test_klarnas_invoice_says_that_it_is_not_to_be_paid_to_us(drawn: Papers, kla
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_the_same_document_gives_the_same_bytes_in_another_process(drawn: Papers, invoice: Document) -> None:
     """Fault 51: a file that is lost is made again from the frozen copy, identical byte for byte."""
     html = drawn.html([], "sv", "Tom")
@@ -253,6 +256,7 @@ def test_files_go_when_they_are_old_and_when_their_document_is_forgotten(
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_a_blanked_name_is_not_found_on_an_old_file(drawn: Papers, invoice: Document) -> None:
     """Security 4: blanking the personal part makes a new file; its hash stays, so that the hash alone would not do."""
     before = drawn.document(invoice.id, "sv", copy=False)[1]
@@ -267,6 +271,7 @@ def test_a_blanked_name_is_not_found_on_an_old_file(drawn: Papers, invoice: Docu
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_the_letter_is_in_the_customers_language_with_the_paper_attached(drawn: Papers, invoice: Document) -> None:
     letter = drawn.letter(invoice.id, "sv", copy=False)
     assert letter.subject == f"Faktura {invoice.number_text} från Provbolaget AB"
@@ -280,6 +285,7 @@ def test_the_letter_is_in_the_customers_language_with_the_paper_attached(drawn: 
     assert english.file_name == f"invoice-{invoice.number_text}-copy.pdf"
 
 
+@pytest.mark.only_on("sqlite")
 def test_without_pango_the_letter_holds_the_whole_document_and_no_file(
     drawn: Papers, invoice: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_many_papers_are_one_page_with_a_sheet_each_and_what_cannot_be_printed_i
 
 
 @needs_pango
+@pytest.mark.only_on("sqlite")
 def test_papers_are_saved_as_files_with_safe_names(client: WebClient, order: Order, invoice: Document) -> None:
     """Security 11, 60: attached, of one type, without anything about a person."""
     client.log_in("viewer")
