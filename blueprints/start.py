@@ -62,6 +62,10 @@ CARDS = {
         N_("Stopped orders"),
         N_("Klarna stopped the purchase after having accepted it. Nothing leaves until the stop is lifted."),
     ),
+    "incoming": (
+        N_("Purchases that wait"),
+        N_("What Klarna has told of and Kvitta could not make an order of by itself."),
+    ),
     "breaks": (N_("Differences against Klarna"), N_("What Klarna shows and Kvitta does not, or the other way round.")),
 }
 """Title of each work list, and what would be in it."""
@@ -78,6 +82,8 @@ def _address(item: Item) -> str:
         return url_for("invoices.show", document_id=item.document_id)
     if item.order_id is not None:
         return url_for("orders.show", order_id=item.order_id)
+    if item.push_id is not None:
+        return url_for("incoming.index")
     return url_for("settlements.show", payout_id=item.payout_id)
 
 
@@ -88,6 +94,8 @@ def _name(item: Item) -> str:
         return _("Invoice %(number)s", number=item.number or "")
     if item.order_id is not None:
         return _("Order %(number)s", number=item.order_number)
+    if item.push_id is not None:
+        return _("Purchase %(number)s", number=(item.number or "")[:8])
     return _("Payout %(number)s", number=item.number or "")
 
 

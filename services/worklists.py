@@ -25,9 +25,10 @@ from models import (
     Outbox,
     Payout,
     PayoutRow,
+    Push,
     RowMatch,
 )
-from services import owed, to_invoice
+from services import owed, pushes, to_invoice
 from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, Pile
 
 MOST = 1000
@@ -55,6 +56,7 @@ class Item:
     document_kind: DocKind | None = None
     number: str | None = None
     payout_id: int | None = None
+    push_id: int | None = None
     amount_minor: int | None = None
     currency: str = "SEK"
     at: datetime | None = None
@@ -273,6 +275,21 @@ def _held() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+def _incoming() -> sa.Select[*tuple[Any, ...]]:
+    """Purchases that Klarna has told of and that could not become orders by themselves (B15, B30)."""
+    return (
+        sa.select(
+            Push.id.label("push_id"),
+            Push.klarna_order_id.label("number"),
+            Push.received_at.label("at"),
+            KlarnaAccount.store_id.label("what"),
+        )
+        .join(KlarnaAccount, KlarnaAccount.id == Push.account_id)
+        .where(pushes.troubled())
+        .order_by(Push.received_at, Push.id)
+    )
+
+
 @cache
 def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
     """Each list's rows, the most pressing list first; put together once, since that costs more than asking."""
@@ -282,6 +299,7 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
         "not_sent": _not_sent(),
         "refused": _refused(),
         "held": _held(),
+        "incoming": _incoming(),
         "breaks": _breaks(),
         "rows": _settlement_rows(),
         "returns": owed.returns_without_note(),

@@ -102,15 +102,15 @@ def fields(answer: TestResponse) -> list[str]:
 # --- Keys ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["", "Bearer", "Bearer x", "Basic a2V5", "Bearer kvitta_fel", "Bearer " + "k" * 5000, "Bearer kvitta_\xe5"],
-)
-def test_without_a_key_in_use_nothing_is_told(app: Flask, key: str, header: str) -> None:
-    for path in ("/api/orders/1001", "/api/openapi.json", "/api/stock/x", "/api/orders?since=x"):
-        answer = app.test_client().get(path, headers={"Authorization": header})
-        assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
-        described("GET", path.split("?")[0], answer)
+NO_KEYS = ["", "Bearer", "Bearer x", "Basic a2V5", "Bearer kvitta_fel", "Bearer " + "k" * 5000, "Bearer kvitta_\xe5"]
+
+
+def test_without_a_key_in_use_nothing_is_told(app: Flask, key: str) -> None:
+    for header in NO_KEYS:
+        for path in ("/api/orders/1001", "/api/openapi.json", "/api/stock/x", "/api/orders?since=x"):
+            answer = app.test_client().get(path, headers={"Authorization": header})
+            assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
+            described("GET", path.split("?")[0], answer)
 
 
 def test_a_login_opens_nothing_here_and_a_key_nothing_there(app: Flask, key: str, program: Program) -> None:
@@ -213,54 +213,56 @@ def test_articles_customers_and_addresses(program: Program) -> None:
     assert gone.status_code == 422 and fields(gone) == ["customer.number"]
 
 
-@pytest.mark.parametrize(
-    ("wish", "field"),
-    [
-        ({"key": None}, "key"),
-        ({"key": " "}, "key"),
-        ({"key": 7}, "key"),
-        ({"key": "x" * 101}, "key"),
-        ({"customer": None}, "customer"),
-        ({"customer": []}, "customer"),
-        ({"customer": {}}, "customer.name"),
-        ({"customer": {"name": "A", "email": "a@b.se, c@d.se"}}, "customer.email"),
-        ({"customer": {"name": "A", "organisation_number": "811218-9876"}}, "customer.organisation_number"),
-        ({"customer": {"name": "A", "postal_code": "1112A"}}, "customer.postal_code"),
-        ({"customer": {"name": "A", "country": "XX"}}, "customer.country"),
-        ({"customer": {"name": "A\u202eB"}}, "customer.name"),
-        ({"customer": {"number": True}}, "customer.number"),
-        ({"delivery": {"email": "a@b.se"}}, "delivery.email"),
-        ({"rows": []}, "rows"),
-        ({"rows": {}}, "rows"),
-        ({"rows": [7]}, "rows[0]"),
-        ({"rows": [{"quantity": 0, "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
-        ({"rows": [{"quantity": 1.5, "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
-        ({"rows": [{"quantity": "1.2345", "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
-        ({"rows": [{"quantity": "1e3", "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 1.5, "vat_rate": 0}]}, "rows[0].unit_price"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 10**20, "vat_rate": 0}]}, "rows[0].unit_price"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": -5, "vat_rate": 2500}]}, "rows[0].unit_price"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2400}]}, "rows[0].vat_rate"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5}]}, "rows[0].vat_rate"),
-        ({"rows": [{"quantity": 1, "article": "finns inte"}]}, "rows[0].article"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2500, "price": 7}]}, "rows[0].price"),
-        ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2500, "kind": "gift"}]}, "rows[0].kind"),
-        ({"total": 17_799}, "total"),
-        ({"currency": "kr"}, "currency"),
-        ({"payment": "cash"}, "payment"),
-        ({"ordered_at": "2026-02-30T10:00:00Z"}, "ordered_at"),
-        ({"ordered_at": "2026-02-03T10:00:00"}, "ordered_at"),
-        ({"klarna": {"store_id": "K1"}}, "klarna.order_id"),
-        ({"number": 7}, "number"),
-        ({"state": "cancelled"}, "state"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_what_cannot_be_is_refused_with_its_field(program: Program, wish: dict[str, Any], field: str) -> None:
+WRONG = [
+    ({"key": None}, "key"),
+    ({"key": " "}, "key"),
+    ({"key": 7}, "key"),
+    ({"key": "x" * 101}, "key"),
+    ({"customer": None}, "customer"),
+    ({"customer": []}, "customer"),
+    ({"customer": {}}, "customer.name"),
+    ({"customer": {"name": "A", "email": "a@b.se, c@d.se"}}, "customer.email"),
+    ({"customer": {"name": "A", "organisation_number": "811218-9876"}}, "customer.organisation_number"),
+    ({"customer": {"name": "A", "postal_code": "1112A"}}, "customer.postal_code"),
+    ({"customer": {"name": "A", "country": "XX"}}, "customer.country"),
+    ({"customer": {"name": "A\u202eB"}}, "customer.name"),
+    ({"customer": {"number": True}}, "customer.number"),
+    ({"delivery": {"email": "a@b.se"}}, "delivery.email"),
+    ({"rows": []}, "rows"),
+    ({"rows": {}}, "rows"),
+    ({"rows": [7]}, "rows[0]"),
+    ({"rows": [{"quantity": 0, "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
+    ({"rows": [{"quantity": 1.5, "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
+    ({"rows": [{"quantity": "1.2345", "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
+    ({"rows": [{"quantity": "1e3", "description": "x", "unit_price": 1, "vat_rate": 0}]}, "rows[0].quantity"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": 1.5, "vat_rate": 0}]}, "rows[0].unit_price"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": 10**20, "vat_rate": 0}]}, "rows[0].unit_price"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": -5, "vat_rate": 2500}]}, "rows[0].unit_price"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2400}]}, "rows[0].vat_rate"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5}]}, "rows[0].vat_rate"),
+    ({"rows": [{"quantity": 1, "article": "finns inte"}]}, "rows[0].article"),
+    ({"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2500, "price": 7}]}, "rows[0].price"),
+    (
+        {"rows": [{"quantity": 1, "description": "x", "unit_price": 5, "vat_rate": 2500, "kind": "gift"}]},
+        "rows[0].kind",
+    ),
+    ({"total": 17_799}, "total"),
+    ({"currency": "kr"}, "currency"),
+    ({"payment": "cash"}, "payment"),
+    ({"ordered_at": "2026-02-30T10:00:00Z"}, "ordered_at"),
+    ({"ordered_at": "2026-02-03T10:00:00"}, "ordered_at"),
+    ({"klarna": {"store_id": "K1"}}, "klarna.order_id"),
+    ({"number": 7}, "number"),
+    ({"state": "cancelled"}, "state"),
+]
+
+
+def test_what_cannot_be_is_refused_with_its_field(program: Program) -> None:
     """Catalogue rows 1-9, 12, 14, 40, 44-46; B14 beyond three decimals."""
-    answer = program.create(**wish)
-    assert answer.status_code == 422 and field in fields(answer), answer.get_data(as_text=True)
-    assert made() == []
+    for wish, field in WRONG:
+        answer = program.create(**wish)
+        assert answer.status_code == 422 and field in fields(answer), answer.get_data(as_text=True)
+        assert made() == []
 
 
 def test_every_fault_is_named_at_once(program: Program) -> None:
@@ -268,27 +270,26 @@ def test_every_fault_is_named_at_once(program: Program) -> None:
     assert {"key", "currency", "rows[0].quantity", "rows[1].quantity"} <= set(fields(answer))
 
 
-@pytest.mark.parametrize(
-    ("body", "kind", "status"),
-    [
-        (b"", "application/json", 400),
-        (b"{", "application/json", 400),
-        (b'{"key": 1, "key": 2}', "application/json", 400),
-        (b'{"key": NaN}', "application/json", 400),
-        (b"[" * 100_000, "application/json", 400),
-        (b'{"a": ' + b"9" * 5000 + b"}", "application/json", 400),
-        (b"\xff\xfe", "application/json", 400),
-        (b"[1]", "application/json", 422),
-        (b"null", "application/json", 422),
-        (b"{}", "text/plain", 415),
-        (b"key=1", "application/x-www-form-urlencoded", 415),
-        (b'{"x": "' + b"y" * 1_100_000 + b'"}', "application/json", 413),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_a_body_that_is_no_order_is_refused(program: Program, body: bytes, kind: str, status: int) -> None:
+NO_ORDERS = [
+    (b"", "application/json", 400),
+    (b"{", "application/json", 400),
+    (b'{"key": 1, "key": 2}', "application/json", 400),
+    (b'{"key": NaN}', "application/json", 400),
+    (b"[" * 100_000, "application/json", 400),
+    (b'{"a": ' + b"9" * 5000 + b"}", "application/json", 400),
+    (b"\xff\xfe", "application/json", 400),
+    (b"[1]", "application/json", 422),
+    (b"null", "application/json", 422),
+    (b"{}", "text/plain", 415),
+    (b"key=1", "application/x-www-form-urlencoded", 415),
+    (b'{"x": "' + b"y" * 1_100_000 + b'"}', "application/json", 413),
+]
+
+
+def test_a_body_that_is_no_order_is_refused(program: Program) -> None:
     """Catalogue rows 25 and 76."""
-    assert program.ask("POST", "/api/orders", data=body, content_type=kind).status_code == status
+    for body, kind, status in NO_ORDERS:
+        assert program.ask("POST", "/api/orders", data=body, content_type=kind).status_code == status
 
 
 def test_what_is_not_there_is_a_problem_and_no_page(program: Program) -> None:

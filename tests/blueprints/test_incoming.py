@@ -70,14 +70,17 @@ def test_it_works_by_htmx_too_and_says_what_is_in_the_way(
     assert page.has(f"a[href$=/orders/{made()[0].id}]")
 
 
-@pytest.mark.parametrize("typed", ["", "K4MADNY", "x" * 200, "3f2a90c1-7b1e-4c58-9d42-5e6f708192a3"])
+NO_IDS = ["", "K4MADNY", "x" * 200, "3f2a90c1-7b1e-4c58-9d42-5e6f708192a3"]
+
+
 def test_an_id_that_is_none_or_unknown_makes_nothing(
-    account: KlarnaAccount, sandbox: Control, clerk_client: WebClient, typed: str
+    account: KlarnaAccount, sandbox: Control, clerk_client: WebClient
 ) -> None:
-    clerk_client.get("/orders/from-klarna")
-    page = clerk_client.submit("main form", press="step=look", klarna_order_id=typed)
-    assert page.status in (409, 422) and page.has(".banner.bad")
-    assert made() == []
+    for typed in NO_IDS:
+        clerk_client.get("/orders/from-klarna")
+        page = clerk_client.submit("main form", press="step=look", klarna_order_id=typed)
+        assert page.status in (409, 422) and page.has(".banner.bad")
+        assert made() == []
 
 
 def test_without_an_account_there_is_nothing_to_choose(clerk_client: WebClient) -> None:

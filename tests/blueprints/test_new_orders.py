@@ -141,40 +141,40 @@ def test_pressing_twice_makes_one_order(clerk_client: WebClient, card: Customer,
     assert other.status == 409 and len(made()) == 1
 
 
-@pytest.mark.parametrize(
-    ("fields", "name"),
-    [
-        (row(0, article="finns inte"), "rows-0-article"),
-        (row(0, name="Vara", unit_price="10"), "rows-0-vat_rate"),
-        (row(0, name="Vara", vat_rate="2500"), "rows-0-unit_price"),
-        (row(1, article="TS-1", quantity="1,2345"), "rows-1-quantity"),
-        (row(1, article="TS-1", quantity="0"), "rows-1-quantity"),
-        (row(1, article="TS-1", unit_price="1e3"), "rows-1-unit_price"),
-        (row(1, article="TS-1", unit_price="-5"), "rows-1-unit_price"),
-        (row(1, article="TS-1", discount="200"), "rows-1-discount"),
-        ({"customer": "", **row(0, article="TS-1")}, "customer"),
-        ({"customer": "Zebra", **row(0, article="TS-1")}, "customer"),
-        ({"who": "new", "name": "", **row(0, article="TS-1")}, "name"),
-        ({"who": "new", "name": "Bo", "email": "a@b.se, c@d.se", **row(0, article="TS-1")}, "email"),
-        ({"who": "new", "name": "Bo", "postal_code": "1112A", **row(0, article="TS-1")}, "postal_code"),
-        ({"who": "new", "name": "Bo", "country": "XX", **row(0, article="TS-1")}, "country"),
-        (
-            {"who": "new", "name": "Bo", "organisation_number": "811218-9876", **row(0, article="TS-1")},
-            "organisation_number",
-        ),
-        ({"delivery_street": "Gatan", "delivery_postal_code": "9", **row(0, article="TS-1")}, "delivery_postal_code"),
-        ({"note": "x\u202ey", **row(0, article="TS-1")}, "note"),
-    ],
-)
+WRONG = [
+    (row(0, article="finns inte"), "rows-0-article"),
+    (row(0, name="Vara", unit_price="10"), "rows-0-vat_rate"),
+    (row(0, name="Vara", vat_rate="2500"), "rows-0-unit_price"),
+    (row(1, article="TS-1", quantity="1,2345"), "rows-1-quantity"),
+    (row(1, article="TS-1", quantity="0"), "rows-1-quantity"),
+    (row(1, article="TS-1", unit_price="1e3"), "rows-1-unit_price"),
+    (row(1, article="TS-1", unit_price="-5"), "rows-1-unit_price"),
+    (row(1, article="TS-1", discount="200"), "rows-1-discount"),
+    ({"customer": "", **row(0, article="TS-1")}, "customer"),
+    ({"customer": "Zebra", **row(0, article="TS-1")}, "customer"),
+    ({"who": "new", "name": "", **row(0, article="TS-1")}, "name"),
+    ({"who": "new", "name": "Bo", "email": "a@b.se, c@d.se", **row(0, article="TS-1")}, "email"),
+    ({"who": "new", "name": "Bo", "postal_code": "1112A", **row(0, article="TS-1")}, "postal_code"),
+    ({"who": "new", "name": "Bo", "country": "XX", **row(0, article="TS-1")}, "country"),
+    (
+        {"who": "new", "name": "Bo", "organisation_number": "811218-9876", **row(0, article="TS-1")},
+        "organisation_number",
+    ),
+    ({"delivery_street": "Gatan", "delivery_postal_code": "9", **row(0, article="TS-1")}, "delivery_postal_code"),
+    ({"note": "x\u202ey", **row(0, article="TS-1")}, "note"),
+]
+
+
 def test_what_is_wrong_is_said_beside_its_field_and_stays(
-    clerk_client: WebClient, card: Customer, shirt: Article, fields: dict[str, str], name: str
+    clerk_client: WebClient, card: Customer, shirt: Article
 ) -> None:
     """Catalogue rows 1-6, 9, 40 and 44-46; B14 beyond three decimals."""
-    page = send(clerk_client, **{"customer": str(card.number), "shop_number": "W7", **fields})
-    assert page.status == 422
-    assert page.has(f"#{name}-error"), [each["id"] for each in page.all(".error")]
-    assert page.find("#shop_number")["value"] == "W7"
-    assert made() == []
+    for fields, name in WRONG:
+        page = send(clerk_client, **{"customer": str(card.number), "shop_number": "W7", **fields})
+        assert page.status == 422
+        assert page.has(f"#{name}-error"), [each["id"] for each in page.all(".error")]
+        assert page.find("#shop_number")["value"] == "W7"
+        assert made() == []
 
 
 def test_an_order_without_rows_is_refused(clerk_client: WebClient, card: Customer) -> None:

@@ -49,12 +49,13 @@ def test_wrong_rows_are_listed_with_their_reasons_and_nothing_can_be_read_in(cle
     assert made() == []
 
 
-@pytest.mark.parametrize(
-    ("content", "status"), [("", 422), ("PK\x03\x04", 415), ("order;article\nA;x", 422), (HEAD, 422)]
-)
-def test_what_is_no_order_file_is_refused_beside_the_field(clerk_client: WebClient, content: str, status: int) -> None:
-    page = choose(clerk_client, content)
-    assert page.status == status and page.has("#file-error")
+NO_FILES = [("", 422), ("PK\x03\x04", 415), ("order;article\nA;x", 422), (HEAD, 422)]
+
+
+def test_what_is_no_order_file_is_refused_beside_the_field(clerk_client: WebClient) -> None:
+    for content, status in NO_FILES:
+        page = choose(clerk_client, content)
+        assert page.status == status and page.has("#file-error")
 
 
 def test_the_same_file_twice_is_told_with_the_way_to_the_first(clerk_client: WebClient) -> None:
@@ -78,8 +79,11 @@ def test_a_large_file_is_gone_on_with_by_the_worker_and_the_page_follows(
     assert len(made()) == 30
 
 
-@pytest.mark.parametrize("name", ["../../x.csv", "\u202ecsv.exe", "<b>x</b>.csv", "å" * 400 + ".csv", "  "])
-def test_a_strange_file_name_is_only_a_name(clerk_client: WebClient, name: str) -> None:
+STRANGE = ["../../x.csv", "\u202ecsv.exe", "<b>x</b>.csv", "å" * 400 + ".csv", "  "]
+
+
+def test_a_strange_file_name_is_only_a_name(clerk_client: WebClient) -> None:
     """Catalogue row 61."""
-    page = choose(clerk_client, FILE, name)
-    assert page.status in (200, 422) and "<b>x</b>" not in page.html
+    for name in STRANGE:
+        page = choose(clerk_client, FILE, name)
+        assert page.status in (200, 422) and "<b>x</b>" not in page.html

@@ -167,17 +167,28 @@ def test_a_notification_is_kept_with_its_event_and_answered_with_200(app: Flask,
     assert [(each.kind, each.event, each.times) for each in kept()] == [("fraud", "FRAUD_RISK_STOPPED", 2)]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b'"x"', b"null", b'{"order_id": 7, "event_type": "FRAUD_RISK_ACCEPTED"}', b"[" * 5000,
-     b'{"order_id": "3f2a90c1-7b1e-4c58-9d42-5e6f708192a3", "event_type": "ELSE"}', b"\xff\xfe", b" " * 20_000],
-)  # fmt: skip
-def test_a_notification_that_says_nothing_is_let_go(app: Flask, address: str, body: bytes) -> None:
+NOTHING_SAID = [
+    b"",
+    b"{",
+    b"[]",
+    b'"x"',
+    b"null",
+    b'{"order_id": 7, "event_type": "FRAUD_RISK_ACCEPTED"}',
+    b"[" * 5000,
+    b'{"order_id": "3f2a90c1-7b1e-4c58-9d42-5e6f708192a3", "event_type": "ELSE"}',
+    b"\xff\xfe",
+    b" " * 20_000,
+]
+
+
+def test_a_notification_that_says_nothing_is_let_go(app: Flask, address: str) -> None:
     """Row 67."""
-    assert (
-        app.test_client().post(f"{address}/notification", data=body, content_type="application/json").status_code == 200
-    )
-    assert kept() == []
+    for body in NOTHING_SAID:
+        assert (
+            app.test_client().post(f"{address}/notification", data=body, content_type="application/json").status_code
+            == 200
+        )
+        assert kept() == []
 
 
 def test_a_budget_begins_anew_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

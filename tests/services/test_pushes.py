@@ -15,7 +15,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
 from klarna_sandbox.control import Control
 from models import KlarnaAccount, Order, Push
-from services import fraud, klarna_orders, orders, pushes
+from services import fraud, klarna_orders, orders, pushes, worklists
 from services.gateway import Gateway
 from tests import builders
 from tests.builders import CLERK
@@ -258,3 +258,18 @@ def test_a_shop_in_another_country_keeps_its_address(account: KlarnaAccount, san
         push(account, bought)
         pushes.run(klarna)
     assert made()[0].currency == "EUR" and '"country":"FI"' in made()[0].party
+
+
+def test_what_waits_for_a_person_is_a_work_list(account: KlarnaAccount, sandbox: Control, klarna: Gateway) -> None:
+    """B15: and is gone from it when it is settled."""
+    push(account, a_purchase(sandbox, order_amount=1))
+    pushes.run(klarna)
+
+    def listed() -> worklists.WorkList:
+        with reading() as session:
+            return next(each for each in worklists.today(session) if each.name == "incoming")
+
+    assert listed().count == 1 and listed().items[0].push_id == the_push().id
+    with writing() as session:
+        pushes.set_aside(session, CLERK, the_push().id, "provköp")
+    assert listed().count == 0
