@@ -180,6 +180,7 @@ def _acts(session: Session, order: Order) -> list[Event]:
                 KlarnaOpEvent.to_state.in_((OpState.UNKNOWN, OpState.REVIEW, OpState.EXTERNAL)),
             ),
             sa.or_(KlarnaOpEvent.from_state.is_(None), KlarnaOpEvent.from_state != KlarnaOpEvent.to_state),
+            KlarnaOpEvent.to_state != OpState.SENDING,
         )
         .order_by(KlarnaOpEvent.at.desc(), KlarnaOpEvent.id.desc())
         .limit(MOST)
