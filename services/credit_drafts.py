@@ -340,7 +340,9 @@ def reprice(session: Session, draft: Document) -> bool:
             line.removed, line.quantity_milli, line.restock_milli = True, 0, 0
             line.gross_minor = line.vat_minor = line.discount_minor = 0
         else:
-            line.quantity_milli = min(line.quantity_milli or left, left)
+            quantity = min(line.quantity_milli or left, left)
+            # Together: a question asked in between would write a row that puts back more than it credits.
+            line.restock_milli, line.quantity_milli = min(line.restock_milli, quantity), quantity
             if line.restock_milli:
                 line.restock_milli = min(line.restock_milli, returnable(session, line))
             _price(line, line.original_line, done.get(line.original_line.id, NOTHING))

@@ -12,10 +12,10 @@ import money
 from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from models import Document, DocumentLine
-from services import credit_drafts, documents
+from services import credit_drafts, documents, reservations
 from services.credit_drafts import Credited
 from states import DocState, WithoutKlarna
-from tests.builders import FREIGHT, a_captured_invoice, row
+from tests.builders import FREIGHT, a_captured_invoice, a_money_form, row
 
 
 def a_draft(klarna: Any, sandbox: Any, actor: Any, lines: Any = 1) -> tuple[int, list[int]]:
@@ -187,3 +187,23 @@ def test_a_discarded_draft_leaves_no_row(books: Any, klarna: Any, sandbox: Any, 
         credit_drafts.discard(session, clerk, draft_id)
     with reading() as session:
         assert session.get(Document, draft_id) is None
+
+
+def test_what_goes_back_to_stock_follows_when_somebody_else_credits_a_part(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any
+) -> None:
+    """A draft of two shirts, both back in stock, of which a colleague credits one meanwhile (K21, K24)."""
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row("T-shirt", 49_900, pieces=2)])
+    with writing() as session:
+        mine = credit_drafts.start(session, clerk, invoice.id).id
+        credit_drafts.set_options(
+            session, clerk, mine, restock=True, warehouse_id=None, without_klarna=False, reason=""
+        )
+        other = credit_drafts.start(session, finance, invoice.id)
+        credit_drafts.set_quantity(session, finance, other.id, other.lines[0].id, "1")
+        theirs = other.id
+    reservations.credit(klarna, finance, theirs, a_money_form(49_900))
+    with writing() as session:
+        draft = credit_drafts.start(session, clerk, invoice.id)
+        assert draft.id == mine
+        assert [(line.quantity_milli, line.restock_milli) for line in draft.lines] == [(1_000, 1_000)]
