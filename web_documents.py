@@ -15,13 +15,14 @@ from flask import current_app, make_response, request, url_for
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
+import clock
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import agreement, credit_drafts, document_page, mail_settings, outbox, printing
+from services import agreement, credit_drafts, document_page, mail_settings, outbox, preferences, printing
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
-from states import DocKind, WithoutKlarna
+from states import DocKind, DocState, WithoutKlarna
 from web import (
     EmailField,
     Form,
@@ -168,7 +169,9 @@ def document_answer(
     room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
     with reading() as looked:
         mails, no_mail = outbox.of_document(looked, actor(), document.id), mail_settings.why_not(looked)
+        own = preferences.of(looked, actor().id) if _just_made(document) else preferences.Preferences()
         elsewhere = agreement.elsewhere(looked, document.id)
+    klarna = document.paid_by_klarna
     return page(
         f"{room}/show.html",
         panel="documents/_outcome.html",
@@ -186,9 +189,20 @@ def document_answer(
         not_form=not_form or ReasonForm(formdata=None, prefix="not-"),
         mails=mails,
         no_mail=off(no_mail),
+        suggest_print=own.prints(document.kind, klarna=klarna),
+        suggest_mail=own.mails(document.kind, klarna=klarna) and not mails,
         mail_form=mail_form or MailForm(formdata=None, data={"to": document.party.get("email", "")}),
         **WORDS,
     )
+
+
+def _just_made(document: DocumentPage) -> bool:
+    """Whether this person made this credit note today: then it may be suggested for printing and e-mail (B22).
+
+    An invoice's suggestions are boxes in its last step.
+    """
+    mine = document.kind is DocKind.CREDIT_NOTE and document.made_by == actor().name
+    return mine and document.state is DocState.ISSUED and document.issue_date == clock.today()
 
 
 WORDS: dict[str, Any] = {

@@ -95,5 +95,10 @@ def test_a_round_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> N
 def test_every_job_of_the_timetable_is_known(app: Flask, config: Config) -> None:
     made = tasks.register(app, config)
     known = [name.rsplit(".", 1)[1] for name in made.huey._registry._registry]
-    assert sorted(known) == ["fetch_settlements", "fetch_settlements_daily", "look_at_all_orders"]
+    assert sorted(known) == [
+        "fetch_settlements",
+        "fetch_settlements_daily",
+        "look_at_all_orders",
+        "remove_old_pdf_files",
+    ]
     made.fetch_settlements()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.builders import PASSWORD
+from db import writing
+from models import Document
+from services import credit_drafts, preferences, reservations
+from services.preferences import Preferences
+from states import DocKind, DocType
+from tests.builders import FINANCE, PASSWORD, a_captured_invoice, a_delivery, a_money_form, an_invoice, an_order
 from tests.web_client import WebClient
 
 
@@ -34,3 +39,32 @@ def test_one_lands_at_ones_own_start_page_unless_another_page_was_asked_for(clie
     client.submit("/logout")
     client.get("/login?next=/orders?view=expiring")
     assert client.submit(login="clerk", password=PASSWORD).url.endswith("/orders?view=expiring")
+
+
+def test_a_credit_note_one_has_just_made_is_suggested_for_printing_and_mail_unless_klarna_is_paid_for_it(
+    client: WebClient, klarna, sandbox
+) -> None:
+    """B22; F17, F18 for the one that goes through Klarna."""
+    with writing() as session:
+        both = frozenset({DocKind.CREDIT_NOTE})
+        preferences.save(session, FINANCE, Preferences(print_after=both, mail_after=both))
+        order = an_order(session)
+        a_delivery(session, order)
+    ordinary = an_invoice(klarna, order, kind=DocType.DELIVERY)
+    sold = a_captured_invoice(klarna, sandbox)
+
+    def credited(invoice: Document) -> str:
+        with writing() as session:
+            draft = credit_drafts.start(session, FINANCE, invoice.id)
+        made = reservations.credit(klarna, FINANCE, draft.id, a_money_form(invoice.gross_minor or 0))
+        return f"/credit-notes/{made}"
+
+    ours, klarnas = credited(ordinary), credited(sold)
+    page = client.log_in("finance").get(ours)
+    links = {each.text: each["href"] for each in page.all("a.button")}
+    (printed,) = (href for text, href in links.items() if text.startswith("Skriv ut kreditfaktura"))
+    assert "copy" not in printed, "the first time it is the original"
+    assert any(text.startswith("E-posta kreditfaktura") for text in links)
+    assert "E-posta kreditfaktura" not in client.get(klarnas).text
+    assert "Skriv ut kreditfaktura" not in client.get(klarnas).text
+    assert "E-posta kreditfaktura" not in client.log_in("clerk").get(ours).text, "somebody else's"
