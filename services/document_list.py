@@ -203,20 +203,26 @@ def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wan
         return Wanted([*found, *keyset.unindexed([*view, *days]), *rest, *_of_kind(filters)], walks=False)
     if filters.view not in _BROAD:
         walks = by_number and filters.kind is None and filters.view in ("open", "overpaid")
-        return Wanted([*view, *keyset.unindexed(days), *rest, *_of_kind(filters)], walks=walks)
+        # The others are found by their state and kind together.
+        kind = _of_kind(filters) if filters.view in ("open", "overpaid") or filters.kind is None else [_is(filters.kind)]
+        return Wanted([*view, *keyset.unindexed(days), *rest, *kind], walks=walks)
     if days:
         walks = filters.sort == "date" and filters.kind is None
         return Wanted([*days, *keyset.unindexed(view), *rest, *_of_kind(filters)], walks=walks)
     if by_number and filters.kind is None:
         return Wanted([*keyset.unindexed(view), *rest], [(Document.series == SERIES,)])
     if filters.kind is not None:
-        return Wanted([*keyset.unindexed(view), *rest], [(Document.kind == filters.kind,)], walks=by_number)
+        return Wanted([*keyset.unindexed(view), *rest], [(_is(filters.kind),)], walks=by_number)
     return Wanted([*keyset.unindexed(view), *rest])
 
 
 def _of_kind(filters: Filters) -> list[Condition]:
     """Cast, so that the kind's own index, which holds every document, is not walked."""
     return [] if filters.kind is None else [sa.cast(Document.kind, sa.Text) == str(filters.kind)]
+
+
+def _is(kind: DocKind) -> Condition:
+    return Document.kind == kind
 
 
 def _sorting(filters: Filters) -> Sorting:

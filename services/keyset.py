@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-SMALL = 5_000
+SMALL = 20_000
 LONGEST_NUMBER = 18
 Condition = sa.ColumnElement[bool]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from models import Delivery, DeliveryLine, Document, DocumentLine, Order
+from models import DeliveryLine, Document, DocumentLine, Order
 from services import orders
 from services.orders import Invoiced
 from states import DocKind, DocState, DocType, LineKind
@@ -18,7 +18,8 @@ def amounts(session: Session, ids: Sequence[int]) -> dict[int, int]:
     if not ids:
         return {}
     found = session.scalars(sa.select(Order).where(Order.id.in_(ids)).options(selectinload(Order.lines))).all()
-    gone, held = _delivered(session, ids), _invoiced(session, ids)
+    lines = [line.id for order in found for line in order.lines]
+    gone, held = _delivered(session, lines), _invoiced(session, lines)
     sums = {}
     for order in found:
         sums[order.id] = 0
@@ -31,17 +32,16 @@ def amounts(session: Session, ids: Sequence[int]) -> dict[int, int]:
     return sums
 
 
-def _delivered(session: Session, ids: Sequence[int]) -> dict[int, int]:
+def _delivered(session: Session, lines: Sequence[int]) -> dict[int, int]:
     query = (
         sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
-        .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
-        .where(Delivery.order_id.in_(ids))
+        .where(DeliveryLine.order_line_id.in_(lines))
         .group_by(DeliveryLine.order_line_id)
     )
     return {row[0]: int(row[1]) for row in session.execute(query)}
 
 
-def _invoiced(session: Session, ids: Sequence[int]) -> dict[int, Invoiced]:
+def _invoiced(session: Session, lines: Sequence[int]) -> dict[int, Invoiced]:
     query = (
         sa.select(
             DocumentLine.order_line_id,
@@ -51,11 +51,10 @@ def _invoiced(session: Session, ids: Sequence[int]) -> dict[int, Invoiced]:
         )
         .join(Document, Document.id == DocumentLine.document_id)
         .where(
-            Document.order_id.in_(ids),
+            DocumentLine.order_line_id.in_(lines),
             Document.kind == DocKind.INVOICE,
             Document.type.in_((DocType.DELIVERY, DocType.FINAL)),
             Document.state.in_((DocState.PENDING, DocState.ISSUED)),
-            DocumentLine.order_line_id.is_not(None),
             DocumentLine.kind.not_in((LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)),
         )
         .group_by(DocumentLine.order_line_id)

@@ -93,6 +93,18 @@ def _indexes() -> None:
     op.create_index(op.f("ix_payout_payment_reference"), "payout", ["payment_reference"])
 
 
+SHAPE = {
+    "ix_document_state_kind": "1000000 300000 200000",
+    "ix_document_kind_id": "1000000 500000 1",
+    "ix_document_type_id": "1000000 300000 1",
+    "ix_document_listed_paid_id": "1000000 300000 1",
+    "ix_document_listed_klarna_id": "1000000 300000 1",
+    "ix_document_listed_method_id": "1000000 500000 1",
+}
+"""What SQLite is told of the documents, as ANALYZE would find them after years: rows, and rows per value of each column.
+
+Untold, it takes every index for one that finds ten rows, and reads all issued documents to find those of one order.
+"""
 ADDED = "SELECT {row}.issue_date, {row}.currency, CASE WHEN {row}.kind = 'invoice' THEN {row}.gross_minor ELSE 0 END, \
 CASE WHEN {row}.kind = 'invoice' THEN 0 ELSE {row}.gross_minor END"
 SUMMED = (
@@ -112,6 +124,11 @@ def _follow_sqlite() -> None:
         "CREATE TRIGGER document_method AFTER INSERT ON document WHEN NEW.order_id IS NOT NULL BEGIN"
         f" UPDATE document SET listed_method = {METHOD.format(order='NEW.order_id')} WHERE id = NEW.id; END"
     )
+    # Analysing an empty table makes the table that is told to.
+    op.execute("ANALYZE job_lease")
+    op.execute("DELETE FROM sqlite_stat1 WHERE tbl = 'document'")
+    for index, rows in SHAPE.items():
+        op.execute(f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('document', '{index}', '{rows}')")
     op.execute("CREATE VIRTUAL TABLE customer_search USING fts5(name, tokenize = 'trigram', detail = 'full')")
     op.execute("INSERT INTO customer_search (rowid, name) SELECT id, name FROM customer")
     op.execute(
