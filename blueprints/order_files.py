@@ -107,8 +107,7 @@ def show(upload_id: int) -> Response:
 @needs(Right.WORK)
 def take(upload_id: int) -> Response:
     """«Läs in»: a small file at once, a large one in the background."""
-    with writing() as taken:
-        order_uploads.begin(taken, actor(), upload_id, request.form.get("seen", ""))
+    order_uploads.begin(actor(), upload_id, request.form.get("seen", ""))
     whole = order_uploads.go_on(upload_id, REQUEST_SECONDS)
     said = _("The file has been read in.") if whole else _("The file is being read in. You may leave the page.")
     return done(url_for("order_files.show", upload_id=upload_id), ("success" if whole else "info", said))

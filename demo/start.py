@@ -40,6 +40,7 @@ TRY_FIRST = (
     "Open that invoice and credit a part of it; the refund shows at the sandbox.",
     "Let an answer get lost: at the sandbox choose the fault «drop_after», then create another invoice and watch it settle.",
     "Log in as finance and read the settlement.",
+    "Some minutes after the first start two purchases have come in by Klarna's push, W20001 and W20002: see Orders.",
 )
 
 
@@ -92,12 +93,14 @@ def prepare(stack: Stack) -> None:
         db.db.engine.dispose()
     if built.exists():
         return
-    from demo import company
+    from demo import company, visitors
 
     print("Making the demo company …", flush=True)
     app = create_app(settings)
     with app.app_context():
-        company.build(app, Control(stack.sandbox_url), employ=partial(_make_logins, stack.data_dir))
+        sandbox = Control(stack.sandbox_url)
+        company.build(app, sandbox, employ=partial(_make_logins, stack.data_dir))
+        visitors.buy(app.extensions["klarna"], sandbox, stack.url)
         db.db.engine.dispose()
     built.touch()
 

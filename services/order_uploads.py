@@ -37,6 +37,7 @@ KEPT = timedelta(days=1)
 SOME = 25
 """Orders made in one transaction, so that others get their turn in between."""
 MOST_NOTICES = 50
+ROUND_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,25 +253,36 @@ def _other_orders(session: Session, orders: Sequence[FileOrder]) -> dict[str, in
 # --- Reading in ------------------------------------------------------------------------------------------------------
 
 
-def begin(session: Session, actor: Actor, upload_id: int, seen: str) -> None:
+def begin(actor: Actor, upload_id: int, seen: str) -> None:
     """«Läs in»: decide that the file becomes orders; the same again changes nothing. ``seen`` is the hash of what was shown.
 
-    Raises Stale for another file than the one shown, BadInput while something is wrong with it.
+    Owns its transactions: a large file is looked through without keeping others from writing. Raises Stale for another file
+    than the one shown, BadInput while something is wrong with it.
     """
     actor.require(Right.WORK)
-    upload = _get(session, upload_id, lock=True)
-    if upload.sha256 != seen:
-        raise Stale(N_("This is no longer the file that was shown. Choose the file again."))
-    if upload.taken_at is not None:
-        return
-    found = plan(session, upload_id)
+    with db.reading() as session:
+        _require_shown(_get(session, upload_id), seen)
+        found = plan(session, upload_id)
     if found.problems:
         raise BadInput(
             N_("The file has rows that cannot be read in. Correct them and choose the file again."), field="file"
         )
+    db.transact(lambda session: _decide(session, actor, upload_id, seen, len(found.orders)))
+
+
+def _require_shown(upload: OrderUpload, seen: str) -> None:
+    if upload.sha256 != seen:
+        raise Stale(N_("This is no longer the file that was shown. Choose the file again."))
+
+
+def _decide(session: Session, actor: Actor, upload_id: int, seen: str, total: int) -> None:
+    upload = _get(session, upload_id, lock=True)
+    _require_shown(upload, seen)
+    if upload.taken_at is not None:
+        return
     upload.taken_at, upload.taken_by = clock.now(), actor.name
-    upload.result = json.dumps({"total": len(found.orders), "done": 0, "made": 0, "failed": []})
-    audit.write(session, actor, "order_file.take", f"order_upload:{upload.id}", {"orders": len(found.orders)})
+    upload.result = json.dumps({"total": total, "done": 0, "made": 0, "failed": []})
+    audit.write(session, actor, "order_file.take", f"order_upload:{upload.id}", {"orders": total})
 
 
 def go_on(upload_id: int, seconds: float) -> bool:
@@ -329,7 +341,7 @@ def _pass_over(session: Session, upload_id: int, orders: Sequence[FileOrder], wh
     upload.result = json.dumps(state)
 
 
-def run(seconds: float = 5.0) -> int:
+def run(seconds: float = ROUND_SECONDS) -> int:
     """One round over files that were decided on and are not finished: the worker's part. Returns how many."""
     with db.reading() as session:
         taken = session.execute(

@@ -159,8 +159,9 @@ def kept(text: str, name: str = "order.csv") -> int:
 
 
 def begin(upload_id: int) -> None:
-    with writing() as session:
-        order_uploads.begin(session, CLERK, upload_id, order_uploads.show(session, upload_id).sha256)
+    with reading() as session:
+        seen = order_uploads.show(session, upload_id).sha256
+    order_uploads.begin(CLERK, upload_id, seen)
 
 
 def plan_of(text: str) -> order_uploads.Plan:
@@ -303,12 +304,12 @@ def test_a_file_nobody_read_in_is_not_kept_for_long(books: Flask) -> None:
     new = kept(FILE + "\n")
     with reading() as session:
         assert session.scalars(sa.select(OrderUpload.sha256)).all() != [shown.sha256]
-    with pytest.raises(Stale), writing() as session:
-        order_uploads.begin(session, CLERK, new, shown.sha256)
+    with pytest.raises(Stale):
+        order_uploads.begin(CLERK, new, shown.sha256)
 
 
 def test_who_may_not_work_reads_no_file_in(books: Flask, viewer: object) -> None:
     with pytest.raises(NotAllowed), writing() as session:
         order_uploads.keep_file(session, viewer, FILE.encode(), "x.csv")  # type: ignore[arg-type]
-    with pytest.raises(Refusal), writing() as session:
-        order_uploads.begin(session, CLERK, 999, "")
+    with pytest.raises(Refusal):
+        order_uploads.begin(CLERK, 999, "")
