@@ -91,7 +91,7 @@ def _shown(upload_id: int, status: int = 200) -> Response:
 
 def _problems(plan: Plan) -> list[dict[str, Any]]:
     return [
-        {"row": each.row, "column": order_columns.NAMES.get(each.column, ("",))[0], "why": say(each.why)}
+        {"row": each.row, "column": " / ".join(order_columns.NAMES.get(each.column, ("",))[:2]), "why": say(each.why)}
         for each in plan.problems
     ]
 

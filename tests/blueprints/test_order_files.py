@@ -42,7 +42,7 @@ def test_a_file_is_shown_and_then_read_in(clerk_client: WebClient) -> None:
 def test_wrong_rows_are_listed_with_their_reasons_and_nothing_can_be_read_in(clerk_client: WebClient) -> None:
     page = choose(clerk_client, f"{HEAD}\nW1;Anna;a@b.se;Vara;1,2345;10;25\nW2;Bo;b@b.se;Vara;1;10;25\n")
     (row,) = page.find("#plan-h") and page.all(".table-wrap tbody tr")[:1]
-    assert row.text.startswith("2quantityAntal får ha högst tre decimaler.")
+    assert row.text.startswith("2quantity / antalAntal får ha högst tre decimaler.")
     assert not page.has("form[action$='/take']")
     upload_id = page.url.rsplit("/", 1)[1]
     assert clerk_client.post(f"/orders/files/{upload_id}/take", {"seen": "x"}).status == 409
