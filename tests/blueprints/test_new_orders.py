@@ -127,7 +127,7 @@ def test_the_sum_is_told_before_the_order_is_taken(clerk_client: WebClient, shir
 
 
 def test_pressing_twice_makes_one_order(clerk_client: WebClient, card: Customer, shirt: Article) -> None:
-    """Catalogue rows 15 and 75."""
+    """B16, catalogue rows 15 and 75."""
     page = clerk_client.get("/orders/new")
     for _ in range(2):
         answer = clerk_client.submit(

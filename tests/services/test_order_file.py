@@ -215,7 +215,7 @@ def test_a_known_order_with_another_content_is_a_problem(books: Flask) -> None:
 
 
 def test_one_wrong_row_keeps_the_whole_file_out(books: Flask) -> None:
-    """Nothing is half read."""
+    """B16: nothing is half read."""
     for wrong in (
         "W3;Cia;c@d.se;Vara;1;5;24",
         "W3;Cia;c@d.se;;1;5;25",
