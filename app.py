@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 from argon2 import PasswordHasher
-from flask import Flask
+from flask import Flask, has_request_context, request
 from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
@@ -121,13 +121,34 @@ def _setup_languages(app: Flask) -> None:
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
 
 
+MARK = 987_654_321_012_345
+"""Stands for an id in the pattern of an address."""
+
+
 def _static_addresses(app: Flask) -> Callable[..., str]:
-    """``url_for`` for templates: addresses of static files carry a mark of their content and are made once."""
+    """``url_for`` for templates: addresses of static files carry a mark of their content and are made once.
+
+    Those with one id are made once per endpoint and place of the app, and filled in: a list has hundreds.
+    """
     known: dict[str, str] = {}
+    patterns: dict[tuple[str, str, str], tuple[str, str]] = {}
 
     def url_for(endpoint: str, **values: Any) -> str:
         if endpoint != "static":
-            return app.url_for(endpoint, **values)
+            if len(values) != 1 or not has_request_context():
+                return app.url_for(endpoint, **values)
+            ((name, value),) = values.items()
+            if type(value) is not int or value < 0:
+                return app.url_for(endpoint, **values)
+            place = (request.root_path, endpoint, name)
+            if place not in patterns:
+                given: dict[str, Any] = {name: MARK}
+                before, found, after = app.url_for(endpoint, **given).partition(str(MARK))
+                if not found or "?" in before:
+                    return app.url_for(endpoint, **values)
+                patterns[place] = before, after
+            before, after = patterns[place]
+            return f"{before}{value}{after}"
         name = values["filename"]
         if name not in known:
             content = Path(app.static_folder or "", name)

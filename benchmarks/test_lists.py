@@ -123,9 +123,7 @@ def test_the_first_page_against_the_floor(shops: list[Shop], report: Report) -> 
 
         def pick(results: list[list[Any]]) -> dict[str, Any]:
             rows = with_columns(results, "shop_number", "customer")
-            totals: dict[int, int] = {}
-            for line in with_columns(results, "quantity_milli", "unit_price_minor"):
-                totals[line[0]] = totals.get(line[0], 0) + line[1] * line[2] // 1000 - line[3]
+            totals = {row.id: row.total_minor for row in rows}
             return {"rows": rows, "totals": totals, "counts": with_columns(results, *order_list.VIEWS)[0]._asdict()}  # noqa: SLF001 - a row's own
 
         page = shop.visitor.asks("/orders?rows=50")
