@@ -163,11 +163,12 @@ DRAW: dict[str, Callable[[int], Sheet]] = {
 @blueprint.get("/print")
 @needs(Right.READ)
 def batch() -> Response:
-    """Many papers as one page, each on a sheet of its own: ``?what=documents&ids=1,2,3``. What cannot be printed is told."""
+    """Many papers as one page, each on a sheet of its own: ``?what=documents&ids=1,2,3``, or ``selected`` per paper as the
+    lists tick them. What cannot be printed is told."""
     what = query_choice("what", BATCHES, BATCHES[0])
     sheets: list[Sheet] = []
     notes: list[str] = []
-    for each in papers.read_ids(query_text("ids", 2_000)):
+    for each in papers.read_ids(",".join([query_text("ids", 2_000), *request.args.getlist("selected")])):
         try:
             sheets.append(DRAW[what](each))
         except NotFound:
