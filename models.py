@@ -17,6 +17,7 @@ from states import (
     AnswerClass,
     BreakKind,
     BreakState,
+    Condition,
     DocKind,
     DocState,
     DocType,
@@ -42,6 +43,7 @@ APPEND_ONLY = (
     "audit",
     "document_event",
     "form_use",
+    "goods_return",
     "klarna_answer",
     "klarna_attempt",
     "klarna_call",
@@ -850,6 +852,55 @@ class DocumentLine(Base):
     document: Mapped[Document] = relationship(back_populates="lines", foreign_keys=[document_id])
     original_line: Mapped[DocumentLine | None] = relationship(remote_side="DocumentLine.id")
     article: Mapped[Article | None] = relationship()
+
+
+class GoodsReturn(Base):
+    """What became of the goods of a credited row after the credit note was issued: they came, or never will. Append-only.
+
+    Whole goods have a warehouse and a stock movement of the same row; damaged ones neither. One for a row, for good.
+    """
+
+    __tablename__ = "goods_return"
+    __table_args__ = (
+        UniqueConstraint("document_line_id"),
+        CheckConstraint("quantity_milli >= 0 AND (quantity_milli = 0) = (condition = 'never')", "quantity"),
+        CheckConstraint("(warehouse_id IS NOT NULL) = (condition = 'whole')", "warehouse"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    document_line_id: Mapped[int] = mapped_column(ForeignKey("document_line.id"))
+    quantity_milli: Mapped[int]
+    condition: Mapped[Condition] = mapped_column(EnumText(Condition))
+    warehouse_id: Mapped[int | None] = mapped_column(ForeignKey("warehouse.id"))
+    note: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]
+
+
+class DraftVisit(Base):
+    """Somebody who has a draft open now; removed when it is closed or has not been heard of for a while."""
+
+    __tablename__ = "draft_visit"
+    __table_args__ = (STRICT,)
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), primary_key=True)
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class ApprovalRequest(Base):
+    """A draft above the limit of whoever made it, put before Finance; who approved is who created the document (B31)."""
+
+    __tablename__ = "approval_request"
+    __table_args__ = (STRICT,)
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"), primary_key=True)
+    asked_by: Mapped[str]
+    asked_by_id: Mapped[int]
+    asked_at: Mapped[datetime]
+    gross_minor: Mapped[int]
 
 
 class DocumentEvent(Base):

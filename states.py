@@ -138,6 +138,14 @@ class WithoutKlarna(StrEnum):
     NEGATIVE_ORDER = "negative_order"
 
 
+class Condition(StrEnum):
+    """In what state goods came back; what is damaged never goes into the balance that is sold from (K24)."""
+
+    WHOLE = "whole"
+    DAMAGED = "damaged"
+    NEVER = "never"
+
+
 class Origin(StrEnum):
     """Who found or wanted an operation."""
 
