@@ -44,6 +44,7 @@ ROOMS = (
     "deliveries",
     "invoices",
     "credit_notes",
+    "credit_rows",
     "operations",
     "adoption",
     "agreement",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, request, url_for
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
 import clock
@@ -16,23 +14,13 @@ import money
 from db import reading, writing
 from errors import N_, BadInput, Malformed, Refusal, Stale
 from rights import Right
-from services import credit_drafts, credit_form, document_list, reservations
-from services.credit_form import CreditForm
+from services import credit_drafts, credit_form, credit_rows, document_list, reservations
 from services.drift import Differs
 from states import DocKind, DocState
-from web import ChoiceField, Form, RadioChoiceField, TickField, actor, done, fragment, gateway, label, needs, page, say
-from web_access import is_htmx
+from web import Form, actor, done, gateway, label, needs, page, say
+from web_credit import Typed, draft_answer, options_of, read_form, row_answer, saved, typed, typed_row
 from web_document_list import list_answer, read_export
-from web_documents import (
-    WORDS,
-    document_answer,
-    document_url,
-    money_form,
-    off,
-    read_page,
-    reason_choices,
-    sheet,
-)
+from web_documents import WORDS, document_answer, document_url, money_form, read_page, sheet
 from web_words import day, gettext
 from web_words import quantity as quantity_text
 
@@ -52,65 +40,6 @@ HEADS = (
     N_("Outstanding claim"),
     N_("Currency"),
 )
-
-
-class OptionsForm(Form):
-    """The boxes of a draft (K20, K24, K25)."""
-
-    restock = TickField(lazy("Put credited articles back in stock"))
-    warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
-    without_klarna = TickField(lazy("No, do not carry out any credit at Klarna."))
-    reason = RadioChoiceField(lazy("Reason"))
-
-
-def _options(form: CreditForm, **typed: Any) -> OptionsForm:
-    """The boxes as they are saved; with ``formdata`` as they were just ticked."""
-    made = OptionsForm(
-        **{"formdata": None, **typed},
-        restock=form.restock,
-        warehouse_id=form.warehouse_id,
-        without_klarna=form.sendable and not form.with_klarna,
-        reason=form.reason.value if form.reason else None,
-    )
-    made.warehouse_id.choices = list(form.warehouses)
-    made.reason.choices = reason_choices()
-    return made
-
-
-def _form(draft_id: int) -> CreditForm:
-    with reading() as looked:
-        return credit_form.form(looked, actor(), draft_id)
-
-
-class Typed:
-    """What a person typed into a draft that could not be saved: text and sentence per field."""
-
-    def __init__(self, field: str = "", text: str = "", refusal: Refusal | None = None) -> None:
-        self.field, self.text = field, text
-        self.sentence = say(refusal) if refusal else ""
-
-
-def _context(form: CreditForm, typed: Typed | None = None, options: OptionsForm | None = None) -> dict[str, Any]:
-    return {
-        "form": form,
-        "options": options or _options(form),
-        "typed": typed or Typed(),
-        "why_off": off(form.refusal),
-        "differs": off(form.difference),
-        "difference_minor": form.difference_minor,
-        "warnings": [say(each) for each in form.warnings],
-        "unwarned": None,
-        "confirm_portal": None,
-        "refused": None,
-        "unread": "",
-        **WORDS,
-    }
-
-
-def _draft_answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
-    """The draft: the whole page, or for htmx its panel with the Klarna block beside it."""
-    context = _context(_form(draft_id), changes.pop("typed", None), changes.pop("options", None))
-    return page("credit_notes/draft.html", panel="credit_notes/_swap.html", status=status, **{**context, **changes})
 
 
 # --- The draft -----------------------------------------------------------------------------------------------------------
@@ -140,7 +69,7 @@ def show(document_id: int) -> Response:
             reservations.look_at(gateway(), target[0])
         except Refusal as no:
             unread = say(no)
-    return _draft_answer(document_id, unread=unread)
+    return draft_answer(document_id, unread=unread)
 
 
 @blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>")
@@ -149,39 +78,25 @@ def quantity(document_id: int, line_id: int) -> Response:
     """Save a quantity as it is typed; the row's amount, the sum and the button follow in the same answer (K21, K23)."""
     if any(word in name for name in request.form for word in LOCKED):
         raise BadInput(N_("Price, discount and article number follow from the invoice and cannot be changed."))
-    text = request.form.get(f"quantity-{line_id}", "")[:100]
-    return _row_saved(document_id, line_id, "quantity", text)
+    return _row_saved(document_id, line_id, "quantity", typed(f"quantity-{line_id}"))
 
 
 @blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/restock")
 @needs(Right.CREDIT)
 def restock(document_id: int, line_id: int) -> Response:
     """Save how much of a row goes back to stock (K24)."""
-    return _row_saved(document_id, line_id, "restock", request.form.get(f"restock-{line_id}", "")[:100])
+    return _row_saved(document_id, line_id, "restock", typed(f"restock-{line_id}"))
 
 
 def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
     save = credit_drafts.set_quantity if field == "quantity" else credit_drafts.set_restock
+    template = "credit_notes/_row_saved.html"
     try:
         with writing() as made:
             save(made, actor(), draft_id, line_id, text)
     except BadInput as no:
-        typed = Typed(f"{field}-{line_id}", text, no)
-        return _row_answer(draft_id, line_id, field, 422, typed)
-    if not is_htmx():
-        return done(url_for("credit_notes.show", document_id=draft_id))
-    return _row_answer(draft_id, line_id, field, 200, Typed())
-
-
-def _row_answer(draft_id: int, line_id: int, field: str, status: int, typed: Typed) -> Response:
-    """The page, or for htmx what changed around the field, which itself is left alone while somebody types in it."""
-    context = _context(_form(draft_id), typed)
-    if typed.sentence:
-        context["why_off"] = _("Correct the marked quantity first.")
-    if not is_htmx():
-        return page("credit_notes/draft.html", status=status, **context)
-    row = next(each for each in (*context["form"].rows, *context["form"].removed) if each.id == line_id)
-    return fragment("credit_notes/_row_saved.html", status=status, row=row, field=field, **context)
+        return row_answer(draft_id, line_id, template, 422, Typed(f"{field}-{line_id}", text, no), field=field)
+    return row_answer(draft_id, line_id, template, 200, Typed(), field=field)
 
 
 @blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/remove")
@@ -190,7 +105,7 @@ def remove_row(document_id: int, line_id: int) -> Response:
     """«Ta bort rad» (K26)."""
     with writing() as made:
         credit_drafts.remove_row(made, actor(), document_id, line_id)
-    return _saved(document_id, line_id)
+    return saved(document_id, line_id)
 
 
 @blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/put-back")
@@ -199,20 +114,20 @@ def put_back_row(document_id: int, line_id: int) -> Response:
     """«Lägg tillbaka rad» (K26)."""
     with writing() as made:
         credit_drafts.put_back_row(made, actor(), document_id, line_id)
-    return _saved(document_id, line_id)
+    return saved(document_id, line_id)
 
 
 @blueprint.post("/credit-notes/<int:document_id>/options")
 @needs(Right.CREDIT)
 def options(document_id: int) -> Response:
     """Keep the boxes as they are ticked; ticking the one of K20 swaps the Klarna block for what it says instead (K11)."""
-    ticked = _options(_form(document_id), formdata=request.form)
+    ticked = options_of(read_form(document_id), formdata=request.form)
     if ticked.warehouse_id.raw_data in (None, []):
         del ticked.warehouse_id
     chosen = ticked.reason.data or (request.form.get("reason", "")[:40])
     del ticked.reason
     if not ticked.accepted():
-        return _draft_answer(document_id, 422, refused=_first_error(ticked))
+        return draft_answer(document_id, 422, refused=_first_error(ticked))
     try:
         with writing() as made:
             credit_drafts.set_options(
@@ -225,17 +140,12 @@ def options(document_id: int) -> Response:
                 reason=chosen,
             )
     except BadInput as no:
-        return _draft_answer(document_id, 422, refused=say(no))
-    return _saved(document_id)
+        return draft_answer(document_id, 422, refused=say(no))
+    return saved(document_id)
 
 
 def _first_error(form: Form) -> str:
     return " ".join(sentence for sentences in form.errors.values() for sentence in sentences)
-
-
-def _saved(draft_id: int, line_id: int | None = None) -> Response:
-    url = url_for("credit_notes.show", document_id=draft_id)
-    return done(url, panel=lambda: _draft_answer(draft_id, moved=line_id))
 
 
 @blueprint.post("/credit-notes/<int:document_id>/discard")
@@ -272,16 +182,20 @@ def create(document_id: int) -> Response:
 
 def _save_typed(draft_id: int) -> None:
     """Save what stands in the fields and was not saved yet when the button was pressed. Raises Stale: the sum is another now."""
-    typed = {name: text[:100] for name, text in request.form.items() if name.startswith("quantity-")}
-    if not typed or not _still_draft(draft_id):
+    if not any("-" in name for name in request.form) or not _still_draft(draft_id):
         return
-    before = _form(draft_id)
+    before = read_form(draft_id)
     for row in before.rows:
-        text = typed.get(f"quantity-{row.id}")
+        text = typed_row(row.id).quantity
         if text is not None and text.strip() != quantity_text(row.quantity_milli):
             with writing() as made:
                 credit_drafts.set_quantity(made, actor(), draft_id, row.id, text)
-    after = _form(draft_id)
+    for new in before.added:
+        fields = typed_row(new.id)
+        if fields != credit_rows.Typed():
+            with writing() as made:
+                credit_rows.change(made, actor(), draft_id, new.id, fields)
+    after = read_form(draft_id)
     if after.version != before.version:
         raise Stale(
             N_("What you typed is saved now, and the sum is %(now)s. Nothing has been sent; press the button again."),
@@ -297,15 +211,15 @@ def _still_draft(document_id: int) -> bool:
 def _not_created(draft_id: int, no: Refusal) -> Response:
     """The draft as it is, with the no where it belongs: a difference to tick, a word to give, or a sentence."""
     if isinstance(no, Differs):
-        return _draft_answer(draft_id, no.status, differs=say(no), difference_minor=no.difference_minor)
-    if no.field and no.field.startswith("quantity-"):
-        typed = Typed(no.field, request.form.get(no.field, "")[:100], no)
-        return _draft_answer(draft_id, no.status, typed=typed, why_off=_("Correct the marked quantity first."))
+        return draft_answer(draft_id, no.status, differs=say(no), difference_minor=no.difference_minor)
+    if no.field and no.field in request.form and "-" in no.field:
+        marked = Typed(no.field, typed(no.field), no)
+        return draft_answer(draft_id, no.status, typed=marked, why_off=_("Correct the marked quantity first."))
     if no.field == "warned":
-        return _draft_answer(draft_id, no.status, unwarned=say(no))
+        return draft_answer(draft_id, no.status, unwarned=say(no))
     if no.field == "portal_confirmed":
-        return _draft_answer(draft_id, no.status, confirm_portal=say(no))
-    return _draft_answer(draft_id, no.status, refused=say(no))
+        return draft_answer(draft_id, no.status, confirm_portal=say(no))
+    return draft_answer(draft_id, no.status, refused=say(no))
 
 
 # --- List, paper -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@
   acts on the reservation itself; ``klarna_calls``: what moves no money.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
 - ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
+  ``credit_rows``, ``new_rows``, ``refund_lines``: rows a credit note has of its own, and what Klarna gets of them;
   ``payments``, ``payment_terms``: what a customer pays to us; ``advances``, ``advance_credits``, ``advance_booking``:
   shares charged in advance, deducted, given back, and what is booked of them.
 - ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.

@@ -16,7 +16,7 @@ import money
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
 from models import Delivery, DeliveryLine, Document, DocumentLine, Warehouse
 from rights import Actor, Right
-from services import advance_credits, advances, audit, documents
+from services import advance_credits, advances, audit, documents, new_rows
 from services.credited import NOTHING, Credited, credited, credited_total, left_of, why_not_credited
 from services.documents import VatSum
 from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
@@ -36,6 +36,7 @@ class Figures:
     credited_minor: int
     rows: int
     given_back_minor: int = 0
+    charged_minor: int = 0
 
     @property
     def vat_minor(self) -> int:
@@ -158,7 +159,8 @@ def get_draft(session: Session, actor: Actor, draft_id: int, version: int | None
     return draft
 
 
-def _line(draft: Document, line_id: int) -> DocumentLine:
+def line_of(draft: Document, line_id: int) -> DocumentLine:
+    """A row of a draft. Raises NotFound for one of another."""
     for line in draft.lines:
         if line.id == line_id:
             return line
@@ -195,7 +197,7 @@ def _to_restock(session: Session, draft: Document, line: DocumentLine) -> int:
 def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
     """Take a quantity as typed, at most what is left of the row (K21, K23). Raises BadInput, and saves nothing then."""
     draft = get_draft(session, actor, draft_id)
-    line = _line(draft, line_id)
+    line = line_of(draft, line_id)
     if line.original_line is None:
         raise BadInput(N_("This row is not from the invoice."), field=f"quantity-{line_id}")
     _require_counted(line, f"quantity-{line_id}", *advances.KINDS)
@@ -209,7 +211,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
         return draft
     line.restock_milli = _to_restock(session, draft, line)
     advance_credits.reprice(session, draft, done)
-    return _touch(session, draft)
+    return touch(session, draft)
 
 
 def _require_counted(line: DocumentLine, field: str, *kinds: LineKind) -> None:
@@ -222,6 +224,10 @@ def require_left(
 ) -> None:
     """Let pass a quantity that is left to credit of an invoice's row. Raises BadInput (K21)."""
     left = left_of(line, done)
+    if quantity_milli > left == line.quantity_milli:
+        raise BadInput(
+            N_("At most %(left_milli)s can be credited: so many have been invoiced."), field=field, left_milli=left
+        )
     if quantity_milli > left:
         raise BadInput(
             N_(
@@ -249,11 +255,11 @@ def put_back_row(session: Session, actor: Actor, draft_id: int, line_id: int) ->
 
 def _set_removed(session: Session, actor: Actor, draft_id: int, line_id: int, removed: bool) -> Document:
     draft = get_draft(session, actor, draft_id)
-    line = _line(draft, line_id)
+    line = line_of(draft, line_id)
     _require_counted(line, f"quantity-{line_id}", LineKind.ADVANCE_DEDUCTION)
     line.removed = removed
     reprice(session, draft)
-    return _touch(session, draft)
+    return touch(session, draft)
 
 
 def set_options(
@@ -268,6 +274,8 @@ def set_options(
 ) -> Document:
     """Keep the boxes of the draft as they are ticked (K20, K24, K25). Raises BadInput for a choice that is not offered."""
     draft = get_draft(session, actor, draft_id)
+    if restock:
+        new_rows.require_no_exchange(draft)
     if warehouse_id is not None:
         warehouse = session.get(Warehouse, warehouse_id)
         if warehouse is None or not warehouse.active:
@@ -281,13 +289,13 @@ def set_options(
         draft.with_klarna = not without_klarna
         draft.without_klarna_reason = read_reason(reason) if without_klarna and reason else None
         advance_credits.reprice(session, draft, credited(session, original(draft).id))
-    return _touch(session, draft)
+    return touch(session, draft)
 
 
 def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
     """How much of a credited row goes back to stock, thousandths, at most what is credited (K24). Raises BadInput."""
     draft = get_draft(session, actor, draft_id)
-    line = _line(draft, line_id)
+    line = line_of(draft, line_id)
     field = f"restock-{line_id}"
     quantity = money.parse_quantity(text, field=field, zero=True)
     if not draft.restock or not stock_kept(line):
@@ -297,7 +305,7 @@ def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, tex
     if quantity > returnable(session, line):
         raise BadInput(N_("No more than what has been delivered can go back to stock."), field=field)
     line.restock_milli = quantity
-    return _touch(session, draft)
+    return touch(session, draft)
 
 
 def stock_kept(line: DocumentLine) -> bool:
@@ -320,7 +328,8 @@ def original(draft: Document) -> Document:
     return draft.original
 
 
-def _touch(session: Session, draft: Document) -> Document:
+def touch(session: Session, draft: Document) -> Document:
+    """Say that a draft has changed: an older form of it is stale from here on."""
     draft.version += 1
     draft.changed_at = clock.now()
     session.flush()
@@ -348,6 +357,7 @@ def reprice(session: Session, draft: Document) -> bool:
             _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
         after = (line.quantity_milli, line.restock_milli, line.gross_minor, line.vat_minor, line.removed)
         changed = changed or before != after
+    changed = new_rows.reprice(session, draft) or changed
     return advance_credits.reprice(session, draft, done) or changed
 
 
@@ -355,7 +365,7 @@ def refresh_draft(session: Session, draft: Document) -> bool:
     """Bring a draft up to what can be credited now; True when it differs from what was saved."""
     changed = reprice(session, draft)
     if changed:
-        _touch(session, draft)
+        touch(session, draft)
     return changed
 
 
@@ -384,4 +394,5 @@ def figures(session: Session, draft: Document) -> Figures:
         credited_minor=done,
         rows=len(lines),
         given_back_minor=sum(-line.gross_minor for line in lines if line.kind is LineKind.ADVANCE_DEDUCTION),
+        charged_minor=new_rows.charged(lines),
     )

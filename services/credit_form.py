@@ -22,19 +22,23 @@ from services import (
     captured_elsewhere,
     credit_drafts,
     credit_notes,
+    credit_rows,
     credited,
     deliveries,
     document_acts,
     documents,
     drift,
+    new_rows,
     operations,
     orders,
+    refund_lines,
 )
 from services.captured_elsewhere import Marked
 from services.credit_drafts import Figures
 from services.credited import NOTHING, Credited
 from services.document_page import Related, related
 from services.klarna_refusal import latest
+from services.refund_lines import Shown
 from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
 
 
@@ -75,6 +79,34 @@ class CreditRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row that is not from the invoice; ``says`` is what it does to the customer, in words (K27, K28)."""
+
+    id: int
+    kind: LineKind
+    article_id: int | None
+    article_number: str | None
+    name: str
+    unit: str
+    quantity_milli: int
+    unit_price_minor: int
+    vat_rate: int
+    gross_minor: int
+    says: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """An article whose stock is to be adjusted by hand after an exchange; plus comes in, minus goes out (K46)."""
+
+    article_id: int
+    article: str
+    unit: str
+    milli: int
+    line_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class KlarnaBlock:
     """What stands in the top right corner when a refund will be sent (K10-K12)."""
 
@@ -101,6 +133,14 @@ class CreditForm:
     made_by: str
     rows: Sequence[CreditRow]
     removed: Sequence[CreditRow]
+    added: Sequence[NewRow]
+    removed_new: Sequence[NewRow]
+    rates: Sequence[int]
+    shown: Shown | None
+    no_return_fee: Refusal | None
+    no_return_freight: Refusal | None
+    no_restock: Refusal | None
+    adjust: Sequence[Adjustment]
     sums: Figures
     sendable: bool
     with_klarna: bool
@@ -151,7 +191,8 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
     invoice, order = credit_drafts.original(draft), draft.order
     done = credited.credited(session, invoice.id)
     marked = captured_elsewhere.marked_rows(session, invoice)
-    rows = [_row(session, line, done, marked) for line in draft.lines]
+    rows = [_row(session, line, done, marked) for line in draft.lines if not new_rows.is_new(line)]
+    new = [line for line in draft.lines if new_rows.is_new(line)]
     kept = [row for row in rows if not row.removed or not row.removable]
     sums = credit_drafts.figures(session, draft)
     klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None
@@ -168,6 +209,14 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         made_by=draft.created_by,
         rows=kept if any(row.removable for row in kept) else [],
         removed=[row for row in rows if row.removed and row.removable],
+        added=[_new_row(line, draft.currency) for line in new if not line.removed],
+        removed_new=[_new_row(line, draft.currency) for line in new if line.removed],
+        rates=credit_rows.rates(session),
+        shown=refund_lines.shown(session, draft),
+        no_return_fee=refund_lines.why_no_return_fee(session, draft) if any(map(_is_freight, new)) else None,
+        no_return_freight=credit_rows.why_no_return_freight(draft),
+        no_restock=new_rows.why_no_restock(draft),
+        adjust=adjustments(draft),
         sums=sums,
         sendable=invoice.issued_by_op_id is not None
         and draft.without_klarna_reason is not WithoutKlarna.NOTHING_TO_PAY,
@@ -226,6 +275,45 @@ def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], mar
     )
 
 
+def _new_row(line: DocumentLine, currency: str) -> NewRow:
+    return NewRow(
+        id=line.id,
+        kind=line.kind,
+        article_id=line.article_id,
+        article_number=line.article_number,
+        name=line.name,
+        unit=line.unit,
+        quantity_milli=line.quantity_milli,
+        unit_price_minor=line.unit_price_minor,
+        vat_rate=line.vat_rate,
+        gross_minor=line.gross_minor,
+        says=new_rows.words(line, currency),
+    )
+
+
+def _is_freight(line: DocumentLine) -> bool:
+    return line.kind is LineKind.RETURN_FEE
+
+
+def adjustments(document: Document) -> list[Adjustment]:
+    """Both articles of an exchange on one credit note: what comes back and what goes out; none without exchange (K46)."""
+    if new_rows.why_no_restock(document) is None:
+        return []
+    return [
+        Adjustment(
+            article_id=line.article_id,
+            article=f"{line.article_number} {line.name}",
+            unit=line.unit,
+            milli=-line.quantity_milli if new_rows.goes_out(line) else line.quantity_milli,
+            line_id=line.id,
+        )
+        for line in documents.lines_of(document)
+        if line.article_id is not None
+        and credit_drafts.stock_kept(line)
+        and (not new_rows.is_new(line) or new_rows.goes_out(line))
+    ]
+
+
 def _block(session: Session, invoice: Document, order: Order, gross_minor: int) -> KlarnaBlock:
     op = latest(session, invoice)
     refundable = (order.captured_minor or 0) - (order.refunded_minor or 0)
@@ -267,7 +355,7 @@ def _why_not(
             orders.require_nothing_refused(session, draft.order, invoice)
         if klarna is not None:
             operations.require_sending(session)
-        credit_notes.require_sum(sums, currency)
+        credit_notes.require_sum(sums, currency, even=credit_notes.is_even(draft))
     except Refusal as no:
         return no
     if klarna is not None and klarna.read_at is not None and klarna.after_minor < 0:

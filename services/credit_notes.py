@@ -24,10 +24,11 @@ from services import (
     credit_drafts,
     credited,
     documents,
-    klarna_lines,
     ledger,
+    new_rows,
     orders,
     outbox,
+    refund_lines,
     settings,
     stock,
 )
@@ -57,13 +58,16 @@ def require_creatable(
             now=Amount(now, draft.currency),
         )
     sums = credit_drafts.figures(session, draft)
-    require_sum(sums, draft.currency)
+    require_sum(sums, draft.currency, even=is_even(draft))
     require_within_limit(session, actor, sums.gross_minor, draft.currency)
     captured_elsewhere.require_confirmed(session, actor, draft, warned)
 
 
-def require_sum(sums: credit_drafts.Figures, currency: str) -> None:
-    """Let pass a sum above 0 and within what is left of the invoice. Raises BadInput, Refusal (K26, K33, K44)."""
+def require_sum(sums: credit_drafts.Figures, currency: str, *, even: bool = False) -> None:
+    """Let pass a sum above 0 and within what is left of the invoice. Raises BadInput, Refusal (K26, K33, K44).
+
+    ``even``: goods against goods without Klarna, which may come to 0.00 (accounting reference, E5).
+    """
     if not sums.rows:
         raise BadInput(N_("The credit note has no rows."))
     if sums.gross_minor > sums.most_minor:
@@ -73,11 +77,17 @@ def require_sum(sums: credit_drafts.Figures, currency: str) -> None:
             invoice=Amount(sums.invoice_minor, currency),
             credited=Amount(sums.credited_minor, currency),
         )
-    if sums.gross_minor < 0 or (sums.gross_minor == 0 and not sums.given_back_minor):
+    if sums.gross_minor < 0 or (sums.gross_minor == 0 and not sums.given_back_minor and not even):
         raise BadInput(
             N_("The sum is %(sum)s. A credit note cannot charge the customer; make a new order for the difference."),
             sum=Amount(sums.gross_minor, currency),
         )
+
+
+def is_even(draft: Document) -> bool:
+    """Whether a draft is goods against goods: new rows, nothing to Klarna, and the clerk's word that it is even (K30)."""
+    even = not draft.with_klarna and draft.without_klarna_reason is WithoutKlarna.EVEN_EXCHANGE
+    return even and bool(new_rows.of(draft))
 
 
 def require_within_limit(session: Session, actor: Actor, gross_minor: int, currency: str) -> None:
@@ -94,20 +104,21 @@ def require_within_limit(session: Session, actor: Actor, gross_minor: int, curre
 
 
 def drop_removed(session: Session, draft: Document) -> None:
-    """Leave the removed rows out for good, right before the draft is frozen."""
+    """Leave the removed rows out for good and give the new ones their references, right before the draft is frozen."""
     for line in [line for line in draft.lines if line.removed]:
         session.delete(line)
     session.flush()
     session.refresh(draft)
+    new_rows.set_references(session, draft)
 
 
-def refund_content(document: Document) -> dict[str, Any]:
+def refund_content(session: Session, document: Document) -> dict[str, Any]:
     """The body of the refund: the exact sum, our number, the rows with the captured rows' references (K2, K34)."""
     return {
         "refunded_amount": document.gross_minor,
         "reference": document.number_text,
         "description": f"Kreditfaktura {document.number_text}",
-        "order_lines": [klarna_lines.klarna_line(line) for line in document.lines],
+        "order_lines": refund_lines.lines(session, document),
     }
 
 

@@ -74,8 +74,10 @@ def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
         return Refusal(N_("The invoice has not been issued and cannot be credited."))
     done = credited(session, invoice.id)
     gives_back = any(line.kind is LineKind.ADVANCE_DEDUCTION for line in invoice.lines)
-    if all(left_of(line, done) <= 0 for line in invoice.lines) or (
-        not gives_back and credited_total(session, invoice.id) >= (invoice.gross_minor or 0) > 0
+    total, gross = credited_total(session, invoice.id), invoice.gross_minor or 0
+    # a charge on an earlier note leaves something to give back although no row is left
+    if (total >= gross and all(left_of(line, done) <= 0 for line in invoice.lines)) or (
+        not gives_back and total >= gross > 0
     ):
         return Refusal(N_("The whole invoice has been credited."))
     if invoice.type is DocType.ADVANCE and not advances.of_invoice(session, invoice):

@@ -176,7 +176,7 @@ def _request(session: Session, order: Order, document: Document) -> tuple[str, s
         raise BrokenRule("an act at Klarna needs a Klarna order")
     if document.kind is DocKind.INVOICE:
         return KlarnaClient.capture_order(order.klarna_order_id, invoices.capture_content(session, document))
-    return KlarnaClient.refund_order(order.klarna_order_id, credit_notes.refund_content(document))
+    return KlarnaClient.refund_order(order.klarna_order_id, credit_notes.refund_content(session, document))
 
 
 def credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, *, portal_confirmed: bool = False) -> int:

@@ -447,10 +447,15 @@ SENTENCES: tuple[Printed, ...] = (
     ("O button", "Bokför", "Adopt"),
     ("O button", "Förklara", "Explain"),
     ("O button", "Bortse från", "Ignore"),
+    ("K28", "Kunden debiteras 49,00 kr", "The customer is charged SEK 49.00"),
+    (
+        "K45",
+        "Kreditfakturan har en ny lagerartikel som ska ut. Justera båda artiklarnas saldo för hand.",
+        "The credit note has a new stock article that is to go out. Adjust the stock of both articles by hand.",
+    ),
 )
 
 NOT_YET: tuple[Printed, ...] = (
-    ("K28", "Kunden debiteras 49,00 kr", "The customer is charged SEK 49.00"),
     (
         "K42",
         (
@@ -458,11 +463,6 @@ NOT_YET: tuple[Printed, ...] = (
             "kreditera originalfakturan."
         ),
         "This credit note belongs to no invoice and is not sent to Klarna. For Klarna to repay, credit the original invoice.",
-    ),
-    (
-        "K45",
-        "Kreditfakturan har en ny lagerartikel som ska ut. Justera båda artiklarnas saldo för hand.",
-        "The credit note has a new stock article that is to go out. Adjust the stock of both articles by hand.",
     ),
     (
         "K50",
