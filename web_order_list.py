@@ -16,6 +16,7 @@ from web import gettext, page, query_choice, query_text
 from web_documents import sheet
 from web_words import moment
 
+HELD = N_("Stopped by Klarna")
 VIEW_NAMES = {
     "all": N_("All"),
     "to_deliver": N_("To deliver"),
@@ -23,7 +24,7 @@ VIEW_NAMES = {
     "not_invoiced": N_("Delivered, not invoiced"),
     "partly_invoiced": N_("Partly invoiced"),
     "expiring": N_("Expires within 7 days"),
-    "held": N_("Stopped by Klarna"),
+    "held": HELD,
     "waiting": N_("Waiting for Klarna"),
     "refused": N_("Refused by Klarna"),
     "cancelled": N_("Cancelled"),
@@ -123,7 +124,7 @@ def _names() -> dict[str, object]:
     return {
         "delivered": {name: gettext(word) for name, word in DELIVERED.items()},
         "invoiced": {name: gettext(word) for name, word in INVOICED.items()},
-        "held": gettext(VIEW_NAMES["held"]),
+        "held": gettext(HELD),
     }
 
 

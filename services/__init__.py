@@ -9,8 +9,8 @@
   and by every other way.
 - ``order_entry``, ``order_uploads`` with ``order_file`` and ``order_columns``, ``api_orders`` with ``api_reading`` and
   ``api_tokens``: typed in, from a file, from a program.
-- ``adoption`` with ``adoption_rows``, ``settling``, ``agreement``, ``fraud``: what was done elsewhere, adopted, explained, ignored;
-  a stop lifted.
+- ``adoption`` with ``adoption_rows``, ``settling``, ``agreement``, ``fraud``: what was done elsewhere, adopted, explained,
+  ignored; a stop lifted.
 - ``reservations``: what is asked of Klarna for an invoice or a credit note; ``authorizations`` with ``reservation_acts``:
   acts on the reservation itself; ``klarna_calls``: what moves no money.
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
@@ -22,7 +22,8 @@
 - ``papers``, ``printing``: papers beside invoices, and HTML as PDF; ``postman``, ``outbox``, ``mail``, ``mail_settings``: e-mail.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
-- ``drift``, ``changes``, ``breaks``, ``holds``, ``captured_elsewhere``: ours against Klarna's, differences, stops, rows to beware of.
+- ``drift``, ``changes``, ``breaks``, ``holds``, ``captured_elsewhere``: ours against Klarna's, differences, stops, rows to
+  beware of.
 - ``looks``, ``gateway``: what Klarna shows, the way there.
 - ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
 - ``klarna_accounts`` with ``account_rules`` and ``account_trial``, ``set_up``, ``hosts``: store ids, a first start, who may send.

@@ -17,7 +17,7 @@ from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
 from services import audit, holds, operations, orders, stock
-from states import KlarnaStatus, MovementKind, OrderState
+from states import KlarnaStatus, MovementKind, OrderState, PaymentKind
 
 MAX_TRACKING_URI = 1024
 MAX_CARRIER = 100
@@ -223,6 +223,19 @@ def klarna_says_no(order: Order) -> Refusal | None:
     if order.fraud_status != "ACCEPTED":
         return Refusal(N_("Klarna is reviewing the purchase. Do not deliver or invoice yet."))
     return None
+
+
+def lacks_reservation(order: Order) -> Refusal | None:
+    """The no to invoicing an order that is to be paid with Klarna and is linked to no purchase: nobody would pay it (F2)."""
+    if order.payment_method.kind is not PaymentKind.KLARNA or order.klarna_order_id is not None:
+        return None
+    return Refusal(
+        N_(
+            "The order is to be paid with Klarna but has no reservation. Attach its reservation, or make the order anew "
+            "with another payment method."
+        ),
+        link=("incoming.reservation", {"order_id": order.id}),
+    )
 
 
 def expired(order: Order) -> Refusal:

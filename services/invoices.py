@@ -153,6 +153,9 @@ def _proposal(
 ) -> Proposal:
     gross = sum(row.gross_minor for row in rows)
     without = why_not_sent(order, gross)
+    unlinked = deliveries.lacks_reservation(order) if gross > 0 else None
+    if unlinked is not None:
+        raise unlinked
     if without is WithoutKlarna.NEGATIVE_ORDER and orders.total(order) >= 0:
         # The rest would be more than the reservation, and could never be captured.
         raise Refusal(

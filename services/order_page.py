@@ -256,10 +256,11 @@ def why_not_invoice(session: Session, order: Order) -> Refusal | None:
         return Refusal(N_("The order is cancelled and cannot be invoiced."))
     if order.invoiced == "all":
         return Refusal(N_("Everything on the order has been invoiced."))
+    refusal = deliveries.lacks_reservation(order) if orders.total(order) > 0 else None
     if order.klarna_order_id is not None:
         refusal = deliveries.klarna_says_no(order) or orders.open_operation_refusal(session, order)
-        if refusal is not None:
-            return refusal
+    if refusal is not None:
+        return refusal
     try:
         orders.require_nothing_refused(session, order)
     except Refusal as refusal:

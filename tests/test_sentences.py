@@ -578,8 +578,6 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("K30", "Skapa ersättningsfaktura"),
     ("K49", "Kvittning"),
     ("B8", "Boka bort"),
-    ("B12", "Faktura nr"),
-    ("B12", "Fler sökkriterier"),
     ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
     ("B35", "Exportera SIE"),

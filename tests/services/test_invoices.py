@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import money
 from db import reading, writing
 from errors import BadInput, Refusal
-from services import documents, invoice_form, invoices, orders
+from services import documents, invoice_form, invoices, order_page, orders
 from services.documents import Row
 from states import DocState, DocType, LineKind, WithoutKlarna
+from tests import builders
 from tests.builders import DISCOUNT, FREIGHT, a_captured_invoice, a_delivery, an_invoice, an_order, row, the_document
 
 
@@ -69,6 +70,21 @@ def test_nothing_is_sent_without_a_link_for_nothing_and_for_less(books: Any, kla
         assert invoices.why_not_sent(order, 0) is WithoutKlarna.NOTHING_TO_PAY
         assert invoices.why_not_sent(order, -1) is WithoutKlarna.NEGATIVE_ORDER
         assert invoices.why_not_sent(order, 1) is None
+
+
+def test_an_order_to_be_paid_with_klarna_is_not_invoiced_before_it_has_its_reservation(
+    books: Any, klarna: Any, clerk: Any
+) -> None:
+    """F2: nothing would be sent and nobody would pay it."""
+    with writing() as session:
+        order = an_order(session, lines=[row("A", 10_000)])
+        order.payment_method = builders.a_payment_method(session)
+        a_delivery(session, order)
+    with pytest.raises(Refusal, match="has no reservation"):
+        an_invoice(klarna, order)
+    with reading() as session:
+        assert "has no reservation" in str(invoice_form.last_step(session, clerk, order.id).refusal)
+        assert "has no reservation" in str(order_page.why_not_invoice(session, orders.get(session, order.id)))
 
 
 def test_references_are_unique_within_the_klarna_order(books: Any, klarna: Any, sandbox: Any) -> None:
