@@ -212,9 +212,7 @@ def create_app(settings: Config | None = None) -> Flask:
     if not settings.testing:
         _assert_walls(app)
         if settings.janitor_in_web and _serves():
-            import_module("tasks").start_janitor(app, settings)
-            import_module("tasks").start_postman(app)
-            import_module("tasks").start_intake(app)
+            import_module("tasks").start_rounds(app, settings)
         gc.collect()
         gc.freeze()
     return app

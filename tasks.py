@@ -26,7 +26,7 @@ import clock
 import config
 from config import Config
 from job_keeper import KeepsItsJobs
-from services import janitor, order_uploads, postman, pushes, settlements
+from services import batch_run, janitor, order_uploads, postman, pushes, settlements
 from services.gateway import Gateway
 from web_papers import Papers
 
@@ -40,6 +40,7 @@ SWEPT_AT = time(3, 30)
 """When PDF files that have been kept long enough are removed, local time."""
 AGAIN = {"retries": 5, "retry_delay": 60}
 """How often, and seconds apart, a job is tried again that cannot be done just now; a dead worker's turn ends meanwhile."""
+BATCH_SECONDS = 2.0
 ALIVE = "worker.alive"
 """File in the data folder that the worker touches on every round."""
 
@@ -165,6 +166,11 @@ class Round(threading.Thread):
                 log.exception("%s failed and is tried again in %s s", self.name, self._pause)
             self._over.wait(self._pause)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._over.is_set()
+
     def stop(self) -> None:
         """No further round; waits for the one that is under way."""
         self._over.set()
@@ -201,6 +207,24 @@ def start_intake(app: Flask) -> Round:
     return made
 
 
+def start_batches(app: Flask) -> Round:
+    """Let what is asked for by the dozen be done, in a thread of this process; it stops between two rows."""
+    klarna = cast(Gateway, app.extensions["klarna"])
+    made = Round(app, lambda: batch_run.run_all(klarna, lambda: not made.is_over), BATCH_SECONDS, "batches")
+    made.start()
+    return made
+
+
+def start_rounds(app: Flask, settings: Config, *, in_worker: bool = False) -> list[Round]:
+    """Start every loop in this process."""
+    return [
+        start_janitor(app, settings, in_worker=in_worker),
+        start_postman(app),
+        start_intake(app),
+        start_batches(app),
+    ]
+
+
 def unhurried(app: Flask, settings: Config) -> Gateway:
     """Give the app the gateway of a process in which nobody waits for a page: Klarna may take a minute to answer."""
     made = Gateway(settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True)
@@ -213,7 +237,7 @@ def work(app: Flask) -> None:
     settings = config.load()
     unhurried(app, settings)
     made = register(app, settings)
-    rounds = [start_janitor(app, settings, in_worker=True), start_postman(app), start_intake(app)]
+    rounds = start_rounds(app, settings, in_worker=True)
     try:
         made.huey.create_consumer(workers=1, graceful_signal="TERM", max_delay=1.0).run()
     finally:
