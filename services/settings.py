@@ -93,6 +93,7 @@ _WHOLE = re.compile(r"[0-9]{1,10}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+_KEPT = "settings"
 _PER_RATE = re.compile(r"account\.(sales|vat|dormant)\.(0|[1-9][0-9]{0,4})")
 """A VAT rate that comes later gets accounts of its own under such a name."""
 
@@ -105,13 +106,20 @@ def _known(name: str) -> None:
 def value(session: Session, name: str, day: date | None = None) -> str:
     """What a setting says on a day (today when none is given); its default when nobody has set it."""
     _known(name)
-    found = session.scalar(
-        sa.select(Setting.value)
-        .where(Setting.name == name, Setting.valid_from <= (day or clock.today()))
-        .order_by(Setting.valid_from.desc(), Setting.id.desc())
-        .limit(1)
-    )
-    return DEFAULTS.get(name, "") if found is None else found
+    return _set(session, day or clock.today()).get(name, DEFAULTS.get(name, ""))
+
+
+def _set(session: Session, day: date) -> dict[str, str]:
+    """What has been set, as it holds on a day: asked once per session, since booking one document needs a dozen of them."""
+    kept: dict[date, dict[str, str]] = session.info.setdefault(_KEPT, {})
+    if day not in kept:
+        rows = session.execute(
+            sa.select(Setting.name, Setting.value)
+            .where(Setting.valid_from <= day)
+            .order_by(Setting.valid_from, Setting.id)
+        )
+        kept[day] = {row.name: row.value for row in rows}
+    return kept[day]
 
 
 def number(session: Session, name: str, day: date | None = None) -> int:
@@ -123,15 +131,9 @@ def number(session: Session, name: str, day: date | None = None) -> int:
 
 
 def values(session: Session, prefix: str = "", day: date | None = None) -> dict[str, str]:
-    """All settings whose names begin so, as they hold on a day: one query for a page or a print."""
-    told = {name: default for name, default in DEFAULTS.items() if name.startswith(prefix)}
-    rows = session.execute(
-        sa.select(Setting.name, Setting.value)
-        .where(Setting.name.startswith(prefix, autoescape=True), Setting.valid_from <= (day or clock.today()))
-        .order_by(Setting.valid_from, Setting.id)
-    )
-    told.update({row.name: row.value for row in rows})
-    return told
+    """All settings whose names begin so, as they hold on a day."""
+    told = {**DEFAULTS, **_set(session, day or clock.today())}
+    return {name: text for name, text in told.items() if name.startswith(prefix)}
 
 
 def history(session: Session, prefix: str = "") -> list[Setting]:
@@ -196,6 +198,7 @@ def change(session: Session, actor: Actor, name: str, value: str, valid_from: da
     text = company.READERS.get(name, str)(text)
     session.add(Setting(name=name, value=text, valid_from=valid_from, set_by=actor.name, set_at=clock.now()))
     session.flush()
+    session.info.pop(_KEPT, None)
     audit.write(
         session, actor, "setting.change", f"setting:{name}", {"value": text, "valid_from": valid_from.isoformat()}
     )
