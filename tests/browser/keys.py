@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.builders import PASSWORD
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -26,4 +28,19 @@ def speak(page: Page, language: str) -> None:
     button = page.locator(f"form.language button[value={language}]")
     if button.get_attribute("aria-pressed") != "true":
         button.click()
+        page.wait_for_selector(f"html[lang={language}]")
+
+
+def come_in(page: Page, name: str, language: str) -> None:
+    """Log in and choose the language with the keyboard alone."""
+    page.goto("/login")
+    page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+    page.keyboard.type(name)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/login" not in url)
+    if page.get_attribute("html", "lang") != language:
+        press_tab_to(page, f"form.language button[value={language}]")
+        page.keyboard.press("Enter")
         page.wait_for_selector(f"html[lang={language}]")

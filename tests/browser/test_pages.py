@@ -18,9 +18,9 @@ from models import Document, Order
 from services import credit_drafts, reservations
 from states import DocType
 from tests.browser.conftest import House, log_in
-from tests.browser.keys import press_tab_to, speak
+from tests.browser.keys import come_in, press_tab_to, speak
 from tests.browser.pictures import take
-from tests.builders import CLERK, FREIGHT, PASSWORD, a_captured_invoice, a_delivery, a_money_form, an_order, row
+from tests.builders import CLERK, FREIGHT, a_captured_invoice, a_delivery, a_money_form, an_order, row
 from tests.journeys.words import Words
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "clerk", "finance", "admin")
 WIDTHS = (1280, 390)
-FILES = (".csv", "/file")
+FILES = (".csv", "/file", "/pdf")
 """Addresses that give a file, not a page."""
 SEVERE = ("serious", "critical")
 WIDER = """() => {
@@ -165,16 +165,7 @@ def test_a_credit_is_made_by_keyboard_alone(page: Page, house: House) -> None:
     say = Words("sv")
     with house.context():
         invoice = a_captured_invoice(house.klarna, house.sandbox, lines=[row("T-shirt", 499_00, pieces=2)])
-    page.goto("/login")
-    page.keyboard.type("finance")
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "/login" not in url)
-    if page.locator("html[lang=sv]").count() == 0:
-        press_tab_to(page, "form.language button[value=sv]")
-        page.keyboard.press("Enter")
-        page.wait_for_selector("html[lang=sv]")
+    come_in(page, "finance", "sv")
     page.keyboard.press("g")
     page.keyboard.press("f")
     page.wait_for_url("**/invoices")
