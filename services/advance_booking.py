@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from errors import BrokenRule
 from models import Document, DocumentLine, Posting, Voucher
-from services import accounts, documents, settings
+from services import accounts, advances, documents, settings
 from services.advances import KINDS
 from services.ledger import Entry
 from states import DocKind, DocState, LineKind
@@ -45,14 +45,19 @@ def entries(session: Session, document: Document, day: date, sign: int) -> list[
 
 
 def _advance_of(session: Session, document: Document, line: DocumentLine) -> Document:
-    """The advance invoice that a row stands for or deducts."""
+    """The advance invoice that a row stands for or deducts, locked: what rests of its VAT is moved by one at a time."""
     if line.kind is LineKind.ADVANCE_DEDUCTION:
-        return session.get_one(Document, line.deducts_id)
+        return _locked(session, line.deducts_id or 0)
     if document.kind is DocKind.INVOICE:
         return document
     if document.original is None:
         raise BrokenRule("a row of an advance is credited on its invoice")
-    return document.original
+    return _locked(session, document.original.id)
+
+
+def _locked(session: Session, advance_id: int) -> Document:
+    """An advance as it stands now; its payment waits until this transaction has ended."""
+    return session.get_one(Document, advance_id, with_for_update=True, populate_existing=True)
 
 
 def _where(
@@ -66,7 +71,7 @@ def _where(
         return (vat_minor, 0) if dormant else (0, vat_minor)
     comes_back = line.kind is LineKind.ADVANCE_DEDUCTION and document.kind is DocKind.CREDIT_NOTE
     if comes_back:
-        unpaid = advance.open_minor != 0 and _began_dormant(session, advance, line.vat_rate)
+        unpaid = advance.open_minor > 0 and _began_dormant(session, advance, line.vat_rate)
         return (vat_minor, 0) if unpaid else (0, vat_minor)
     resting = -rests(session, advance.id, line.vat_rate, advance.issue_date or day)
     taken = min(vat_minor, max(resting, 0)) if vat_minor > 0 else max(vat_minor, min(resting, 0))
@@ -111,6 +116,27 @@ def _began_dormant(session: Session, advance: Document, rate: int) -> bool:
     return session.scalar(found) is not None
 
 
+def rests_again(session: Session, advance: Document, day: date) -> list[Entry]:
+    """The entries that undo E3c where an advance is unpaid after all: VAT of what it still holds rests again.
+
+    Empty for other documents, for one that is paid all the same, and where its VAT never rested.
+    """
+    if advance.kind is not DocKind.INVOICE or advance.open_minor <= 0:
+        return []
+    made = []
+    for rate, held in advances.of_invoice(session, advance).items():
+        begun = advance.issue_date or day
+        missing = -held.vat_minor - rests(session, advance.id, rate, begun)
+        if missing and _began_dormant(session, advance, rate):
+            dormant = accounts.dormant_vat_account(session, rate, begun)
+            text = f"moms på förskott {advance.number_text}"
+            made += [
+                Entry(dormant, missing, text, document_id=advance.id, vat_rate=rate),
+                Entry(accounts.vat_account(session, rate, day), -missing, text, document_id=advance.id, vat_rate=rate),
+            ]
+    return made
+
+
 def falls_due(session: Session, documents_paid: Iterable[int] | sa.Select[Any], day: date) -> list[Entry]:
     """E3c: the entries that move the VAT of advances among these documents to the VAT accounts, the day they are paid.
 
@@ -123,7 +149,7 @@ def falls_due(session: Session, documents_paid: Iterable[int] | sa.Select[Any], 
             Document.id.in_(documents_paid),
             Document.kind == DocKind.INVOICE,
             Document.state == DocState.ISSUED,
-            Document.open_minor == 0,
+            Document.open_minor <= 0,
             DocumentLine.kind == LineKind.ADVANCE,
             DocumentLine.vat_rate > 0,
         )

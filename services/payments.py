@@ -151,18 +151,25 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
         currency=document.currency,
     )
     due = advance_booking.falls_due(session, [document.id], wanted.day)
-    if due:
+    _move_vat(session, actor, document, wanted.day, f"payment_advance_vat:{document.number_text}:{number + 1}", due)
+    return _keep(session, actor, document, voucher, wanted.amount_minor, wanted.day, wanted.account, wanted.reason)
+
+
+def _move_vat(
+    session: Session, actor: Actor, document: Document, day: date, source: str, entries: Sequence[ledger.Entry]
+) -> None:
+    """The VAT of an advance follows its payment, there and back (E3c)."""
+    if entries:
         ledger.post(
             session,
             actor,
             series="I",
-            day=wanted.day,
+            day=day,
             text=f"Moms på förskott {document.number_text}",
-            source=f"payment_advance_vat:{document.number_text}:{number + 1}",
-            entries=due,
+            source=source,
+            entries=entries,
             currency=document.currency,
         )
-    return _keep(session, actor, document, voucher, wanted.amount_minor, wanted.day, wanted.account, wanted.reason)
 
 
 def _receivable_of(session: Session, document: Document) -> int:
@@ -235,7 +242,10 @@ def take_back(session: Session, actor: Actor, document_id: int, payment_id: int,
         text=f"Återförd {voucher.text[:1].lower()}{voucher.text[1:]}",
         source=f"payment:{payment.id}:taken back",
     )
-    return _keep(session, actor, document, reversal, -payment.amount_minor, reversal.day, payment.account, reason).id
+    made = _keep(session, actor, document, reversal, -payment.amount_minor, reversal.day, payment.account, reason)
+    again = advance_booking.rests_again(session, document, clock.today())
+    _move_vat(session, actor, document, clock.today(), f"payment_advance_vat:{payment.id}:taken back", again)
+    return made.id
 
 
 def of_document(session: Session, document_id: int) -> Sequence[Row]:

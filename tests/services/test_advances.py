@@ -14,7 +14,17 @@ import clock
 from db import reading, writing
 from errors import BadInput, Refusal, Stale
 from models import Document, Posting, Voucher
-from services import advances, credit_drafts, credit_notes, credited, invoices, orders, payments, reservations
+from services import (
+    advance_booking,
+    advances,
+    credit_drafts,
+    credit_notes,
+    credited,
+    invoices,
+    orders,
+    payments,
+    reservations,
+)
 from services import settings as company
 from services.invoices import Choices
 from states import DocState, DocType, Role, WithoutKlarna
@@ -186,6 +196,71 @@ def test_vat_on_an_advance_paid_to_us_falls_due_when_the_last_of_it_is_registere
         with writing() as session:
             payments.register(session, FINANCE, advance.id, secrets.token_hex(16), wanted)
     assert booked("payment_advance_vat:42580:2") == [(2611, -600_00), (2618, 600_00)] and not balances()[2618]
+
+
+def test_vat_on_an_advance_paid_with_too_much_falls_due_all_the_same(books: Any, klarna: Any) -> None:
+    """E3c: more than the advance was paid, so that it is paid; its VAT is not left resting."""
+    with writing() as session:
+        order = an_order(session, lines=[row("Cykel", 10_000_00)])
+    advance = an_advance(klarna, order, 3_000)
+    wanted = payments.Wanted(3_000_01, clock.today(), 1930, "", overpay=True)
+    with writing() as session:
+        payments.register(session, FINANCE, advance.id, secrets.token_hex(16), wanted)
+    assert (balances()[2611], balances()[2618]) == (-600_00, 0)
+    an_invoice(klarna, order, kind=DocType.FINAL)
+    assert (balances()[2611], balances()[2618]) == (-2_000_00, 0)
+
+
+def test_vat_on_an_advance_rests_again_when_its_payment_is_taken_back(books: Any, klarna: Any) -> None:
+    """E3c, A7: a payment registered by mistake made no VAT fall due; what an invoice has deducted meanwhile stays where it is."""
+    with writing() as session:
+        order = an_order(session, lines=[row("Cykel", 1_000_00), row("Hjälm", 9_000_00)])
+    advance = an_advance(klarna, order, 3_000)
+
+    def pay() -> int:
+        with writing() as session:
+            wanted = payments.Wanted(3_000_00, clock.today(), 1930, "")
+            return payments.register(session, FINANCE, advance.id, secrets.token_hex(16), wanted)
+
+    def take_back(payment: int) -> None:
+        with writing() as session:
+            payments.take_back(session, FINANCE, advance.id, payment, "fel faktura")
+
+    take_back(pay())
+    assert (balances()[2611], balances()[2618]) == (0, -600_00)
+    payment = pay()
+    assert (balances()[2611], balances()[2618]) == (-600_00, 0)
+    with writing() as session:
+        a_delivery(session, order, {order.lines[0].id: 1000})
+    an_invoice(klarna, order)
+    take_back(payment)
+    assert (balances()[2611], balances()[2618]) == (-200_00, -400_00)
+    an_invoice(klarna, order, kind=DocType.FINAL)
+    assert (balances()[2611], balances()[2618]) == (-2_000_00, 0)
+
+
+@pytest.mark.only_on("postgres")
+def test_what_rests_of_an_advance_is_held_while_its_deduction_is_booked(
+    books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E3c and E3d at the same moment: a payout that pays the advance waits, and sees what was deducted."""
+    order = e3_order(sandbox, klarna)
+    advance = an_advance(klarna, order, 3_000)
+    free: list[int] = []
+    rests = advance_booking.rests
+
+    def told(*asked: Any) -> int:
+        with writing() as other:
+            query = sa.select(Document.id).where(Document.id == advance.id)
+            free.extend(other.scalars(query.with_for_update(skip_locked=True, key_share=True)))
+        return rests(*asked)
+
+    monkeypatch.setattr(advance_booking, "rests", told)
+    an_invoice(klarna, order, kind=DocType.FINAL)
+    assert free == []
+    monkeypatch.undo()
+    settlement_parts.booked(klarna, sandbox)
+    assert balances() == {1510: 0, 2420: 0, 2611: -2_000_00, 2618: 0, 3001: -8_000_00}
 
 
 def balances() -> dict[int, int]:
