@@ -45,6 +45,7 @@ ROOMS = (
     "invoices",
     "credit_notes",
     "credit_rows",
+    "exchange",
     "operations",
     "adoption",
     "agreement",

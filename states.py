@@ -265,6 +265,7 @@ class MovementKind(StrEnum):
     DELIVERY = "delivery"
     RETURN = "return"
     RETURN_REVERSED = "return_reversed"
+    REPLACEMENT = "replacement"
     ADJUSTMENT = "adjustment"
     GOODS_IN = "goods_in"
     STOCKTAKE = "stocktake"

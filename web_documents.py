@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 import clock
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import agreement, credit_drafts, document_page, mail_settings, outbox, preferences, printing
+from services import agreement, credit_drafts, document_page, exchange, mail_settings, outbox, preferences, printing
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
@@ -171,6 +171,7 @@ def document_answer(
         mails, no_mail = outbox.of_document(looked, actor(), document.id), mail_settings.why_not(looked)
         own = preferences.of(looked, actor().id) if _just_made(document) else preferences.Preferences()
         elsewhere = agreement.elsewhere(looked, document.id)
+        story = exchange.story(looked, actor(), document.id)
     klarna = document.paid_by_klarna
     return page(
         f"{room}/show.html",
@@ -180,6 +181,7 @@ def document_answer(
         outcome=document.outcome,
         no_credit=off(document.no_credit),
         elsewhere=elsewhere,
+        story=story,
         made_elsewhere=shown(elsewhere.differences),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),

@@ -161,6 +161,7 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         MovementKind.DELIVERY: N_("Delivery"),
         MovementKind.RETURN: N_("Return"),
         MovementKind.RETURN_REVERSED: N_("Return reversed"),
+        MovementKind.REPLACEMENT: N_("Sent in exchange"),
         MovementKind.ADJUSTMENT: N_("Adjustment"),
         MovementKind.GOODS_IN: N_("Goods in"),
         MovementKind.STOCKTAKE: N_("Stocktake"),

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from db import reading
 from errors import N_, BadInput, Refusal
 from models import Customer
+from money import MAX_AMOUNT_MINOR, MAX_QUANTITY_MILLI
 from rights import Right
 from services import incoming, order_entry
 from services.incoming import Buyer, IncomingOrder, SeveralCustomers
@@ -35,6 +36,7 @@ from web import (
     label,
     needs,
     page,
+    query_text,
     query_whole,
     read_nonce,
     say,
@@ -203,7 +205,15 @@ def new() -> Response:
     number = query_whole("customer", 0)
     if number:
         sheet.form.customer.data = str(number)
+    _prefill(sheet.rows[0])
     return _shown(sheet)
+
+
+def _prefill(row: RowForm) -> None:
+    """What another page asks for: an exchange for a dearer article links here with what goes out (K44)."""
+    row.article.data = query_text("article", 64)
+    row.quantity.data = query_whole("milli", 0, most=MAX_QUANTITY_MILLI) or None
+    row.unit_price.data = query_whole("price", 0, most=MAX_AMOUNT_MINOR) or None
 
 
 @blueprint.post("/orders/new")

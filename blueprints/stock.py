@@ -12,10 +12,11 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import card_checks, register, stock
+from services import adjustments, card_checks, register, stock
 from web import (
     ChoiceField,
     Form,
+    HiddenLineField,
     LineField,
     QuantityField,
     RadioChoiceField,
@@ -28,6 +29,7 @@ from web import (
     read_nonce,
     why_not,
 )
+from web_fields import WHOLE_NUMBER
 from web_words import gettext as _
 
 blueprint = Blueprint("stock", __name__)
@@ -47,6 +49,7 @@ class AdjustForm(Form):
     )
     quantity = QuantityField(lazy("Quantity"))
     reason = LineField(lazy("Reason"), most=200)
+    line = HiddenLineField("", most=20, required=False)
 
 
 @blueprint.get("/stock")
@@ -127,6 +130,14 @@ def _prefill(typed: AdjustForm) -> None:
         typed.quantity.data = milli
     typed.direction.data = "out" if request.args.get("direction") == "out" else "in"
     typed.reason.data = query_text("reason")
+    typed.line.data = query_text("line", 20)
+
+
+def _line(session: Session, article_id: int, text: str) -> int | None:
+    """The credit note's row that an adjustment is for, so that the note links to it (K46)."""
+    if not WHOLE_NUMBER.fullmatch(text) or len(text) > 18:
+        return None
+    return adjustments.line_to_adjust(session, int(text), article_id)
 
 
 @blueprint.post("/stock/articles/<int:article_id>")
@@ -142,7 +153,9 @@ def adjust(article_id: int) -> Response:
     milli = sign * typed.quantity.data
     try:
         with writing() as changed:
-            stock.adjust_once(changed, actor(), once, article_id, typed.warehouse_id.data, milli, typed.reason.data)
+            line_id = _line(changed, article_id, typed.line.data or "")
+            place, reason = typed.warehouse_id.data, typed.reason.data
+            stock.adjust_once(changed, actor(), once, article_id, place, milli, reason, line_id)
     except Refusal as refusal:
         if refusal.status in (403, 404):
             raise

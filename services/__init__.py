@@ -16,6 +16,7 @@
 - ``beats``, ``asking``, ``following``: the beats one after the other; a look; what follows from an outcome.
 - ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
   ``credit_rows``, ``new_rows``, ``refund_lines``: rows a credit note has of its own, and what Klarna gets of them;
+  ``exchange``, ``adjustments``: one article for another, even, cheaper or dearer, and the stock adjusted by hand;
   ``payments``, ``payment_terms``: what a customer pays to us; ``advances``, ``advance_credits``, ``advance_booking``:
   shares charged in advance, deducted, given back, and what is booked of them.
 - ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.

@@ -18,7 +18,7 @@ def movements_have_their_cause(session: Session) -> Iterator[Finding]:
         " LEFT JOIN article a ON a.id = m.article_id LEFT JOIN warehouse w ON w.id = m.warehouse_id"
         " WHERE a.id IS NULL OR w.id IS NULL OR m.quantity_milli = 0"
         " OR (m.kind = 'delivery' AND m.quantity_milli > 0) OR (m.kind = 'return' AND m.quantity_milli < 0)"
-        " OR (m.kind = 'return_reversed' AND m.quantity_milli > 0)",
+        " OR (m.kind IN ('return_reversed','replacement') AND m.quantity_milli > 0)",
         "movement:{0}",
         "{1} of {2} thousandths has no article or place, or the wrong sign",
     )
@@ -79,6 +79,15 @@ def deliveries_stay_within_the_order(session: Session) -> Iterator[Finding]:
         " OR (m.kind = 'return_reversed' AND d.reversed_at IS NULL))",
         "movement:{0}",
         "comes from a document that is {1}",
+    )
+    yield from broken(
+        session,
+        "SELECT m.id, d.state FROM stock_movement m LEFT JOIN document_line l ON l.id = m.document_line_id"
+        " LEFT JOIN document d ON d.id = l.document_id WHERE m.kind = 'replacement' AND (d.id IS NULL"
+        " OR d.type <> 'replacement' OR d.state <> 'issued' OR m.quantity_milli <> -l.quantity_milli"
+        " OR m.article_id IS DISTINCT FROM l.article_id)",
+        "movement:{0}",
+        "went out in exchange without its row on an issued replacement invoice",
     )
     yield from broken(
         session,

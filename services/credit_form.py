@@ -18,6 +18,7 @@ from models import Document, DocumentLine, Order
 from money import Amount
 from rights import Actor
 from services import (
+    adjustments,
     advances,
     captured_elsewhere,
     credit_drafts,
@@ -33,6 +34,7 @@ from services import (
     orders,
     refund_lines,
 )
+from services.adjustments import Adjustment
 from services.captured_elsewhere import Marked
 from services.credit_drafts import Figures
 from services.credited import NOTHING, Credited
@@ -96,17 +98,6 @@ class NewRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
-    """An article whose stock is to be adjusted by hand after an exchange; plus comes in, minus goes out (K46)."""
-
-    article_id: int
-    article: str
-    unit: str
-    milli: int
-    line_id: int
-
-
-@dataclass(frozen=True, slots=True)
 class KlarnaBlock:
     """What stands in the top right corner when a refund will be sent (K10-K12)."""
 
@@ -129,6 +120,7 @@ class CreditForm:
     order_id: int | None
     order_number: int | None
     customer: str
+    customer_number: int
     currency: str
     made_by: str
     rows: Sequence[CreditRow]
@@ -205,6 +197,7 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         order_id=draft.order_id,
         order_number=order.number if order else None,
         customer=draft.customer.name,
+        customer_number=draft.customer.number,
         currency=draft.currency,
         made_by=draft.created_by,
         rows=kept if any(row.removable for row in kept) else [],
@@ -216,7 +209,7 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         no_return_fee=refund_lines.why_no_return_fee(session, draft) if any(map(_is_freight, new)) else None,
         no_return_freight=credit_rows.why_no_return_freight(draft),
         no_restock=new_rows.why_no_restock(draft),
-        adjust=adjustments(draft),
+        adjust=adjustments.of(session, draft),
         sums=sums,
         sendable=invoice.issued_by_op_id is not None
         and draft.without_klarna_reason is not WithoutKlarna.NOTHING_TO_PAY,
@@ -293,25 +286,6 @@ def _new_row(line: DocumentLine, currency: str) -> NewRow:
 
 def _is_freight(line: DocumentLine) -> bool:
     return line.kind is LineKind.RETURN_FEE
-
-
-def adjustments(document: Document) -> list[Adjustment]:
-    """Both articles of an exchange on one credit note: what comes back and what goes out; none without exchange (K46)."""
-    if new_rows.why_no_restock(document) is None:
-        return []
-    return [
-        Adjustment(
-            article_id=line.article_id,
-            article=f"{line.article_number} {line.name}",
-            unit=line.unit,
-            milli=-line.quantity_milli if new_rows.goes_out(line) else line.quantity_milli,
-            line_id=line.id,
-        )
-        for line in documents.lines_of(document)
-        if line.article_id is not None
-        and credit_drafts.stock_kept(line)
-        and (not new_rows.is_new(line) or new_rows.goes_out(line))
-    ]
 
 
 def _block(session: Session, invoice: Document, order: Order, gross_minor: int) -> KlarnaBlock:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+import money
 from errors import N_, Refusal
 from models import Document, DocumentLine
 from services import advances, documents
@@ -66,6 +67,14 @@ def credited_total(session: Session, invoice_id: int, besides: int | None = None
 def left_of(line: DocumentLine, done: Mapping[int, Credited]) -> int:
     """Thousandths of an invoice row that can still be credited."""
     return line.quantity_milli - done.get(line.id, NOTHING).quantity_milli
+
+
+def share_of(line: DocumentLine, quantity_milli: int, done: Mapping[int, Credited]) -> int:
+    """What so many thousandths of an invoice's row come to when they are credited now (K38)."""
+    taken = done.get(line.id, NOTHING)
+    return money.next_share(
+        line.gross_minor, line.quantity_milli, taken.quantity_milli, taken.gross_minor, quantity_milli
+    )
 
 
 def why_not_credited(session: Session, invoice: Document) -> Refusal | None:

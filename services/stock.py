@@ -83,9 +83,18 @@ def too_little(article: Article, left_milli: int, wanted_milli: int) -> Refusal:
 
 
 def adjust(
-    session: Session, actor: Actor, article_id: int, warehouse_id: int, quantity_milli: int, reason: str
+    session: Session,
+    actor: Actor,
+    article_id: int,
+    warehouse_id: int,
+    quantity_milli: int,
+    reason: str,
+    line_id: int | None = None,
 ) -> StockMovement:
-    """Change a balance by hand with a reason (B27, K46). Raises NotAllowed, NotFound, BadInput, Refusal."""
+    """Change a balance by hand with a reason; ``line_id`` is the credit note's row it is for (B27, K46).
+
+    Raises NotAllowed, NotFound, BadInput, Refusal.
+    """
     actor.require(Right.WORK)
     article, warehouse = session.get(Article, article_id), session.get(Warehouse, warehouse_id)
     if article is None or warehouse is None:
@@ -105,6 +114,7 @@ def adjust(
         warehouse_id=warehouse_id,
         quantity_milli=quantity_milli,
         kind=MovementKind.ADJUSTMENT,
+        document_line_id=line_id,
         reason=reason.strip(),
     )
     audit.write(
@@ -125,12 +135,13 @@ def adjust_once(
     warehouse_id: int,
     quantity_milli: int,
     reason: str,
+    line_id: int | None = None,
 ) -> None:
     """As ``adjust``, but one form adjusts once however often it is sent (operations 12). Raises what both raise."""
     session.execute(sa.select(Article.id).where(Article.id == article_id).with_for_update())
     values = [warehouse_id, quantity_milli, reason]
     if money_forms.earlier_use(session, actor, nonce, "adjust", str(article_id), values) is None:
-        movement = adjust(session, actor, article_id, warehouse_id, quantity_milli, reason)
+        movement = adjust(session, actor, article_id, warehouse_id, quantity_milli, reason, line_id)
         money_forms.use_form(session, actor, nonce, "adjust", str(article_id), values, str(movement.id))
 
 

@@ -564,6 +564,7 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("roles", "Handläggare"),
     ("roles", "Ekonomi"),
     ("roles", "Administratör"),
+    ("K30", "Skapa ersättningsfaktura"),
     ("B22", "Mina inställningar"),
     ("B22", "Föreslå utskrift efter skapande"),
     ("B22", "Föreslå skicka e-post efter skapande"),
@@ -575,7 +576,6 @@ LABELS: tuple[tuple[str, str], ...] = (
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
 LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
-    ("K30", "Skapa ersättningsfaktura"),
     ("K49", "Kvittning"),
     ("B8", "Boka bort"),
     ("B27", "Saldo-/Prisjustering"),

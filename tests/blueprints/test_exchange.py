@@ -1,0 +1,141 @@
+"""«Byte», guided, and «Skapa ersättningsfaktura»; the links by which the documents tell one story (K30, K43-K46)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from db import reading, writing
+from models import StockMovement
+from services import credit_drafts
+from states import MovementKind
+from tests.blueprints.document_pages import count, in_english
+from tests.builders import a_captured_invoice, an_article, row
+from tests.web_client import Page, WebClient
+
+
+@pytest.fixture
+def clerk_client(client: WebClient) -> WebClient:
+    return in_english(client)
+
+
+def the_guide(client: WebClient, klarna: Any, sandbox: Any, price: int = 49_900) -> tuple[Page, str]:
+    """The guided page on an invoice of two T-shirts, with a blue one to send; and the field of the shirts' row."""
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row("T-shirt röd", pieces=2)])
+    with writing() as session:
+        an_article(session, "T-shirt blå", price, number="BLÅ-1")
+    client.get(f"/invoices/{invoice.id}")
+    draft = client.submit("/credit")
+    page = client.get(f"{draft.url}/exchange")
+    return page, str(page.find("input[name^=back-]")["name"])
+
+
+def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K30: what it comes to is shown first; then both documents, linked both ways, and nothing at Klarna."""
+    _, back = the_guide(clerk_client, klarna, sandbox)
+    page = clerk_client.submit("#exchange", **{back: "1", "article": "blå"}, press="act=look")
+    assert "Same price" in page.text and "nothing is sent to Klarna" in page.text
+    note = clerk_client.submit("#exchange", press="act=carry_out")
+    assert "credit note 42581 and replacement invoice 42582. Nothing was sent to Klarna." in note.text
+    assert "Replacement invoice 42582" in note.find("#exchange").text
+    invoice = clerk_client.get(note.find("#exchange a")["href"])
+    assert "Credit note 42581" in invoice.find("#exchange").text and "Replacement invoice" in invoice.text
+    order = clerk_client.get("/orders/1")
+    assert "42581" in order.text and "42582" in order.text and "lower than at Klarna" not in order.text
+    assert not sandbox.posts(operation="create_refund")
+
+
+def test_a_cheaper_exchange_fills_the_draft(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K43, K44."""
+    _, back = the_guide(clerk_client, klarna, sandbox, 29_900)
+    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    assert "The new article is cheaper" in page.text and "SEK 200.00" in page.find("#way").text
+    page = clerk_client.submit("#exchange", press="act=prepare")
+    assert "Credit SEK 200.00 at Klarna" in page.text and "The customer is charged SEK 299.00" in page.text
+
+
+def test_a_dearer_exchange_says_so_and_fills_a_new_order(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K44: what comes back is credited, what goes out is a new order whose form is filled in."""
+    _, back = the_guide(clerk_client, klarna, sandbox, 59_900)
+    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    assert "A credit note cannot charge the customer." in page.find("#way").text
+    order = clerk_client.get(page.find("#way a")["href"])
+    assert order.find("#rows-0-article")["value"] == "BLÅ-1" and order.find("#rows-0-unit_price")["value"] == "599.00"
+    clerk_client.get(page.url)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"article": "BLÅ-1"}, "Enter how many come back"),
+        ({"back": "3", "article": "BLÅ-1"}, "At most 2 can be credited: so many have been invoiced."),
+        ({"back": "1e3", "article": "BLÅ-1"}, "digits 0–9"),
+        ({"back": "1", "article": ""}, "Write the number or name"),
+        ({"back": "1", "article": "zzz"}, "There is no article zzz."),
+        ({"back": "1", "article": "T-shirt"}, "Several articles fit."),
+        ({"back": "1", "article": "BLÅ-1", "quantity": "-1"}, "must be more than 0"),
+        ({"back": "1", "article": "BLÅ-1", "price": "NaN"}, "digits 0–9"),
+    ],
+)
+def test_what_cannot_be_exchanged_is_said_beside_its_field_and_stays_typed(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, fields: dict[str, str], sentence: str
+) -> None:
+    """K21, K30, catalogue 1-6, 9."""
+    _, back = the_guide(clerk_client, klarna, sandbox)
+    sent = {back if name == "back" else name: text for name, text in fields.items()}
+    page = clerk_client.submit("#exchange", **sent, press="act=look")
+    assert page.status == 422 and sentence in page.text
+    for name, text in sent.items():
+        assert page.find(f"#{name}")["value"] == text
+    assert count(StockMovement, StockMovement.kind == MovementKind.REPLACEMENT) == 0
+
+
+def test_a_replacement_invoice_is_made_from_the_notes_page(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K30: the note offers it until it is made; another sum is refused beside the price with both sums."""
+    guide, _ = the_guide(clerk_client, klarna, sandbox)
+    url = guide.url.removesuffix("/exchange")
+    clerk_client.get(url)
+    clerk_client.submit("#boxes", restock="y", without_klarna="y")
+    clerk_client.submit("#boxes", reason="even_exchange")
+    note = clerk_client.submit("#sum")
+    assert "the books are lower than Klarna" in note.find("#exchange").text
+    clerk_client.get(note.find("#exchange a")["href"])
+    wrong = clerk_client.submit("#replacement", article="BLÅ-1", quantity="2", price="498")
+    assert (
+        wrong.status == 422 and "comes to SEK 996.00, the credit note to SEK 998.00" in wrong.find("#price-error").text
+    )
+    made = clerk_client.submit("#replacement", article="BLÅ-1", quantity="2", price="499")
+    assert "Replacement invoice 42582 has been made. Nothing was sent to Klarna." in made.text
+    again = clerk_client.get(f"{url}/replacement")
+    assert "Nothing is left of the credit note to replace." in again.text
+    assert clerk_client.get(url).find("#exchange a").text == "Replacement invoice 42582"
+
+
+def test_the_notes_link_fills_the_adjustment_and_shows_it_once_made(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K46: nothing moves until it is saved; then the note links to it."""
+    _, back = the_guide(clerk_client, klarna, sandbox, 29_900)
+    clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    clerk_client.submit("#exchange", press="act=prepare")
+    note = clerk_client.submit("#sum")
+    links = [each["href"] for each in note.all("#exchange a")]
+    form = clerk_client.get(links[1])
+    assert form.find("#quantity")["value"] == "1" and form.find("#direction-1[checked]")["value"] == "out"
+    clerk_client.submit("form.form")
+    assert "Adjusted: BLÅ-1" in clerk_client.get(note.url).find("#exchange").text
+    with reading() as session:
+        moved = session.query(StockMovement).filter(StockMovement.document_line_id.is_not(None)).one()
+        assert moved.quantity_milli == -1000
+
+
+def test_no_exchange_where_there_is_no_draft(clerk_client: WebClient, klarna: Any, sandbox: Any, clerk: Any) -> None:
+    """Catalogue 18: an invoice, an unknown document, a note that has been created."""
+    guide, _ = the_guide(clerk_client, klarna, sandbox)
+    for address in ("/credit-notes/1/exchange", "/credit-notes/999/exchange", "/credit-notes/1/replacement"):
+        assert clerk_client.get(address).status == 404, address
+    draft_id = int(guide.url.split("/")[-2])
+    with writing() as session:
+        credit_drafts.discard(session, clerk, draft_id)
+    assert clerk_client.post(guide.url, {"act": "look"}).status == 404
