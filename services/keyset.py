@@ -75,7 +75,7 @@ def among(session: Session, column: Any, ids: Sequence[int]) -> Condition:
         table = sa.func.json_each(json.dumps(list(ids))).table_valued("value")
     else:
         sent = sa.bindparam(None, list(ids), type_=postgresql.ARRAY(sa.BigInteger()), unique=True)
-        table = sa.func.unnest(sent).table_valued("value")
+        table = sa.func.unnest(sent).table_valued("value").render_derived()
     return column.in_(sa.select(table.c.value))  # type: ignore[no-any-return]
 
 
