@@ -100,7 +100,7 @@ def _chosen() -> list[Chosen]:
     for text in request.form.getlist("selected"):
         version, gross, kind = (*request.form.get(f"shown_{text}", "").split("."), "", "", "")[:3]
         if kind not in ("", *batches.TYPES) or not all(
-            part.isascii() and part.lstrip("-").isdigit() and len(part) < 19 for part in (text, version, gross)
+            part.isascii() and part.removeprefix("-").isdigit() and len(part) < 19 for part in (text, version, gross)
         ):
             raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
         chosen.append(Chosen(int(text), int(version), int(gross), DocType(kind) if kind else None))

@@ -226,7 +226,7 @@ def changes(session: Session, since: Cursor, limit: int) -> dict[str, Any]:
 
 def by_key(session: Session, key: str) -> Order:
     """The order that was sent under a key. Raises NotFound."""
-    found = session.scalar(sa.select(Order).where(Order.source_key == f"api:{key}"))
+    found = session.scalar(sa.select(Order).where(Order.source_key == f"api:{key}")) if "\0" not in key else None
     if found is None:
         raise NotFound
     return found

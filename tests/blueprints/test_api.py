@@ -298,6 +298,7 @@ def test_what_is_not_there_is_a_problem_and_no_page(program: Program) -> None:
         "/api/nothing",
         "/api/stock/finns-inte",
         "/api/orders?key=x",
+        "/api/orders?key=%00",
         "/api/orders/" + "9" * 30,
     ):
         assert program.ask("GET", path).status_code == 404
