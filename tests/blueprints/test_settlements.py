@@ -126,6 +126,19 @@ def test_fetch_now_brings_and_books_what_is_new(made: Doc, finance_client: WebCl
     assert "Inget nytt har kommit från Klarna." in page.find("#messages").text
 
 
+def test_the_list_of_invoices_shows_when_and_by_which_payout_one_was_paid(
+    made: Doc, sale: Document, finance_client: WebClient
+) -> None:
+    """K47: the green tick with the payout's date and reference."""
+    finance_client.get("/settlements")
+    finance_client.submit("/settlements/fetch")
+    with reading() as session:
+        paid_at = session.get_one(Document, sale.id).paid_at
+    page = finance_client.get("/invoices?view=all")
+    note = page.find("tbody td[data-label=Betald] .note").text
+    assert note == f"{paid_at} · {made['payment_reference']}"
+
+
 def test_fetching_by_htmx_leads_to_the_list(made: Doc, finance_client: WebClient) -> None:
     finance_client.get("/settlements")
     answer = finance_client.submit("/settlements/fetch", htmx="messages")
