@@ -45,6 +45,7 @@ ROOMS = (
     "invoices",
     "credit_notes",
     "credit_rows",
+    "free_credits",
     "exchange",
     "operations",
     "adoption",

@@ -128,7 +128,7 @@ def money(minor: int | None, currency: str = "SEK") -> str:
     before, after = words.currencies.get(currency) or words.currency(currency)
     whole, part = divmod(abs(minor), 100)
     digits = f"{whole:,}".replace(",", words.group)
-    return f"{MINUS if minor < 0 else ''}{before}{digits}{words.decimal}{part:02d}{after}"
+    return f"{before}{MINUS if minor < 0 else ''}{digits}{words.decimal}{part:02d}{after}"
 
 
 def quantity(milli: int | None) -> str:

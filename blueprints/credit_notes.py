@@ -14,10 +14,11 @@ import money
 from db import reading, writing
 from errors import N_, BadInput, Malformed, Refusal, Stale
 from rights import Right
-from services import credit_drafts, credit_form, credit_rows, document_list, reservations
+from services import credit_drafts, credit_form, credit_rows, document_list, free_credits, reservations
 from services.drift import Differs
 from states import DocKind, DocState
 from web import Form, actor, done, gateway, label, needs, page, say
+from web_access import go_to
 from web_credit import Typed, draft_answer, options_of, read_form, row_answer, saved, typed, typed_row
 from web_document_list import list_answer, read_export
 from web_documents import WORDS, document_answer, document_url, money_form, read_page, sheet
@@ -59,7 +60,10 @@ def start(document_id: int) -> Response:
 def show(document_id: int) -> Response:
     """A credit note: while it is a draft the form, for which an old reading of Klarna is renewed (K32); else the document."""
     with reading() as looked:
-        draft = credit_form.is_draft(looked, document_id)
+        draft, free = credit_form.is_draft(looked, document_id), free_credits.is_free(looked, document_id)
+    if free:
+        return go_to(url_for("free_credits.show", document_id=document_id))
+    with reading() as looked:
         target = credit_form.order_of(looked, document_id) if draft else None
     if not draft:
         return document_answer(read_page(document_id, DocKind.CREDIT_NOTE))

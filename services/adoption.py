@@ -23,6 +23,7 @@ from services import (
     credit_notes,
     documents,
     drift,
+    goods_back,
     invoices,
     operations,
     orders,
@@ -213,7 +214,7 @@ def _new_credit_note(session: Session, actor: Actor, order: Order, op: KlarnaOp,
     session.flush()
     session.refresh(draft)
     for line in draft.lines if wish.restock else ():
-        line.restock_milli = credit_drafts.returnable(session, line) if credit_drafts.stock_kept(line) else 0
+        line.restock_milli = goods_back.returnable(session, line) if credit_drafts.stock_kept(line) else 0
     credit_notes.require_sum(credit_drafts.figures(session, draft), draft.currency)
     _issue(session, actor, draft, op)
     credit_notes.issue(session, actor, draft, None, op.klarna_event_at or clock.now())

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 import clock
 import money
@@ -19,6 +19,7 @@ from rights import Actor, Right
 from services import advance_credits, advances, audit, documents, new_rows
 from services.credited import NOTHING, Credited, credited, credited_total, left_of, why_not_credited
 from services.documents import VatSum
+from services.goods_back import returnable
 from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
 
 REASONS = (WithoutKlarna.CREDITED_IN_PORTAL, WithoutKlarna.EVEN_EXCHANGE)
@@ -147,7 +148,7 @@ def get_draft(session: Session, actor: Actor, draft_id: int, version: int | None
     """A draft, locked, for changing. Raises NotFound, Refusal when it is a draft no more, Stale for an older version."""
     actor.require(Right.CREDIT)
     draft = documents.get(session, draft_id, lock=True)
-    if draft.kind is not DocKind.CREDIT_NOTE:
+    if draft.type is not DocType.CREDIT:
         raise NotFound
     if draft.state is not DocState.DRAFT:
         raise Refusal(
@@ -165,29 +166,6 @@ def line_of(draft: Document, line_id: int) -> DocumentLine:
         if line.id == line_id:
             return line
     raise NotFound
-
-
-def returnable(session: Session, line: DocumentLine) -> int:
-    """Thousandths of a draft's row that can come back to stock: what has left, less what live credit notes put back (S3)."""
-    row_id = line.original_line.order_line_id if line.original_line is not None else None
-    if row_id is None:
-        return line.quantity_milli
-    gone = select(func.coalesce(func.sum(DeliveryLine.quantity_milli), 0)).where(DeliveryLine.order_line_id == row_id)
-    invoiced = aliased(DocumentLine)
-    back = (
-        select(func.coalesce(func.sum(DocumentLine.restock_milli), 0))
-        .join(Document, Document.id == DocumentLine.document_id)
-        .join(invoiced, invoiced.id == DocumentLine.original_line_id)
-        .where(
-            invoiced.order_line_id == row_id,
-            Document.state.in_(documents.LIVE),
-            Document.reversed_at.is_(None),
-            Document.restock.is_(True),
-            Document.id != line.document_id,
-        )
-    )
-    left = int(session.scalar(gone) or 0) - int(session.scalar(back) or 0)
-    return min(line.quantity_milli, max(left, 0))
 
 
 def _to_restock(session: Session, draft: Document, line: DocumentLine) -> int:

@@ -177,7 +177,7 @@ def require_shown(session: Session, draft_id: int, version: int) -> None:
 def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
     """The form of a draft. Raises NotFound for anything else."""
     draft = documents.get(session, draft_id)
-    if draft.kind is not DocKind.CREDIT_NOTE or draft.state is not DocState.DRAFT:
+    if draft.type is not DocType.CREDIT or draft.state is not DocState.DRAFT:
         raise NotFound
     _load_rows(session, draft)
     invoice, order = credit_drafts.original(draft), draft.order

@@ -24,15 +24,15 @@ from services import (
     credit_drafts,
     credited,
     documents,
+    goods_back,
     ledger,
     new_rows,
     orders,
     outbox,
     refund_lines,
     settings,
-    stock,
 )
-from states import DocKind, DocState, MovementKind, WithoutKlarna
+from states import DocKind, DocState, OpState, WithoutKlarna
 
 
 def require_creatable(
@@ -130,7 +130,7 @@ def require_fits(session: Session, document: Document) -> None:
     for line in document.lines:
         if line.original_line is not None and credited.left_of(line.original_line, done) < line.quantity_milli:
             fits = False
-        if document.restock and line.restock_milli > credit_drafts.returnable(session, line):
+        if document.restock and line.restock_milli > goods_back.returnable(session, line):
             fits = False
     if not fits or not advance_credits.fits(session, document):
         raise Refusal(
@@ -158,7 +158,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
         actor,
         series="F",
         day=day,
-        text=f"Kreditfaktura {document.number_text} avser {credit_drafts.original(document).number_text}",
+        text=f"Kreditfaktura {document.number_text} {_refers_to(document)}",
         source=f"credit_note:{document.number_text}",
         entries=[
             documents.receivable_of(session, document, day),
@@ -167,7 +167,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
         document_id=document.id,
         currency=document.currency,
     )
-    _restock(session, actor, document, MovementKind.RETURN, 1)
+    goods_back.put_back(session, actor, document)
     audit.write(
         session,
         actor,
@@ -178,21 +178,9 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
     outbox.follow(session, actor, document)
 
 
-def _restock(session: Session, actor: Actor, document: Document, kind: MovementKind, sign: int) -> None:
-    if not document.restock or document.restock_warehouse_id is None:
-        return
-    for line in document.lines:
-        if line.restock_milli and line.article is not None and line.article.stock_kept:
-            stock.move(
-                session,
-                actor,
-                article=line.article,
-                warehouse_id=document.restock_warehouse_id,
-                quantity_milli=sign * line.restock_milli,
-                kind=kind,
-                document_line_id=line.id,
-                reason=document.number_text or "",
-            )
+def _refers_to(document: Document) -> str:
+    """What a voucher's text says a credit note is about; one that stands free is about no invoice (K42)."""
+    return f"avser {document.original.number_text}" if document.original is not None else "utan originalfaktura"
 
 
 def keep_without_klarna(
@@ -264,8 +252,18 @@ def issue_without_klarna(
     issue(session, actor, draft, None, clock.now())
 
 
-def require_reversible(document: Document) -> None:
-    """Let pass a credit note issued without Klarna that is neither reversed, paid nor offset. Raises Refusal."""
+def stands_for(session: Session, document: Document) -> KlarnaOp | None:
+    """The refund made outside Kvitta that was tied to a credit note afterwards (operations 13, explain)."""
+    return session.scalar(
+        select(KlarnaOp).where(KlarnaOp.document_id == document.id, KlarnaOp.state == OpState.EXTERNAL).limit(1)
+    )
+
+
+def require_reversible(session: Session, document: Document) -> None:
+    """Let pass a credit note issued without Klarna that is neither reversed, paid, offset nor Klarna's after all.
+
+    Raises Refusal.
+    """
     if (
         document.kind is not DocKind.CREDIT_NOTE
         or document.state is not DocState.ISSUED
@@ -276,13 +274,15 @@ def require_reversible(document: Document) -> None:
         raise Refusal(N_("The credit note has been reversed already."))
     if document.open_minor != -(document.gross_minor or 0):
         raise Refusal(N_("The credit note is paid or offset and cannot be reversed."))
+    if stands_for(session, document) is not None:
+        raise Refusal(N_("The credit note stands for a credit that has been made at Klarna and cannot be reversed."))
 
 
 def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Document:
     """«Återför» a credit note issued without Klarna: its voucher and its stock movement negated, dated today (E11, I11)."""
     actor.require(Right.REVERSE)
     document = documents.get(session, document_id, lock=True)
-    require_reversible(document)
+    require_reversible(session, document)
     advance_credits.require_reversible(session, document)
     reason = documents.read_reason(reason)
     booked = session.scalars(select(Voucher).where(Voucher.source == f"credit_note:{document.number_text}")).one()
@@ -294,7 +294,7 @@ def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Do
         text=f"Kreditfaktura {document.number_text} återförd",
         source=f"credit_note_reversed:{document.number_text}",
     )
-    _restock(session, actor, document, MovementKind.RETURN_REVERSED, -1)
+    goods_back.undo(session, actor, document)
     session.execute(
         update(Document)
         .where(Document.id == document.id)

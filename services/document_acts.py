@@ -110,12 +110,12 @@ def why_not_decide(actor: Actor, op: KlarnaOp) -> Refusal | None:
     return _tried(check)
 
 
-def why_not_reverse(actor: Actor, document: Document) -> Refusal | None:
+def why_not_reverse(session: Session, actor: Actor, document: Document) -> Refusal | None:
     """Why «Återför» is off on a credit note issued without Klarna."""
 
     def check() -> None:
         actor.require(Right.REVERSE)
-        credit_notes.require_reversible(document)
+        credit_notes.require_reversible(session, document)
 
     return _tried(check)
 

@@ -81,6 +81,10 @@ _WITHOUT = {
         "and the customer gets no money from there."
     ),
 }
+FREE_STANDING = N_(
+    "This credit note belongs to no invoice and is not sent to Klarna. "
+    "For Klarna to repay, credit the original invoice."
+)
 _ORDINARY = {
     INVOICE: N_("Invoice %(number)s has been created: %(amount)s."),
     CREDIT_NOTE: N_("Credit note %(number)s has been created: %(amount)s."),
@@ -194,7 +198,7 @@ def outcome(session: Session, actor: Actor, document: Document) -> Outcome:
     elif document.state is DocState.REFUSED and op is not None:
         made = _refused(session, actor, document, op)
     elif document.state is DocState.ISSUED:
-        made = _issued(actor, document, op)
+        made = _issued(session, actor, document, op)
     elif document.state is DocState.VOID:
         made = {"kind": "void", "sentence": _void(document)}
     else:
@@ -216,7 +220,7 @@ def _void(document: Document) -> Sentence:
     )
 
 
-def _issued(actor: Actor, document: Document, op: KlarnaOp | None) -> dict[str, Any]:
+def _issued(session: Session, actor: Actor, document: Document, op: KlarnaOp | None) -> dict[str, Any]:
     number, amount = document.number_text, _amount(document)
     if document.reversed_at is not None:
         sentence = told(
@@ -227,10 +231,14 @@ def _issued(actor: Actor, document: Document, op: KlarnaOp | None) -> dict[str, 
         )
         return {"kind": "reversed", "sentence": sentence}
     if document.issued_by_op_id is None or op is None:
-        actions = [Action("reverse", document_acts.why_not_reverse(actor, document))]
+        actions = [Action("reverse", document_acts.why_not_reverse(session, actor, document))]
         sentence = told(_WITHOUT[document.kind], number=number)
         if document.without_klarna_reason is WithoutKlarna.ORDINARY:
             sentence = told(_ORDINARY[document.kind], number=number, amount=amount)
+        if document.without_klarna_reason is WithoutKlarna.FREE_STANDING:
+            sentence = told(FREE_STANDING)
+        elif document.without_klarna_reason is WithoutKlarna.NEGATIVE_ORDER:
+            sentence = told(N_("The order is %(amount)s. Nothing is sent to Klarna."), amount=amount)
         return {"kind": "without", "sentence": sentence, "actions": actions if document.kind is CREDIT_NOTE else []}
     if op.state is OpState.EXTERNAL:
         day = clock.local_date(op.klarna_event_at or op.created_at)

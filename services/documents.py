@@ -27,6 +27,11 @@ SERIES = "F"
 LONGEST_REASON = 500
 LIVE = (DocState.PENDING, DocState.ISSUED)
 """Documents that count against the rows of an order or an invoice (operations 5)."""
+FROZEN_OF_COMPANY = (
+    *("name", "organisation_number", "vat_number", "street", "postal_code", "city", "email", "phone", "bankgiro"),
+    *("registered_office", "f_tax"),
+)
+"""What a document keeps of the company as it was that day."""
 
 
 @dataclass(slots=True)
@@ -225,22 +230,7 @@ def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine
     today = clock.today()
     order, original = document.order, document.original
     told = settings.values(session, "company.", today)
-    company = {
-        name: told[f"company.{name}"]
-        for name in (
-            "name",
-            "organisation_number",
-            "vat_number",
-            "street",
-            "postal_code",
-            "city",
-            "email",
-            "phone",
-            "bankgiro",
-            "registered_office",
-            "f_tax",
-        )
-    }
+    company = {name: told[f"company.{name}"] for name in FROZEN_OF_COMPANY}
     text = settings.values(session, f"text.{document.kind}_", today)
     return {
         "kind": document.kind,
@@ -248,6 +238,7 @@ def _snapshot(session: Session, document: Document, lines: Sequence[DocumentLine
         "currency": document.currency,
         "with_klarna": document.with_klarna,
         "without_klarna_reason": document.without_klarna_reason,
+        "without_klarna_note": document.without_klarna_note,
         "company": company,
         "order_number": order.number if order else None,
         "shop_number": order.shop_number if order else None,

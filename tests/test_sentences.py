@@ -199,6 +199,14 @@ SENTENCES: tuple[Printed, ...] = (
     ),
     (
         "K42",
+        (
+            "Den här kreditfakturan hör inte till en faktura och skickas inte till Klarna. Ska Klarna betala tillbaka: "
+            "kreditera originalfakturan."
+        ),
+        "This credit note belongs to no invoice and is not sent to Klarna. For Klarna to repay, credit the original invoice.",
+    ),
+    (
+        "K42",
         "Ordern är på −200,00 kr. Inget skickas till Klarna.",
         "The order is SEK −200.00. Nothing is sent to Klarna.",
     ),
@@ -456,14 +464,6 @@ SENTENCES: tuple[Printed, ...] = (
 )
 
 NOT_YET: tuple[Printed, ...] = (
-    (
-        "K42",
-        (
-            "Den här kreditfakturan hör inte till en faktura och skickas inte till Klarna. Ska Klarna betala tillbaka: "
-            "kreditera originalfakturan."
-        ),
-        "This credit note belongs to no invoice and is not sent to Klarna. For Klarna to repay, credit the original invoice.",
-    ),
     (
         "K50",
         "Vänta: utbetalningen för perioden väntas 2026-04-02 och är inte inläst.",
