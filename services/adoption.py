@@ -85,6 +85,10 @@ def _adopt(session: Session, actor: Actor, break_id: int, wish: Wish, nonce: str
     if op is None:
         raise Refusal(N_("Klarna does not show it on the purchase. Nothing has been booked."))
     shown = shown_at_klarna(op, look)
+    waits = orders.open_operation(session, order)
+    if op.kind is OpKind.CAPTURE and waits is not None and waits.kind is OpKind.UPDATE_AUTH:
+        # Its answer replaces the rows that would be invoiced here.
+        orders.require_no_open_operation(session, order)
     same = drift.proved_by(session, op)
     if same is not None and wish.document_id != same.id:
         raise Refusal(

@@ -18,12 +18,14 @@ from services import (
     adoption,
     adoption_rows,
     agreement,
+    authorizations,
     breaks,
     credit_drafts,
     credit_form,
     decisions,
     drift,
     janitor,
+    order_amending,
     orders,
     reservations,
     settlement_rows,
@@ -33,6 +35,7 @@ from services import (
 )
 from services import captured_elsewhere as elsewhere
 from services.adoption_rows import ADVANCE, ROW, Rest, Wish
+from services.authorizations import AmendForm
 from services.document_page import overview
 from states import BreakKind, DocKind, DocState, DocType, LineKind, MovementKind, OpKind, OpState
 from tests import threads
@@ -576,3 +579,36 @@ def test_an_invoice_captured_here_never_warns(books: Any, klarna: Any, sandbox: 
         line = credit_drafts.get_draft(session, finance, draft_id).lines[0]
         credit_drafts.set_quantity(session, finance, draft_id, line.id, "1")
     assert said_of(draft_id) == []
+
+
+def test_an_activation_is_adopted_once_klarna_has_answered_about_the_rows(
+    klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """B19, operations 5: the change takes a row away that the adopted invoice would stand on; it could never be recorded."""
+    order = bought(klarna, sandbox, lines=[row("T-shirt", 49_900), row("Keps", 10_000)])
+    shirt, cap = order_amending.rows_of(order)
+    changed = [cap, order_amending.AmendedRow(LineKind.TEXT, "Tröja", 1000, 49_900, 2500)]
+    sandbox.fault("server_error", operation="update_authorization")
+    authorizations.amend(
+        klarna, finance, order.id, AmendForm(secrets.token_hex(16), 59_900, version=order.version, rows=changed)
+    )
+    sandbox.portal_capture(order.klarna_order_id, 49_900)
+    reservations.look_at(klarna, order.id)
+    with reading() as session:
+        (found,) = breaks.open_of(session, order.id)
+
+    def adopt(line_id: int) -> Document:
+        wish = Wish(None, None, {line_id: 1000}, None)
+        return the_document(adoption.adopt(klarna, finance, found.id, wish, secrets.token_hex(16)))
+
+    with pytest.raises(Refusal, match="answer about the changed rows"):
+        adopt(shirt.line_id or 0)
+    with writing() as session:
+        session.execute(
+            sa.update(KlarnaOp).where(KlarnaOp.state == OpState.UNKNOWN).values(next_run_at=KlarnaOp.created_at)
+        )
+    janitor.run(klarna)
+    with reading() as session:
+        rows = orders.get(session, order.id).lines
+        assert [line.name for line in rows] == ["Keps", "Tröja"]
+    assert adopt(rows[1].id).gross_minor == 49_900
