@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import Refusal
-from services import credit_form, credit_rows
+from services import credit_form, credit_rows, goods_returns
 from services.credit_form import CreditForm, CreditRow, NewRow
 from services.credit_rows import Hit
 from web import ChoiceField, Form, LineField, RadioChoiceField, TickField, actor, done, fragment, page, say
@@ -111,6 +111,7 @@ def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsFo
         "form": form,
         "options": options or options_of(form),
         "typed": typed_now or Typed(),
+        "conditions": goods_returns.AT_ONCE,
         "why_off": off(form.refusal),
         "differs": off(form.difference),
         "difference_minor": form.difference_minor,
@@ -127,9 +128,10 @@ def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsFo
 
 def draft_answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
     """The draft: the whole page, or for htmx its panel with the Klarna block beside it."""
-    form = read_form(draft_id)
+    with reading() as looked:
+        form, rates = credit_form.form(looked, actor(), draft_id), credit_rows.rates(looked)
     drawn = context(form, changes.pop("typed", None), changes.pop("options", None))
-    drawn |= {"free": changes.pop("free", None) or free_row(form.rates)}
+    drawn |= {"rates": rates, "free": changes.pop("free", None) or free_row(rates)}
     drawn |= {"freight": changes.pop("freight", None) or FreightForm(formdata=None)}
     return page("credit_notes/draft.html", panel="credit_notes/_swap.html", status=status, **{**drawn, **changes})
 
@@ -144,15 +146,22 @@ def row_answer(draft_id: int, line_id: int, template: str, status: int, typed_no
     if not is_htmx():
         if status == 200:
             return done(_url(draft_id))
-        off_now = {"why_off": _("Correct the marked quantity first.")} if typed_now.sentence else {}
+        off_now = {"why_off": _first(typed_now)} if typed_now.sentence else {}
         return draft_answer(draft_id, status, typed=typed_now, **off_now)
     form = read_form(draft_id)
     drawn = context(form, typed_now)
     if typed_now.sentence:
-        drawn["why_off"] = _("Correct the marked quantity first.")
+        drawn["why_off"] = _first(typed_now)
     rows: tuple[CreditRow | NewRow, ...] = (*form.rows, *form.removed, *form.added, *form.removed_new)
     row = next(each for each in rows if each.id == line_id)
     return fragment(template, status=status, row=row, **drawn, **more)
+
+
+def _first(typed_now: Typed) -> str:
+    """Why the button waits for a correction."""
+    if typed_now.field.startswith(("quantity-", "restock-")):
+        return _("Correct the marked quantity first.")
+    return _("Correct what is marked first.")
 
 
 def _url(draft_id: int) -> str:

@@ -24,9 +24,7 @@ def reprice(session: Session, draft: Document, done: Mapping[int, Credited]) -> 
     beyond what the invoice itself came to, and whole with its last row; a credit that comes to 0,00 that way sends nothing.
     """
     invoice = draft.original
-    rows = [
-        line for line in draft.lines if line.original_line is not None and line.original_line.kind in advances.KINDS
-    ]
+    rows = [line for line in draft.lines if line.kind in advances.KINDS and line.original_line is not None]
     if invoice is None or not rows:
         return False
     before = _state(draft, rows)

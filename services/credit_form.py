@@ -41,7 +41,7 @@ from services.credited import NOTHING, Credited
 from services.document_page import Related, related
 from services.klarna_refusal import latest
 from services.refund_lines import Shown
-from states import DocKind, DocState, DocType, LineKind, WithoutKlarna
+from states import Condition, DocKind, DocState, DocType, LineKind, WithoutKlarna
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class CreditRow:
     gross_minor: int
     stock_kept: bool
     restock_milli: int
+    condition: Condition
     removed: bool
     kind: LineKind
     percent: int | None
@@ -127,7 +128,6 @@ class CreditForm:
     removed: Sequence[CreditRow]
     added: Sequence[NewRow]
     removed_new: Sequence[NewRow]
-    rates: Sequence[int]
     shown: Shown | None
     no_return_fee: Refusal | None
     no_return_freight: Refusal | None
@@ -204,7 +204,6 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         removed=[row for row in rows if row.removed and row.removable],
         added=[_new_row(line, draft.currency) for line in new if not line.removed],
         removed_new=[_new_row(line, draft.currency) for line in new if line.removed],
-        rates=credit_rows.rates(session),
         shown=refund_lines.shown(session, draft),
         no_return_fee=refund_lines.why_no_return_fee(session, draft) if any(map(_is_freight, new)) else None,
         no_return_freight=credit_rows.why_no_return_freight(draft),
@@ -260,6 +259,7 @@ def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], mar
         gross_minor=line.gross_minor,
         stock_kept=credit_drafts.stock_kept(line),
         restock_milli=line.restock_milli,
+        condition=Condition(line.restock_condition or Condition.WHOLE),
         removed=line.removed,
         kind=line.kind,
         percent=original.document.advance_percent if original and line.kind is LineKind.ADVANCE else None,

@@ -74,7 +74,7 @@ def test_a_new_row_is_saved_as_it_is_typed_and_what_hangs_on_it_follows(
     assert "Credit SEK 509.00 at Klarna" in part.find("#sum").text and not part.has("#restock[disabled]")
     refused = clerk_client.post(f"{page.url}/new-rows/{line}", htmx=f"saved-{line}", data={f"price-{line}": "1e3"})
     assert refused.status == 422 and refused.find(f"#note-price-{line}").text
-    assert "Correct the marked quantity first." in refused.find("#sum").text
+    assert "Correct what is marked first." in refused.find("#sum").text
     stayed = clerk_client.post(f"{page.url}/new-rows/{line}", {f"price-{line}": "1e3", f"quantity-{line}": "7"})
     assert stayed.status == 422 and stayed.find(f"#price-{line}")["value"] == "1e3"
     assert stayed.find(f"#quantity-{line}")["value"] == "7"
