@@ -102,7 +102,7 @@ def _cancel(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm) -> in
             return _release(klarna, actor, order_id, form, "cancel")
         if look.status not in _GONE:
             return _cancel_at_klarna(klarna, actor, order_id, form, look)
-    return db.transact(lambda session: _cancel_here(session, actor, order_id, form))
+    return db.transact(lambda session: _cancel_here(session, actor, order_id, form, linked))
 
 
 def _cancel_at_klarna(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm, look: Look) -> int:
@@ -114,10 +114,13 @@ def _cancel_at_klarna(klarna: Gateway, actor: Actor, order_id: int, form: MoneyF
     return _act(klarna, actor, order_id, OpKind.CANCEL, intend, look)
 
 
-def _cancel_here(session: Session, actor: Actor, order_id: int, form: MoneyForm) -> int:
+def _cancel_here(session: Session, actor: Actor, order_id: int, form: MoneyForm, linked: bool) -> int:
     order = orders.get(session, order_id, lock=True)
     if operations.earlier_use(session, actor, form.nonce, "cancel", str(order_id), form.values) is not None:
         return order_id
+    if linked != (order.klarna_order_id is not None):
+        # A reservation was tied to it meanwhile, which nobody would cancel.
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
     _refuse(order_ending.why_not_cancel(session, order))
     operations.use_form(session, actor, form.nonce, "cancel", str(order_id), form.values, str(order_id))
     order_ending.cancel(session, actor, order)

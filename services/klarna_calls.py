@@ -202,6 +202,8 @@ def due_date_options(klarna: Gateway, document_id: int) -> list[Option]:
 def _options(content: Mapping[str, object]) -> list[Option]:
     found, offered = [], content.get("options")
     for each in offered if isinstance(offered, list) else []:
+        if not isinstance(each, dict):
+            continue
         days, fee = each.get("number_of_days"), each.get("amount")
         if type(days) is int and type(fee) is int and days > 0 and fee >= 0:
             found.append(Option(days, fee))

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 import clock
+import db
 from db import reading, writing
 from errors import BadInput, Malformed, NotAllowed, Refusal, Stale, Throttled
 from models import Audit, Document, Installation, KlarnaAccount, KlarnaAttempt, KlarnaOp, Order, OrderLine
@@ -20,6 +21,7 @@ from services import (
     decisions,
     invoices,
     janitor,
+    klarna_orders,
     operations,
     order_amending,
     order_ending,
@@ -39,7 +41,9 @@ from tests.builders import (
     CLERK,
     FINANCE,
     a_delivery,
+    a_klarna_order,
     a_money_form,
+    an_account,
     an_article,
     an_invoice,
     an_order,
@@ -251,6 +255,30 @@ def test_an_order_whose_reservation_klarna_has_ended_is_cancelled_at_once(
     getattr(sandbox, gone)(order.klarna_order_id)
     do(klarna, order, OpKind.CANCEL)
     assert fresh(order).state is OrderState.CANCELLED and not sandbox.posts(operation="cancel")
+
+
+def test_an_order_that_gets_its_reservation_at_this_moment_is_not_cancelled_beside_it(
+    books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B18, B16: two people at once; the reservation would be left at Klarna with nobody to cancel it."""
+    with writing() as session:
+        account, order = an_account(session, sandbox, klarna), an_order(session, lines=[row()])
+        found = a_klarna_order(sandbox, account, [row()], order.customer, "W9")["order_id"]
+    transact, tied = db.transact, list[int]()
+
+    def meanwhile(work: Any, *more: Any) -> Any:
+        if not tied:
+            tied.append(order.id)
+            klarna_orders.attach(klarna, CLERK, order.id, account.id, found)
+        return transact(work, *more)
+
+    monkeypatch.setattr(db, "transact", meanwhile)
+    form = a_money_form(0)
+    with pytest.raises(Stale):
+        authorizations.cancel(klarna, CLERK, order.id, form)
+    assert tied and fresh(order).state is OrderState.OPEN and sandbox.state(found)["status"] == "AUTHORIZED"
+    authorizations.cancel(klarna, CLERK, order.id, a_money_form(left(order)))
+    assert fresh(order).state is OrderState.CANCELLED and sandbox.state(found)["status"] == "CANCELLED"
 
 
 def test_an_order_without_klarna_is_cancelled_and_changed_at_once(books: Any, klarna: Any) -> None:

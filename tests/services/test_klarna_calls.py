@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
+from klarna_client import KlarnaClient
 from models import Audit, Document, KlarnaAccount, KlarnaCall, Order
 from services import janitor, klarna_call_rules, klarna_calls, order_history
 from services.asking import NotReached
@@ -145,6 +146,16 @@ def test_the_fee_of_a_later_due_date_is_the_one_that_was_shown(books: Any, klarn
     sandbox.fault("server_error", operation="get_due_date_options")
     with pytest.raises(NotReached):
         klarna_calls.due_date_options(klarna, card.id)
+
+
+def test_an_option_that_cannot_be_read_is_left_out(
+    books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Klarna answers, the page is drawn."""
+    invoice = a_captured_invoice(klarna, sandbox)
+    answer = {"options": [None, "x", {"number_of_days": True, "amount": 1}, {"number_of_days": 10, "amount": 1000}]}
+    monkeypatch.setattr(KlarnaClient, "due_date_options", lambda *asked, **how: answer)
+    assert klarna_calls.due_date_options(klarna, invoice.id) == [klarna_calls.Option(10, 1000)]
 
 
 def test_the_order_has_the_new_address_when_klarna_has_it(books: Any, klarna: Any, sandbox: Any) -> None:
