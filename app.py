@@ -46,6 +46,7 @@ ROOMS = (
     "credit_notes",
     "credit_rows",
     "free_credits",
+    "goods_returns",
     "exchange",
     "operations",
     "adoption",

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import Refusal
-from services import credit_form, credit_rows
+from services import credit_form, credit_rows, goods_returns
 from services.credit_form import CreditForm, CreditRow, NewRow
 from services.credit_rows import Hit
 from web import ChoiceField, Form, LineField, RadioChoiceField, TickField, actor, done, fragment, page, say
@@ -111,6 +111,7 @@ def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsFo
         "form": form,
         "options": options or options_of(form),
         "typed": typed_now or Typed(),
+        "conditions": goods_returns.AT_ONCE,
         "why_off": off(form.refusal),
         "differs": off(form.difference),
         "difference_minor": form.difference_minor,

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 import clock
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import agreement, credit_drafts, document_page, exchange, mail_settings, outbox, preferences, printing
+from services import agreement, credit_drafts, document_page, exchange, goods_returns, mail_settings, outbox, preferences, printing
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
@@ -172,6 +172,8 @@ def document_answer(
         own = preferences.of(looked, actor().id) if _just_made(document) else preferences.Preferences()
         elsewhere = agreement.elsewhere(looked, document.id)
         story = exchange.story(looked, actor(), document.id)
+        credit = document.kind is DocKind.CREDIT_NOTE
+        goods = goods_returns.goods(looked, actor(), document.id) if credit else None
     klarna = document.paid_by_klarna
     return page(
         f"{room}/show.html",
@@ -182,6 +184,7 @@ def document_answer(
         no_credit=off(document.no_credit),
         elsewhere=elsewhere,
         story=story,
+        goods=goods,
         made_elsewhere=shown(elsewhere.differences),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),

@@ -12,6 +12,7 @@ from states import (
     BreakState,
     CallKind,
     CallOutcome,
+    Condition,
     DocKind,
     DocState,
     DocType,
@@ -104,6 +105,11 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         AnswerClass.NOT_SENT: N_("Never left Kvitta"),
         AnswerClass.AMBIGUOUS: N_("No clear answer"),
         AnswerClass.ANSWER: N_("Answered"),
+    },
+    Condition: {
+        Condition.WHOLE: N_("Whole"),
+        Condition.DAMAGED: N_("Damaged"),
+        Condition.NEVER: N_("Never comes"),
     },
     OrderState: {OrderState.OPEN: N_("Under way"), OrderState.CANCELLED: N_("Cancelled")},
     KlarnaStatus: {

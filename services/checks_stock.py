@@ -35,8 +35,8 @@ def movements_have_their_cause(session: Session) -> Iterator[Finding]:
     yield from broken(
         session,
         "SELECT m.id, m.quantity_milli, l.restock_milli FROM stock_movement m"
-        " JOIN document_line l ON l.id = m.document_line_id"
-        " WHERE m.kind = 'return' AND (m.quantity_milli <> l.restock_milli OR m.article_id IS DISTINCT FROM l.article_id)",
+        " JOIN document_line l ON l.id = m.document_line_id LEFT JOIN goods_return g ON g.document_line_id = l.id"
+        " WHERE m.kind = 'return' AND (m.quantity_milli <> coalesce(g.quantity_milli, l.restock_milli) OR m.article_id IS DISTINCT FROM l.article_id)",
         "movement:{0}",
         "of {1} thousandths, its credit row puts back {2}, or another article",
     )
@@ -94,9 +94,28 @@ def deliveries_stay_within_the_order(session: Session) -> Iterator[Finding]:
         "SELECT d.id, l.position, l.restock_milli FROM document d JOIN document_line l ON l.document_id = d.id"
         " JOIN article a ON a.id = l.article_id AND a.stock_kept = 1"
         " LEFT JOIN stock_movement m ON m.document_line_id = l.id AND m.kind = 'return'"
-        " WHERE d.state = 'issued' AND d.restock = 1 AND l.removed = 0 AND l.restock_milli > 0 AND m.id IS NULL",
+        " WHERE d.state = 'issued' AND d.restock = 1 AND l.removed = 0 AND l.restock_milli > 0"
+        " AND l.restock_condition <> 'damaged' AND m.id IS NULL",
         "document:{0}",
         "row {1} puts back {2} thousandths, and nothing moved",
+    )
+    yield from broken(
+        session,
+        "SELECT d.id, l.position, g.quantity_milli, l.quantity_milli FROM goods_return g"
+        " JOIN document_line l ON l.id = g.document_line_id JOIN document d ON d.id = l.document_id"
+        " WHERE g.quantity_milli > l.quantity_milli OR d.state <> 'issued' OR d.kind <> 'credit_note'",
+        "document:{0}",
+        "of row {1} {2} thousandths have come back, credited are {3}",
+    )
+    yield from broken(
+        session,
+        "SELECT d.id, l.position, g.quantity_milli FROM goods_return g"
+        " JOIN document_line l ON l.id = g.document_line_id JOIN document d ON d.id = l.document_id"
+        " LEFT JOIN stock_movement m ON m.document_line_id = l.id AND m.kind = 'return'"
+        " AND m.warehouse_id = g.warehouse_id AND m.quantity_milli = g.quantity_milli"
+        " WHERE (g.condition = 'whole') <> (m.id IS NOT NULL)",
+        "document:{0}",
+        "of row {1} {2} thousandths have come back whole, and nothing moved, or damaged ones were put in stock",
     )
     yield from broken(
         session,

@@ -260,6 +260,7 @@ def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], mar
         stock_kept=credit_drafts.stock_kept(line),
         restock_milli=line.restock_milli,
         condition=Condition(line.restock_condition or Condition.WHOLE),
+        condition=Condition(line.restock_condition or Condition.WHOLE),
         removed=line.removed,
         kind=line.kind,
         percent=original.document.advance_percent if original and line.kind is LineKind.ADVANCE else None,

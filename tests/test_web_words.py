@@ -72,7 +72,7 @@ def test_the_two_languages_to_the_letter() -> None:
         assert web_words.percent(2_500) == "25\u00a0%"
     with in_language("en"):
         assert web_words.money(143_700) == "SEK\u00a01,437.00"
-        assert web_words.money(-143_700) == "\u2212SEK\u00a01,437.00"
+        assert web_words.money(-143_700) == "SEK\u00a0\u22121,437.00"
         assert web_words.percent(1_250) == "12.5%"
 
 
