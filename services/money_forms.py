@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
@@ -23,6 +24,7 @@ def earlier_use(session: Session, actor: Actor, nonce: str, action: str, subject
     """
     if not re.fullmatch(r"[0-9a-f]{32}", nonce):
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
+    _let_its_twin_end(session, nonce)
     earlier = session.get(FormUse, nonce)
     if earlier is None:
         return None
@@ -31,6 +33,12 @@ def earlier_use(session: Session, actor: Actor, nonce: str, action: str, subject
     if earlier.values_sha256 != _values_digest(values):
         raise Refusal(N_("This form has already been used, with other values. Nothing more has been done."))
     return earlier.result
+
+
+def _let_its_twin_end(session: Session, nonce: str) -> None:
+    """Wait while the same form, sent twice in a moment, is still at work; SQLite lets one write at a time anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(nonce[:16], 16) - 2**63)))
 
 
 def use_form(

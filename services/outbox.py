@@ -77,6 +77,8 @@ def queue_mail(session: Session, actor: Actor, document: Document, to: str, *, a
     if document.state is not DocState.ISSUED:
         raise Refusal(N_("Only an issued document can be e-mailed."))
     address = mail.check_address(to, field="to")
+    # Two who ask for the same mail at the same moment ask for one mail.
+    session.execute(sa.select(Document.id).where(Document.id == document.id).with_for_update())
     earlier = _earlier(session, document.id, address)
     if not earlier:
         _put(session, actor, document, address, 1)

@@ -18,6 +18,7 @@ from services import batch_run, batches, orders
 from services.batches import BOTH, DELIVER, DONE, FAILED, INVOICE, REFUSED, RUNNING, WAITING, Chosen
 from states import DocState
 from tests.builders import a_delivery, an_account, an_article, an_order, row, the_warehouse
+from tests.threads import in_threads
 
 
 def some_orders(klarna: Any, sandbox: Any, number: int = 2, **fields: Any) -> list[Order]:
@@ -268,3 +269,13 @@ def test_a_runner_that_is_told_to_stop_leaves_the_rest_for_the_next(
     assert [each.state for each in rows(batch_id)] == [DONE, WAITING]
     batch_run.run_all(klarna)
     assert [each.state for each in rows(batch_id)] == [DONE, DONE]
+
+
+def test_a_form_that_is_sent_twice_at_the_same_moment_starts_one_batch_and_leads_both_to_it(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """Operations 12: the second click waits for the first one and is answered with what it did."""
+    plans = planned(clerk, DELIVER, some_orders(klarna, sandbox))
+    nonce, made = secrets.token_hex(16), list[int]()
+    assert in_threads(books, lambda _: made.append(started(clerk, DELIVER, plans, nonce)), 4) == []
+    assert len(made) == 4 and len(set(made)) == count(Batch) == 1

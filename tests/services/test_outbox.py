@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.orm import Session
 
 import clock
 from db import reading, transact, writing
@@ -23,6 +24,7 @@ from states import DocState, DocType
 from tests.builders import a_delivery, an_invoice, an_order
 from tests.conftest import CREDENTIALS_KEY
 from tests.post_office import PostOffice
+from tests.threads import in_threads
 
 TO = "kund@example.com"
 
@@ -340,3 +342,20 @@ def test_a_customer_abroad_is_written_to_in_english(books: Flask, klarna, clerk:
         assert job is not None
         assert job.language == language
         transact(lambda session, job=job: outbox.sent(session, job))
+
+
+def test_two_who_ask_for_the_same_mail_at_the_same_moment_ask_for_one(
+    books: Flask, invoice: Document, clerk: Actor
+) -> None:
+    """Catalogue 93: one document, one address, one mail; nobody is told of a failure."""
+
+    def ask(number: int) -> None:
+        def work(session: Session) -> None:
+            document = documents.get_numbered(session, invoice.id)
+            outbox.queue_by_form(session, clerk, document, TO, f"{number:032x}")
+
+        transact(work)
+
+    assert in_threads(books, ask, 4) == []
+    with reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Outbox)) == 1

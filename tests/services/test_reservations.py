@@ -600,7 +600,7 @@ def test_without_the_lock_and_the_one_open_rule_two_clerks_both_pass(
     """Control of the test above: with the guards taken out the second credit of the same row gets its number, too."""
     invoice = a_captured_invoice(klarna, sandbox)
     (first, amount), (second, _) = draft_of(clerk, invoice), draft_of(finance, invoice)
-    monkeypatch.setattr(credit_notes, "require_creatable", lambda *_: None)
+    monkeypatch.setattr(credit_notes, "require_creatable", lambda *_, **__: None)
     monkeypatch.setattr(orders, "require_no_open_operation", lambda *_: None)
     monkeypatch.setattr(reservations.FOLLOW.__class__, "require_limits", lambda *_: None)
     monkeypatch.setattr(beats.looks, "require_possible", lambda *_, **__: None)
