@@ -26,6 +26,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "refused": ("invoices.index", {"view": "refused"}),
     "breaks": ("agreement.index", {}),
     "held": ("orders.index", {"view": "held"}),
+    "incoming": ("incoming.index", {}),
     "rows": ("settlements.index", {"faulty": 1, "warning": 1}),
     "returns": ("settlements.index", {"faulty": 1, "warning": 1}),
     "to_invoice": ("orders.index", {"view": "not_invoiced"}),

@@ -1,0 +1,170 @@
+"""Something of every kind to look at, for tests that walk the pages, and which pages there are."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from importlib import import_module
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
+
+import clock
+from app import ROOMS, ShortNumber
+from db import reading, writing
+from models import Document, Order
+from rights import RIGHTS
+from services import batches, breaks, credit_drafts, free_credits, order_uploads, reservations, settlements, users
+from services.batches import Chosen
+from states import DocType, Role
+from tests.browser.conftest import House
+from tests.builders import (
+    CLERK,
+    FREIGHT,
+    a_captured_invoice,
+    a_delivery,
+    a_money_form,
+    actor,
+    an_invoice,
+    an_order,
+    row,
+    the_warehouse,
+)
+from tests.route_rights import ROUTES
+from tests.services.settlement_parts import a_refund
+from tests.services.test_order_file import FILE
+
+FILES = (".csv", "/file", "/pdf")
+"""Addresses that give a file, not a page."""
+NO_PAGES = {
+    "invoices.change": "answers with a refusal, always",
+    "klarna_orders.decide": "needs an act that nobody can prove; drawn in tests/blueprints/test_klarna_orders.py",
+    "operations.panel": "a part of a document's page",
+    "credit_rows.find": "a part of a draft's page",
+    "start.health": "not for people",
+    "login.set_up": "only while nobody has an account; drawn in tests/journeys/test_first_start.py",
+    "login.choose": "before one has logged in: walked by itself",
+    "login.form": "before one has logged in: walked by itself",
+}
+"""GET addresses that no walk opens, with the reason."""
+
+
+class Shop:
+    """Orders, documents, differences, files and batches, one of each."""
+
+    def __init__(self, house: House) -> None:
+        jacket = [row("Vinterjacka med huva och dragkedja", 1_399_00, pieces=2), row("Frakt", 38_00, kind=FREIGHT)]
+        with house.writing() as session:
+            self.order: Order = an_order(session, house.sandbox, lines=jacket)
+            a_delivery(session, self.order, {self.order.lines[0].id: 1000}, tracking_number="123SE", carrier="PostNord")
+            self.held = an_order(session, house.sandbox)
+            self.elsewhere = an_order(session, house.sandbox)
+            self.ended = an_order(session, house.sandbox)
+            self.longer = an_order(session, house.sandbox, expires_at=clock.now() + timedelta(days=9))
+            self.by_hand = an_order(session, lines=[row("Mössa", 199_00)])
+            a_delivery(session, self.by_hand)
+            packed = an_order(session, house.sandbox)
+            nonce, chosen = secrets.token_hex(16), [Chosen(packed.id, packed.version, 0, None)]
+            self.batch_id = batches.start(session, CLERK, nonce, batches.DELIVER, chosen, the_warehouse(session).id)
+            self.file_id = order_uploads.keep_file(session, CLERK, FILE.encode(), "order.csv")
+            newcomer = users.create(session, actor(Role.ADMIN), login="ny", name="Ny Person", roles=[Role.CLERK])
+            self.newcomer_id = newcomer.id
+        with house.context():
+            self.paid = self._invoice(house)
+            self.note = a_refund(house.klarna, self._invoice(house))
+            house.sandbox.pay_out()
+            settlements.fetch_all(house.klarna)
+            self.invoice = self._invoice(house)
+            self.ordinary = an_invoice(house.klarna, self.by_hand)
+            with writing() as session:
+                self.draft_id = credit_drafts.start(session, CLERK, self.invoice.id).id
+                self.free_id = free_credits.start(session, CLERK, self.order.customer_id).id
+            self.refused = self._refused(house)
+            house.sandbox.fraud(self.held.klarna_order_id or "", "STOPPED")
+            reservations.look_at(house.klarna, self.held.id)
+            house.sandbox.portal_capture(self.elsewhere.klarna_order_id or "", 199_00)
+            reservations.look_at(house.klarna, self.elsewhere.id)
+            house.sandbox.portal_cancel(self.ended.klarna_order_id or "")
+            house.sandbox.portal_extend(self.longer.klarna_order_id or "")
+            for each in (self.ended, self.longer):
+                reservations.look_at(house.klarna, each.id)
+            with reading() as session:
+                self.captured_id = breaks.open_of(session, self.elsewhere.id)[-1].id
+                self.cancelled_id = breaks.open_of(session, self.ended.id)[-1].id
+                self.extended_id = breaks.open_of(session, self.longer.id)[-1].id
+
+    def _invoice(self, house: House) -> Document:
+        return a_captured_invoice(house.klarna, house.sandbox, lines=[row("T-shirt", 499_00, pieces=2)])
+
+    def _refused(self, house: House) -> int:
+        with writing() as session:
+            order = an_order(session, house.sandbox)
+            a_delivery(session, order)
+        house.sandbox.fault("refuse", operation="create_capture", error_code="CAPTURE_NOT_ALLOWED")
+        return reservations.invoice(house.klarna, CLERK, order.id, DocType.DELIVERY, a_money_form(499_00))
+
+    def addresses(self, role: str) -> list[str]:
+        """Where a walk begins: what no link leads to, and pages whose kind has more than one face."""
+        order, invoice = self.order.id, self.invoice.id
+        starts = {
+            "start.index": ["/"],
+            "orders.show": [f"/orders/{each.id}" for each in (self.order, self.held, self.elsewhere, self.by_hand)],
+            "invoices.show": [f"/invoices/{each}" for each in (invoice, self.refused, self.ordinary.id)],
+            "credit_notes.show": [f"/credit-notes/{each}" for each in (self.draft_id, self.note.id)],
+            "credit_notes.print_view": [f"/credit-notes/{self.note.id}/print"],
+            "invoices.index": ["/invoices?view=all"],
+            "invoices.new": [f"/orders/{order}/invoice?type=advance", f"/orders/{order}/invoice"],
+            "batches.new": [f"/batches/new?selected={order}&selected={self.held.id}"],
+            "batches.show": [f"/batches/{self.batch_id}"],
+            "order_files.show": [f"/orders/files/{self.file_id}"],
+            "klarna_orders.cancel_page": [f"/orders/{self.held.id}/cancel"],
+            "klarna_orders.release_page": [f"/orders/{order}/release"],
+            "klarna_orders.remove_page": [f"/orders/{self.held.id}/remove"],
+            "klarna_orders.rows": [f"/orders/{self.held.id}/rows"],
+            "incoming.reservation": [f"/orders/{self.by_hand.id}/reservation"],
+            "klarna_calls.due_date_page": [f"/documents/{invoice}/due-date"],
+            "payments.index": [f"/documents/{self.ordinary.id}/payments"],
+            "agreement.lift_page": [f"/orders/{self.held.id}/lift"],
+            "agreement.note_page": [f"/differences/{self.cancelled_id}/note"],
+            "adoption.adopt_page": [f"/differences/{self.captured_id}/adopt"],
+            "agreement.ignore_page": [f"/differences/{self.extended_id}/ignore"],
+            "exchange.replacement": [f"/credit-notes/{self.note.id}/replacement"],
+            "free_credits.show": [f"/free-credits/{self.free_id}"],
+            "papers.batch": [f"/print?what=confirmations&ids={order},{self.held.id}"],
+            "incoming.index": ["/orders/incoming"],
+            "search.index": ["/search", "/search?q=Testperson"],
+            "login.confirm": ["/confirm"],
+        }
+        may = endpoints(role)
+        return [address for name, given in starts.items() if name in may for address in given]
+
+
+def endpoints(role: str) -> set[str]:
+    """Every page a role may open."""
+    rights = RIGHTS[Role(role)]
+    return {
+        rule.endpoint
+        for rule in ADDRESSES.map.iter_rules()
+        if "GET" in (rule.methods or ()) and ROUTES.get(rule.endpoint) in rights
+        and not rule.rule.endswith(FILES) and rule.endpoint not in NO_PAGES
+    }  # fmt: skip
+
+
+def endpoint(path: str) -> str:
+    """The page an address belongs to; nothing for one that is not there."""
+    try:
+        return str(ADDRESSES.match(path, method="GET")[0])
+    except HTTPException:
+        return ""
+
+
+def _addresses() -> MapAdapter:
+    bare = Flask("addresses")
+    bare.url_map.converters["int"] = ShortNumber
+    for name in ROOMS:
+        bare.register_blueprint(import_module(f"blueprints.{name}").blueprint)
+    return bare.url_map.bind("")
+
+
+ADDRESSES = _addresses()
