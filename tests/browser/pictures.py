@@ -1,5 +1,6 @@
-"""Pictures of the pages for docs/images/, taken only when KVITTA_PICTURES is set, so that a test run leaves the tree clean.
+"""Pictures of a credit note and a settlement for docs/images/; the others are taken by scripts/pictures.py.
 
+Taken only when KVITTA_PICTURES is set, so that a test run leaves the tree clean:
 KVITTA_PICTURES=1 .venv/bin/python -m pytest tests/browser/test_journey.py -k sv --database sqlite
 """
 

@@ -73,7 +73,6 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     press_tab_to(page, f"a[href='/orders/{order.id}/invoice']")
     page.keyboard.press("Enter")
     says(page, say("will_activate", reference=order.klarna_reference, amount=FIRST_PART))
-    take_sv(page, "last-step", language)
     press_tab_to(page, "#last-step .button.primary")
     assert page.evaluate("() => document.activeElement.innerText").replace("\xa0", " ") == say(
         "activate_button", amount=FIRST_PART
@@ -91,14 +90,12 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     page.click("#last-step .button.primary")
     says(page, say("capture_unknown", amount=SECOND_PART))
     say.calm(text(page))
-    take_sv(page, "unknown", language)
     second = number_of(page)
     says(page, say("activated", number=second, amount=SECOND_PART, klarna=f"{order.klarna_reference}-2"), 30)
     page.goto(f"/orders/{order.id}")
     says(page, say("all_invoiced"))
     room = "each => each.scrollWidth <= each.clientWidth"
     assert page.locator(".table-wrap", has_text=SHIRT).first.evaluate(room), "the amounts are out of sight"
-    take_sv(page, "order", language)
 
     # A piece comes back: refused once, tried again.
     page.get_by_role("link", name=second, exact=True).click()
@@ -120,7 +117,6 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     page.wait_for_selector("section.refused")
     note = number_of(page)
     says(page, say("refund_refused", number=note))
-    take_sv(page, "refused", language)
     page.click("form[action$='/retry'] button")
     says(page, say("credited", number=note, amount=RETURNED))
     page.click(".fold-menu summary")

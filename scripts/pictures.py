@@ -1,0 +1,185 @@
+"""Take the pictures of docs/images/ from the demo: ``.venv/bin/python -m scripts.pictures [--data FOLDER] [NAME ...]``.
+
+Starts the demo in FOLDER, or in a new one that is thrown away, logs in as Finance and keeps every page in light and in dark.
+Takes a minute or two, most of it for making the demo company.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+from demo.stack import Stack
+from demo.start import BUILT, LOGINS, OURS, prepare
+from klarna_sandbox.control import Control
+from tests.browser import chromium
+
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+WIDTH, TALLEST = 1280, 1400
+WINDOW: ViewportSize = {"width": WIDTH, "height": 900}
+COLOURS = 200
+"""A page has far fewer; letters keep their soft edges."""
+
+
+class Camera:
+    """A window of the demo, logged in, and Klarna's stand-in behind it."""
+
+    def __init__(self, page: Page, sandbox: Control) -> None:
+        self.page = page
+        self.sandbox = sandbox
+
+    def log_in(self, name: str, phrase: str) -> None:
+        """By the form, in Swedish."""
+        self.page.goto("/login")
+        self.page.locator("input[type=password]").fill(phrase)
+        self.page.locator("form:has(input[type=password]) input:not([type=hidden]):not([type=password])").fill(name)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(lambda url: "/login" not in url)
+
+    def open_row(self, address: str, number: int = 0) -> str:
+        """Open a row of a list, the first unless told otherwise; gives the address."""
+        self.page.goto(address)
+        found = self.page.locator("tbody tr [data-open]").nth(number).get_attribute("href") or ""
+        self.page.goto(found)
+        return found
+
+    def keep(self, name: str) -> None:
+        """The page in light and in dark, in a window as tall as it is, up to a limit."""
+        self.page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
+        self.page.mouse.move(0, 0)
+        tall = self.page.evaluate("() => document.documentElement.scrollHeight")
+        self.page.set_viewport_size({"width": WIDTH, "height": min(tall, TALLEST)})
+        for scheme, mark in (("light", ""), ("dark", "-dark")):
+            self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            file = IMAGES / f"{name}{mark}.png"
+            shot = Image.open(io.BytesIO(self.page.screenshot(animations="disabled"))).convert("RGB")
+            shot.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+            print(f"{file.relative_to(IMAGES.parent)}: {file.stat().st_size // 1000} kB")
+        self.page.set_viewport_size(WINDOW)
+
+
+def start(camera: Camera) -> None:
+    """What needs a person today."""
+    camera.page.goto("/")
+
+
+def orders(camera: Camera) -> None:
+    """The list, three of its rows ticked."""
+    camera.page.goto("/orders")
+    for number in (1, 2, 4):
+        camera.page.locator("tbody input[name=selected]").nth(number).check()
+
+
+def order(camera: Camera) -> None:
+    """An order that has been invoiced in part."""
+    camera.open_row("/orders?view=partly_invoiced")
+
+
+def last_step(camera: Camera) -> None:
+    """What has left and is not invoiced."""
+    camera.page.goto(camera.open_row("/orders?view=not_invoiced", 1) + "/invoice")
+
+
+def advance(camera: Camera) -> None:
+    """An advance of 30 percent."""
+    camera.page.goto(camera.open_row("/orders?view=to_deliver") + "/invoice?type=advance")
+    camera.page.fill("#percent", "30")
+    camera.page.wait_for_selector("#create-form input[name=percent][value='30']", state="attached")
+
+
+def many(camera: Camera) -> None:
+    """What would happen to the orders that were ticked."""
+    camera.page.goto("/orders")
+    for box in camera.page.locator("tbody input[name=selected]").all()[:9]:
+        box.check()
+    camera.page.click("#chosen button[value=both]")
+    camera.page.wait_for_url(re.compile("/batches/new"))
+
+
+def refused(camera: Camera) -> None:
+    """An invoice to which Klarna has said no."""
+    camera.open_row("/invoices?view=refused")
+
+
+def unknown(camera: Camera) -> None:
+    """An invoice whose answer was lost, and goes on being lost."""
+    last_step(camera)
+    camera.sandbox.fault("drop_after", operation="create_capture", times=0)
+    camera.page.click("#create-form button[type=submit]")
+    camera.page.wait_for_url(re.compile(r"/invoices/\d+"))
+
+
+PICTURES: dict[str, Callable[[Camera], None]] = {
+    "start": start,
+    "orders": orders,
+    "order": order,
+    "last-step": last_step,
+    "advance": advance,
+    "many": many,
+    "refused": refused,
+    "unknown": unknown,
+}
+"""What is shown, in the order it is taken: the last one leaves a trace."""
+
+
+def take(folder: Path, port: int, names: list[str]) -> None:
+    """Start the demo in a folder, take these pictures, stop it."""
+    stack = Stack(folder, port, port + 1, web_workers=1)
+    try:
+        stack.start_sandbox()
+        prepare(stack)
+        stack.start_kvitta()
+        logins = dict(line.split("\t")[:2] for line in (folder / LOGINS).read_text(encoding="utf-8").splitlines())
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGUMENTS))
+            window = browser.new_context(
+                base_url=stack.url,
+                locale="sv-SE",
+                timezone_id="Europe/Stockholm",
+                viewport=WINDOW,
+            )
+            camera = Camera(window.new_page(), Control(stack.sandbox_url))
+            camera.log_in("finance", logins["finance"])
+            for name in names:
+                PICTURES[name](camera)
+                camera.keep(name)
+            browser.close()
+        Control(stack.sandbox_url).clear_faults()
+    finally:
+        stack.stop()
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="keep the demo in this folder, for the next time")
+    parser.add_argument(
+        "--port", type=int, default=8310, help="the demo's port, and the next for Klarna; 8310 if not given"
+    )
+    parser.add_argument("names", nargs="*", help=f"some of: {', '.join(PICTURES)}")
+    given = parser.parse_args()
+    if wrong := [each for each in given.names if each not in PICTURES]:
+        sys.exit(f"There is no picture called {wrong[0]}. There are: {', '.join(PICTURES)}")
+    folder = (given.data or Path(tempfile.mkdtemp(prefix="kvitta-pictures-"))).absolute()
+    if given.data and folder.exists() and not (folder / OURS).exists():
+        sys.exit(f"{folder} holds something that is not the demo's.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / OURS).touch()
+    try:
+        take(folder, given.port, given.names or list(PICTURES))
+    finally:
+        if not given.data or not (folder / BUILT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
