@@ -47,6 +47,7 @@ ROOMS = (
     "credit_rows",
     "free_credits",
     "goods_returns",
+    "converting",
     "exchange",
     "operations",
     "adoption",

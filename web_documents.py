@@ -18,7 +18,18 @@ from werkzeug.wrappers import Response
 import clock
 from db import reading
 from errors import N_, Malformed, Refusal
-from services import agreement, credit_drafts, document_page, exchange, goods_returns, mail_settings, outbox, preferences, printing
+from services import (
+    agreement,
+    converting,
+    credit_drafts,
+    document_page,
+    exchange,
+    goods_returns,
+    mail_settings,
+    outbox,
+    preferences,
+    printing,
+)
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
 from services.reservations import MoneyForm
@@ -47,6 +58,7 @@ TRY_AGAIN = N_("try again")
 """Reasons that Kvitta itself writes into a document's history."""
 CODES = {
     "adopt": N_("adopted: done at Klarna outside Kvitta"),
+    "convert": N_("made into a refund at Klarna"),
     "FRAUD_STOPPED": N_("stopped by Klarna"),
     "FRAUD_REJECTED": N_("turned down by Klarna"),
 }
@@ -61,7 +73,8 @@ def told(sentence: Sentence | None) -> str:
     if sentence is None:
         return ""
     values: dict[str, Any] = {
-        name: gettext(value) if value in (WITHDRAWN, TRY_AGAIN) else value for name, value in sentence.values.items()
+        name: reason(value) if value in (WITHDRAWN, TRY_AGAIN, *CODES) else value
+        for name, value in sentence.values.items()
     }
     return say(Refusal(sentence.message, **values))
 
@@ -174,6 +187,7 @@ def document_answer(
         story = exchange.story(looked, actor(), document.id)
         credit = document.kind is DocKind.CREDIT_NOTE
         goods = goods_returns.goods(looked, actor(), document.id) if credit else None
+        afterwards = converting.afterwards(looked, actor(), document.id) if credit else None
     klarna = document.paid_by_klarna
     return page(
         f"{room}/show.html",
@@ -185,6 +199,7 @@ def document_answer(
         elsewhere=elsewhere,
         story=story,
         goods=goods,
+        afterwards=afterwards,
         made_elsewhere=shown(elsewhere.differences),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),

@@ -36,7 +36,8 @@ def movements_have_their_cause(session: Session) -> Iterator[Finding]:
         session,
         "SELECT m.id, m.quantity_milli, l.restock_milli FROM stock_movement m"
         " JOIN document_line l ON l.id = m.document_line_id LEFT JOIN goods_return g ON g.document_line_id = l.id"
-        " WHERE m.kind = 'return' AND (m.quantity_milli <> coalesce(g.quantity_milli, l.restock_milli) OR m.article_id IS DISTINCT FROM l.article_id)",
+        " WHERE m.kind = 'return' AND (m.quantity_milli <> coalesce(g.quantity_milli, l.restock_milli)"
+        " OR m.article_id IS DISTINCT FROM l.article_id)",
         "movement:{0}",
         "of {1} thousandths, its credit row puts back {2}, or another article",
     )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from models import Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
-from services import document_outcome, keyset, search
+from services import document_outcome, keyset, search, without_klarna
 from services.document_page import paid_state
 from services.keyset import Condition, Sorting, Wanted
 from states import OPEN_OPS, DocKind, DocState, DocType, OpState, RefusalKind, WithoutKlarna
@@ -148,9 +148,10 @@ def _of_view(filters: Filters) -> list[Any]:
         "drafts": (state == DocState.DRAFT,),
         "without": (
             state == DocState.ISSUED,
-            Document.with_klarna.is_(False),
+            Document.issued_by_op_id.is_(None),
             Document.reversed_at.is_(None),
-            Document.without_klarna_reason != WithoutKlarna.ORDINARY,
+            Document.without_klarna_reason.not_in((WithoutKlarna.ORDINARY, WithoutKlarna.NOTHING_TO_PAY)),
+            sa.not_(without_klarna.settled()),
         ),
     }
     return list(conditions.get(filters.view, ()))

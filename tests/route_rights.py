@@ -44,6 +44,8 @@ ROUTES: dict[str, Right | str] = {
     "books.unlock_period": Right.BOOKS,
     "books.voucher": Right.READ,
     "books.vouchers": Right.READ,
+    "converting.convert": Right.REVERSE,
+    "converting.tie": Right.DECIDE,
     "credit_notes.create": Right.CREDIT,
     "credit_notes.discard": Right.CREDIT,
     "credit_notes.export": Right.READ,

@@ -143,7 +143,7 @@ def test_a_refused_note_a_reversed_one_and_a_stranger_receive_nothing(
 
 def test_a_note_that_is_not_issued_receives_nothing(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
     """S3: a return movement has its issued credit row."""
-    note_id, (shirts, _mug) = a_note(klarna, sandbox, clerk)
+    note_id, (_shirts, _mug) = a_note(klarna, sandbox, clerk)
     with reading() as session:
         document = session.get_one(Document, note_id)
         lines = [goods_returns._row(session, document, line) for line in document.lines]
@@ -197,7 +197,7 @@ def test_verify_finds_goods_received_beyond_what_was_credited(
     books: Any, klarna: Any, sandbox: Any, clerk: Any
 ) -> None:
     """S3: a receipt without its movement, and one of more than the row."""
-    note_id, (shirts, mug) = a_note(klarna, sandbox, clerk)
+    _note, (shirts, mug) = a_note(klarna, sandbox, clerk)
     with db.engine.begin() as connection:
         for line, milli in ((shirts, 1000), (mug, 5000)):
             connection.execute(
