@@ -45,6 +45,7 @@ from services.gateway import Gateway
 from services.orders import NewLine
 from services.reservations import MoneyForm
 from states import DocType, KlarnaStatus, LineKind, PaymentKind, Role
+from tests import worlds
 
 PASSWORD = "en lång mening som bara proven kan"
 """The password of every test user."""
@@ -411,9 +412,16 @@ def a_captured_invoice(
     klarna: Gateway, sandbox: Control, *, lines: int | Sequence[NewLine] = 1, **order: Any
 ) -> Document:
     """An invoice of a new Klarna order, all of it delivered, captured and issued."""
-    with writing() as session:
-        made = an_order(session, sandbox, klarna, lines=lines, **order)
-        a_delivery(session, made)
-    document = an_invoice(klarna, made)
-    assert document.state.value == "issued", f"the invoice is {document.state}"
-    return document
+
+    def build() -> Document:
+        with writing() as session:
+            made = an_order(session, sandbox, klarna, lines=lines, **order)
+            a_delivery(session, made)
+        document = an_invoice(klarna, made)
+        assert document.state.value == "issued", f"the invoice is {document.state}"
+        return document
+
+    articles = [line.article for line in lines if line.article is not None] if not isinstance(lines, int) else []
+    if articles or not all(isinstance(value, str | int | None) for value in order.values()):
+        return build()
+    return worlds.begin(f"a captured invoice of {lines!r}, {sorted(order.items())!r}", klarna, sandbox, build)

@@ -21,6 +21,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask
 from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.routing import Rule
+from xdist.scheduler import LoadScopeScheduling
 
 import db
 import web_words
@@ -31,7 +32,7 @@ from rights import Actor
 from services import verify
 from services.gateway import Gateway
 from states import Role
-from tests import builders, databases
+from tests import builders, databases, worlds
 from tests.web_client import WebClient
 
 CREDENTIALS_KEY = bytes(range(32))
@@ -89,9 +90,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on(name): the test is about this database, sqlite or postgres")
-    config.addinivalue_line("markers", "untrue_books: the test breaks a rule of flask verify on purpose")
+    config.addinivalue_line("markers", "untrue_books(why): the test breaks a rule of flask verify on purpose")
     config.addinivalue_line("markers", "window(width, height): size of the browser window")
     config.addinivalue_line("markers", "bare_database: a migrated database without a company")
+
+
+TOGETHER = ("tests/browser/", "tests/demo/", "tests/faults/")
+"""Folders whose tests share something that takes long to start: a stack and a browser, a demo company, warm processes."""
+
+
+class Together(LoadScopeScheduling):
+    """Gives each test to the test process that is free, and the tests of such a folder to one process, first of all."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Not by ``xdist_group``: that mark has no effect with this pytest (xdist writes it where pytest no longer reads)."""
+    return Together(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -149,7 +166,9 @@ def database(request: pytest.FixtureRequest, all_databases: databases.Databases)
     else:
         kind.template("company", builders.furnish_company)
         url = kind.make("company")
+    worlds.here = worlds.Place(kind, url, request)
     yield url
+    worlds.here = None
     kind.drop(url)
 
 
@@ -279,8 +298,9 @@ def client(app: Flask) -> WebClient:
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Any]:
     """The sandbox server of this test process."""
-    running = sandbox_server.start(port=0)
+    running = worlds.running = sandbox_server.start(port=0)
     yield running
+    worlds.running = None
     running.stop()
 
 

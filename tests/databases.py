@@ -76,6 +76,11 @@ def compile_once(engine: Engine) -> None:
         engine._compiled_cache = first._compiled_cache
 
 
+def _marks(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 class Sqlite:
     """Database files in one folder."""
 
@@ -85,6 +90,7 @@ class Sqlite:
         self._folder = folder
         self._numbers = itertools.count(1)
         self._templates: dict[str, Path] = {}
+        self._made: dict[str, tuple[int, int]] = {}
 
     def template(self, name: str, *steps: Furnish) -> None:
         """Make a template once."""
@@ -100,16 +106,47 @@ class Sqlite:
         """A fresh copy of a template; gives its address."""
         path = self._folder / f"{next(self._numbers)}.db"
         shutil.copyfile(self._templates[template], path)
+        self._made[f"sqlite:///{path}"] = _marks(path)
         return f"sqlite:///{path}"
+
+    def is_untouched(self, url: str) -> bool:
+        """Whether nothing has been written to a copy since it was made."""
+        path = Path(url.removeprefix("sqlite:///"))
+        log = Path(f"{path}-wal")
+        return self._made.get(url) == _marks(path) and not (log.exists() and log.stat().st_size)
+
+    def keep(self, url: str, name: str) -> None:
+        """Keep what a database holds that nobody is connected to."""
+        path = Path(url.removeprefix("sqlite:///"))
+        log = Path(f"{path}-wal")
+        assert not log.exists() or not log.stat().st_size, "somebody is still connected"
+        shutil.copyfile(path, self._folder / f"{name}.db")
+
+    def lay_out(self, url: str, name: str) -> None:
+        """Let a database that nobody is connected to hold what was kept."""
+        path = Path(url.removeprefix("sqlite:///"))
+        for each in ("-wal", "-shm"):
+            Path(f"{path}{each}").unlink(missing_ok=True)
+        shutil.copyfile(self._folder / f"{name}.db", path)
+
+    def renew(self, url: str, template: str) -> None:
+        """Let a database be as it was when it was made."""
+        self.lay_out(url, f"template-{template}")
+        self._made[url] = _marks(Path(url.removeprefix("sqlite:///")))
 
     def drop(self, url: str) -> None:
         """Remove the file and what lies beside it."""
+        self._made.pop(url, None)
         path = Path(url.removeprefix("sqlite:///"))
         for each in path.parent.glob(f"{path.name}*"):
             each.unlink()
 
     def stop(self) -> None:
         """Nothing runs."""
+
+
+def _name(url: str) -> str:
+    return url.split("?", 1)[0].rsplit("/", 1)[1]
 
 
 class Postgres:
@@ -129,6 +166,7 @@ class Postgres:
             raise CannotBeHad(f"PostgreSQL cannot be started here: {error}") from error
         self._numbers = itertools.count(1)
         self._templates: set[str] = set()
+        self._made: dict[str, str] = {}
         self._connection = psycopg.connect(self._server.get_uri(), autocommit=True)
 
     def _url(self, database: str) -> str:
@@ -145,12 +183,46 @@ class Postgres:
     def make(self, template: str) -> str:
         """A fresh copy of a template; gives its address."""
         name = f"test_{next(self._numbers)}"
-        self._connection.execute(f'CREATE DATABASE {name} TEMPLATE "template-{template}" STRATEGY FILE_COPY'.encode())
+        self._copy(f"template-{template}", name)
+        self._made[name] = self._next_transaction()
         return self._url(name)
+
+    def _copy(self, source: str, name: str) -> None:
+        self._connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY FILE_COPY'.encode())
+
+    def _next_transaction(self) -> str:
+        row = self._connection.execute(b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def is_untouched(self, url: str) -> bool:
+        """Whether nothing has been written on this server since the copy was made; it serves one test at a time."""
+        return self._made.get(_name(url)) == self._next_transaction()
+
+    def keep(self, url: str, name: str) -> None:
+        """Keep what a database holds that nobody uses any more; who is still connected is sent away."""
+        self._send_away(_name(url))
+        self._copy(_name(url), name)
+
+    def _send_away(self, name: str) -> None:
+        self._connection.execute(
+            b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+
+    def lay_out(self, url: str, name: str) -> None:
+        """Let a database hold what was kept."""
+        self.drop(url)
+        self._copy(name, _name(url))
+
+    def renew(self, url: str, template: str) -> None:
+        """Let a database be as it was when it was made."""
+        self.lay_out(url, f"template-{template}")
+        self._made[_name(url)] = self._next_transaction()
 
     def drop(self, url: str) -> None:
         """Remove the database, whoever is still connected."""
-        name = url.split("?", 1)[0].rsplit("/", 1)[1]
+        name = _name(url)
+        self._made.pop(name, None)
         self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def stop(self) -> None:

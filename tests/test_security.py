@@ -388,6 +388,7 @@ def test_the_cookie_behind_tls(config: Config) -> None:
 def test_a_copied_cookie_is_dead_after_logging_out(app: Flask) -> None:
     """Security 9, 19."""
     client = WebClient(app).log_in("clerk")
+    client.arrive()
     copied = app.test_client()
     found = client._app.get_cookie("kvitta")
     assert found is not None

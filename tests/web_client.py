@@ -20,6 +20,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import Element
@@ -32,8 +33,9 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
+import clock
 import db
-from models import User
+from models import LoginSession, User
 from services import logins, users
 from tests import page_checks
 from tests.builders import PASSWORD
@@ -255,12 +257,14 @@ class WebClient:
 
     def __init__(self, app: Flask | str) -> None:
         self.page: Page | None = None
+        self._arriving: tuple[str, str | None, datetime] | None = None
         self.origin = app if isinstance(app, str) else "http://localhost"
         self._app = None if isinstance(app, str) else app.test_client()
         self._wire = requests.Session()
         self._wire.trust_env = False
 
     def _send(self, url: str, *, method: str, headers: Mapping[str, str], **how: Any) -> TestResponse | OverHttp:
+        _all_arrive(self._app)
         if self._app is not None:
             # A context of its own, as for a real request: nothing of the test's app context or of the last request is seen.
             return contextvars.Context().run(self._app.open, url, method=method, headers=headers, **how)
@@ -352,6 +356,7 @@ class WebClient:
 
     def csrf(self) -> str:
         """The CSRF value of the last page; before any page a fresh one of this session's."""
+        _all_arrive(self._app)
         if self.page is None and self._app is not None:
             return self._token(self._app)
         if self.page is None or not self.page.has("input[name=csrf_token]"):
@@ -374,14 +379,27 @@ class WebClient:
         """
         if self._app is None or password is not None:
             return self._log_in_by_form(name, password or PASSWORD)
-        secret_id = contextvars.Context().run(_open_session, self._app.application, name, language)
+        self._arriving = (name, language, clock.now())
+        _on_their_way.append(self)
+        self.page = None
+        return self
+
+    def is_at(self, app: Flask) -> bool:
+        """Whether this is a browser on that app."""
+        return self._app is not None and self._app.application is app
+
+    def arrive(self) -> None:
+        """Open the session, which else happens just before the first request: until then nothing is written (worlds.py)."""
+        if self._arriving is None or self._app is None:
+            return
+        name, language, at = self._arriving
+        self._arriving = None
+        secret_id = contextvars.Context().run(_open_session, self._app.application, name, language, at)
         with self._app.session_transaction() as cookie:
             cookie.clear()
             cookie[COOKIE_KEY] = secret_id
             if language is not None:
                 cookie["lang"] = language
-        self.page = None
-        return self
 
     def _log_in_by_form(self, name: str, password: str) -> WebClient:
         page = self.get("/login")
@@ -397,12 +415,27 @@ class WebClient:
         return self
 
 
-def _open_session(app: Flask, login: str, language: str | None) -> str:
+_on_their_way: list[WebClient] = []
+
+
+def _all_arrive(app: FlaskClient | None) -> None:
+    """Whoever has logged in to this app is there before anybody asks anything."""
+    waiting = [each for each in _on_their_way if app is not None and each.is_at(app.application)]
+    _on_their_way.clear()
+    for each in waiting:
+        each.arrive()
+
+
+def _open_session(app: Flask, login: str, language: str | None, at: datetime) -> str:
     with app.app_context(), db.writing() as session:
-        user = session.scalars(sa.select(User).where(User.login == login, User.active.is_(True))).one()
+        user = session.scalars(sa.select(User).where(User.login == login)).one()
         if language is not None:
             users.set_language(session, user.id, language)
-        return logins.open_session(session, user, "127.0.0.1")
+        secret_id = logins.open_session(session, user, "127.0.0.1")
+        session.flush()
+        made = session.get_one(LoginSession, logins._hash_id(secret_id))
+        made.created_at = made.last_seen_at = made.confirmed_at = at
+        return secret_id
 
 
 def _as_htmx(htmx: bool | str, url: str) -> dict[str, str]:

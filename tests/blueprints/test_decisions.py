@@ -11,6 +11,7 @@ from db import writing
 from models import Document
 from services import janitor, settings
 from states import DocState, OpState
+from tests import worlds
 from tests.blueprints.document_pages import in_english
 from tests.blueprints.test_operations import an_invoice_met_by, change_op, page_of
 from tests.builders import the_document
@@ -27,6 +28,7 @@ def finance_client(app: Any) -> WebClient:
 
 
 @pytest.fixture
+@worlds.kept
 def waiting(app: Any, klarna: Any, sandbox: Any) -> Document:
     """An invoice in review: its capture was lost a day ago and Klarna shows nothing of it."""
     document = an_invoice_met_by(sandbox, klarna, "drop_before", times=0)

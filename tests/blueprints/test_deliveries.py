@@ -11,6 +11,7 @@ from klarna_sandbox.control import Control
 from models import Article, Delivery, KlarnaOp, Order
 from services import deliveries, orders, stock
 from services.gateway import Gateway
+from tests import worlds
 from tests.builders import CLERK, FREIGHT, a_delivery, a_warehouse, an_article, an_order, row
 from tests.web_client import Page, WebClient
 
@@ -18,6 +19,7 @@ FORM = "#deliver form"
 
 
 @pytest.fixture
+@worlds.kept
 def order(app: Flask, sandbox: Control, klarna: Gateway) -> Order:
     """Two shirts and a cap with a GTIN, and freight, paid with Klarna; ten of each in stock."""
     with writing() as session:

@@ -14,12 +14,14 @@ from models import Order
 from services import order_list, orders
 from services.gateway import Gateway
 from states import DocState, DocType, KlarnaStatus, OpState
+from tests import worlds
 from tests.builders import FREIGHT, a_customer, a_delivery, an_order, row
 from tests.services.order_rows import a_document, an_operation
 from tests.web_client import WebClient
 
 
 @pytest.fixture
+@worlds.kept
 def order(app: Flask, sandbox: Control, klarna: Gateway) -> Order:
     """An order of two shirts and freight, paid with Klarna, with the same truth at the sandbox."""
     with writing() as session:

@@ -14,11 +14,13 @@ from klarna_sandbox.control import Control
 from models import Document, Payout, ReadingFile, RowMatch
 from services.gateway import Gateway
 from states import PayoutState, Pile
+from tests import worlds
 from tests.services.settlement_parts import Doc, a_sale, csv_of, fees, fetched, payout_of, rows_of
 from tests.web_client import Page, WebClient
 
 
 @pytest.fixture
+@worlds.kept
 def sale(app: Flask, sandbox: Control, klarna: Gateway) -> Document:
     """An invoice activated at Klarna, with the fees of Specter's own example."""
     fees(sandbox, 36_53)

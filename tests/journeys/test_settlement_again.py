@@ -15,6 +15,7 @@ from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Document, Payout, PayoutRow, Posting, RowMatch, Voucher
 from services.gateway import Gateway
+from tests import worlds
 from tests.builders import a_captured_invoice, an_account
 from tests.journeys.stations import FEE_PERCENT, ROWS, require_whole
 from tests.services.settlement_parts import a_refund, csv_of
@@ -58,6 +59,7 @@ WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.fixture
+@worlds.kept
 def report(sandbox: Control, klarna: Gateway) -> bytes:
     """A payout of a sale and of a refund, as Klarna's file."""
     with writing() as session:

@@ -16,6 +16,7 @@ from services import decisions, janitor, operations
 from services.drift import Differs
 from services.reservations import NotReached
 from states import DocState, OpState, RefusalKind, Role
+from tests import worlds
 from tests.builders import the_document
 from tests.services.test_reservations import invoice_of, last_op, one_order
 
@@ -23,6 +24,7 @@ SECOND = Actor("Ekonom två", 99, frozenset({Role.FINANCE}))
 
 
 @pytest.fixture
+@worlds.kept
 def in_review(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> Any:
     """An invoice whose answer was lost a day ago and whose capture never came: its id and Klarna's order id."""
     order = one_order(klarna, sandbox)

@@ -18,6 +18,7 @@ from services import beats, credit_drafts, credit_notes, invoices, janitor, oper
 from services.drift import Differs
 from services.reservations import NotReached
 from states import BreakKind, DocState, DocType, LineKind, MovementKind, OpState, WithoutKlarna
+from tests import worlds
 from tests.builders import (
     a_captured_invoice,
     a_delivery,
@@ -31,10 +32,13 @@ from tests.builders import (
 
 
 def one_order(klarna: Any, sandbox: Any, **fields: Any) -> Order:
-    with writing() as session:
-        order = an_order(session, sandbox, klarna, **fields)
-        a_delivery(session, order)
-        return order
+    def build() -> Order:
+        with writing() as session:
+            order = an_order(session, sandbox, klarna, **fields)
+            a_delivery(session, order)
+            return order
+
+    return build() if fields else worlds.begin("an order, delivered", klarna, sandbox, build)
 
 
 def proposed(order: Order) -> int:

@@ -25,6 +25,7 @@ from states import (
     Pile,
     WithoutKlarna,
 )
+from tests import worlds
 from tests.builders import (
     CLERK,
     FINANCE,
@@ -451,6 +452,7 @@ def test_a_document_in_another_currency_warns_and_waits(klarna: Gateway, sandbox
 
 
 @pytest.fixture
+@worlds.kept
 def odd(klarna: Gateway, sandbox: Control) -> tuple[Payout, PayoutRow]:
     """A payout with a sale that fits no document, beside one that does."""
     a_sale(klarna, sandbox, 800_00)

@@ -19,6 +19,7 @@ from services.gateway import Gateway
 from services.settlements import Fate, Report
 from states import BreakKind, BreakState, PayoutState, Pile
 from tests.builders import CLERK, FINANCE, an_account, the_document
+from tests import worlds
 from tests.services.settlement_parts import (
     Doc,
     a_refund,
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.usefixtures("books")
 
 
 @pytest.fixture
+@worlds.kept
 def made(klarna: Gateway, sandbox: Control) -> Doc:
     """A payout at Klarna of two sales, a refund and something withheld; nothing of it read."""
     fees(sandbox, 15_00)
