@@ -26,7 +26,7 @@ setup-test: ## Make .venv with what testing needs, and find a browser
 	@$(PYTHON) scripts/set_up.py test
 
 test: setup-test ## Run all tests, on SQLite and PostgreSQL and in a browser (ARGS="-k refund" for some)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --database $(DATABASE) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --database $(DATABASE) $(ARGS)
 
 check: setup-test ## What CI runs: format, lint, types, templates, translations, architecture, tests
 	@$(BIN)/ruff format --check .

@@ -6,9 +6,9 @@
         log_in(page, "clerk")
         page.goto(f"/orders/{order.id}")
 
-The stack is one per test process and its database is SQLite; a test makes what it needs and looks only at that. What fails leaves
-a picture in test-results/. Console errors, script errors, requests that fail and broken content security fail the test;
-``page.expect_errors("…")`` names what is meant to go wrong.
+The stack is one per run (see Together in tests/conftest.py) and its database is SQLite; a test makes what it needs and looks
+only at that. What fails leaves a picture in test-results/. Console errors, script errors, requests that fail and broken
+content security fail the test; ``page.expect_errors("…")`` names what is meant to go wrong.
 """
 
 from __future__ import annotations
@@ -38,14 +38,6 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 FAILED = pytest.StashKey[bool]()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All browser tests run in one test process, since each process that has some starts a stack and a browser."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,8 +76,11 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house() -> Iterator[House]:
-    """Sandbox, worker and web on free ports with a company in an otherwise empty database."""
+def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[House]:
+    """Sandbox, worker and web on free ports with a company in an otherwise empty database. One per run, else it fails."""
+    own = tmp_path_factory.getbasetemp()
+    mark = (own.parent if hasattr(request.config, "workerinput") else own) / "house"
+    mark.touch(exist_ok=False)
     folder = Path(tempfile.mkdtemp(prefix="kvitta-browser-"))
     stack = Stack(folder, free_port(), free_port(), web_workers=1)
     try:

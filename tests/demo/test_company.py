@@ -42,8 +42,6 @@ from states import BreakState, DocState, KlarnaStatus, LineKind, OpState, Payout
 from tests import databases
 from tests.conftest import CREDENTIALS_KEY
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 SMALL = 12
 
 
