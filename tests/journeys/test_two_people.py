@@ -210,6 +210,7 @@ def test_two_people_credit_the_same_invoice_at_once_and_the_customer_is_repaid_o
     assert late.status in (409, 422) and made.number_text and len(sandbox.posts(operation="create_refund")) == 1
 
 
+@pytest.mark.untrue_books("without its guard more is credited than was invoiced")
 def test_without_its_guard_the_customer_is_repaid_twice(
     app: Flask, sandbox: Control, klarna: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
