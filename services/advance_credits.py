@@ -23,9 +23,9 @@ def reprice(session: Session, draft: Document, done: Mapping[int, Credited]) -> 
     A row of an advance is credited for what no invoice has deducted. A deduction is given back as far as the credit goes
     beyond what the invoice itself came to, and whole with its last row; a credit that comes to 0,00 that way sends nothing.
     """
-    invoice = draft.original
     rows = [line for line in draft.lines if line.kind in advances.KINDS and line.original_line is not None]
-    if invoice is None or not rows:
+    invoice = draft.original if rows else None
+    if invoice is None:
         return False
     before = _state(draft, rows)
     if rows[0].kind is LineKind.ADVANCE:

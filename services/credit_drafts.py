@@ -179,7 +179,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     if line.original_line is None:
         raise BadInput(N_("This row is not from the invoice."), field=f"quantity-{line_id}")
     _require_counted(line, f"quantity-{line_id}", *advances.KINDS)
-    done = credited(session, original(draft).id)
+    done = credited(session, line.original_line.document_id)
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
     require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
     before = (line.quantity_milli, line.gross_minor, line.vat_minor)
