@@ -74,6 +74,22 @@ def why_not_again(session: Session, call: KlarnaCall) -> Refusal | None:
     return None
 
 
+def why_not_due_date(session: Session, document: Document) -> Refusal | None:
+    """Why no later due date can be asked for: whether the last one was given, and paid for, is not known yet."""
+    last = session.scalar(
+        select(KlarnaCall)
+        .where(KlarnaCall.document_id == document.id, KlarnaCall.kind == CallKind.DUE_DATE)
+        .order_by(KlarnaCall.id.desc())
+        .limit(1)
+    )
+    if last is None or last.outcome != CallOutcome.UNCLEAR or why_not_again(session, last) is not None:
+        return None
+    return Refusal(
+        N_("Klarna's answer about the last change is unknown. Try that one again first: it is never done twice."),
+        link=("klarna_calls.document", {"document_id": document.id}),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CallRow:
     """A call as the page shows it; ``no_again`` says why it cannot be tried again."""

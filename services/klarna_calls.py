@@ -29,6 +29,7 @@ from services.gateway import CREDENTIALS, Access, Gateway, open_breaker
 from services.klarna_call_rules import (
     why_not_address,
     why_not_again,
+    why_not_due_date,
     why_not_of_document,
     why_not_order_tracking,
     why_not_references,
@@ -226,6 +227,7 @@ def extend_due_date(
 
     def plan(session: Session) -> _Plan:
         document, order, capture_id = _activated(session, document_id)
+        _refuse(why_not_due_date(session, document))
         return _Plan(
             CallKind.DUE_DATE, order.id, document.id, KlarnaClient.extend_due_date(_of(order), capture_id, days)
         )

@@ -148,6 +148,22 @@ def test_the_fee_of_a_later_due_date_is_the_one_that_was_shown(books: Any, klarn
         klarna_calls.due_date_options(klarna, card.id)
 
 
+def test_a_due_date_is_not_paid_for_twice_while_klarnas_answer_is_unknown(
+    books: Any, klarna: Any, sandbox: Any
+) -> None:
+    """Reference 1.5, 2.5: a new form has a new key, under which Klarna would give and charge for the days once more."""
+    invoice = a_captured_invoice(klarna, sandbox)
+    sandbox.fault("drop_after", operation="extend_due_date")
+    assert klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), 10, 1000) is CallOutcome.UNCLEAR
+    for days, fee in ((10, 1000), (20, 2000)):
+        with pytest.raises(Refusal, match="Try that one again first"):
+            klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), days, fee)
+    (kept,) = calls()
+    assert klarna_calls.again(klarna, CLERK, kept.id, nonce()) is CallOutcome.DONE
+    assert len(sandbox.writes(operation="extend_due_date")) == 1
+    assert klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), 10, 1000) is CallOutcome.DONE
+
+
 def test_an_option_that_cannot_be_read_is_left_out(
     books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
