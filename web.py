@@ -143,6 +143,18 @@ WITHIN = {
     "klarna_accounts": "settings",
     "payment_methods": "settings",
     "mail_settings": "settings",
+    "batches": "orders",
+    "deliveries": "orders",
+    "incoming": "orders",
+    "klarna_orders": "orders",
+    "new_orders": "orders",
+    "order_files": "orders",
+    "payments": "invoices",
+    "credit_rows": "credit_notes",
+    "exchange": "credit_notes",
+    "free_credits": "credit_notes",
+    "agreement": "start",
+    "adoption": "start",
 }
 """Rooms that lie within another of the top bar."""
 GLANCE_SECONDS = 5.0

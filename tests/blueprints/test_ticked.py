@@ -84,7 +84,9 @@ def test_nothing_ticked_gets_a_sentence(found: list[Order], client: WebClient, b
 
 def test_the_order_list_leads_to_what_was_done_by_the_dozen(found: list[Order], client: WebClient) -> None:
     page = client.log_in("viewer").get("/orders")
-    assert page.find(".page-head a[href=/batches]").text == "Många på en gång"
+    link = page.find(".page-head a[href=/batches]")
+    assert link.text == "Många på en gång"
+    assert client.get(link["href"]).find("nav.nav a[aria-current=true]").text == "Ordrar"
 
 
 def test_the_ticked_documents_are_one_print_page_marked_as_copies(
