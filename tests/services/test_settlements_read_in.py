@@ -18,8 +18,8 @@ from services import settlement_import, settlements
 from services.gateway import Gateway
 from services.settlements import Fate, Report
 from states import BreakKind, BreakState, PayoutState, Pile
-from tests.builders import CLERK, FINANCE, an_account, the_document
 from tests import worlds
+from tests.builders import CLERK, FINANCE, an_account, the_document
 from tests.services.settlement_parts import (
     Doc,
     a_refund,
