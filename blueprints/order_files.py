@@ -8,7 +8,7 @@ from flask import Blueprint, request, url_for
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
-from db import reading, writing
+from db import reading
 from errors import Refusal
 from rights import Right
 from services import order_columns, order_uploads
@@ -61,8 +61,7 @@ def upload() -> Response:
     if not form.accepted() or sent is None:
         return _index(form, 422)
     try:
-        with writing() as kept:
-            upload_id = order_uploads.keep_file(kept, actor(), sent.read(), sent.filename or "")
+        upload_id = order_uploads.receive(actor(), sent.read(), sent.filename or "")
     except ReadBefore as refusal:
         stands: Any = refusal.link[1]["upload_id"] if refusal.link else None
         return _index(form, form.refuse(refusal), stands)

@@ -97,8 +97,18 @@ class ReadBefore(Refusal):
 # --- Keeping ---------------------------------------------------------------------------------------------------------
 
 
+def receive(actor: Actor, content: bytes, file_name: str) -> int:
+    """Look a file through and keep it for its preview; returns its id. Raises what ``order_file.read`` refuses, and ReadBefore.
+
+    Owns its transaction: a large file takes seconds to look through, and keeps nobody from writing meanwhile.
+    """
+    actor.require(Right.WORK)
+    order_file.read(content)
+    return db.transact(lambda session: keep_file(session, actor, content, file_name))
+
+
 def keep_file(session: Session, actor: Actor, content: bytes, file_name: str) -> int:
-    """Keep a file for its preview; returns its id. Raises NotAllowed, ReadBefore, and what ``order_file.read`` refuses."""
+    """Keep a file that can be read; returns its id. Raises NotAllowed, ReadBefore."""
     actor.require(Right.WORK)
     digest = hashlib.sha256(content).hexdigest()
     before = session.scalar(
@@ -112,7 +122,6 @@ def keep_file(session: Session, actor: Actor, content: bytes, file_name: str) ->
             day=clock.local_date(before.taken_at),
             who=before.taken_by,
         )
-    order_file.read(content)
     session.execute(
         sa.delete(OrderUpload).where(
             OrderUpload.taken_at.is_(None),

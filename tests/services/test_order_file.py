@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clock
-from db import reading, writing
+from db import connections_held, reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
 from models import Customer, Order, OrderUpload
 from services import incoming, order_file, order_uploads, orders
@@ -154,8 +154,7 @@ def test_whatever_a_file_holds_is_orders_problems_or_a_clear_no(text: str) -> No
 
 
 def kept(text: str, name: str = "order.csv") -> int:
-    with writing() as session:
-        return order_uploads.keep_file(session, CLERK, text.encode(), name)
+    return order_uploads.receive(CLERK, text.encode(), name)
 
 
 def begin(upload_id: int) -> None:
@@ -308,7 +307,21 @@ def test_a_file_nobody_read_in_is_not_kept_for_long(books: Flask) -> None:
         order_uploads.begin(CLERK, new, shown.sha256)
 
 
+def test_a_large_file_is_looked_through_while_others_write(books: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operations 16.1: 60,000 rows take seconds, and no transaction is held meanwhile."""
+    read, held = order_file.read, list[int]()
+
+    def told(content: bytes) -> order_file.OrderFile:
+        held.append(connections_held())
+        return read(content)
+
+    monkeypatch.setattr(order_file, "read", told)
+    assert kept(FILE) and held == [0]
+
+
 def test_who_may_not_work_reads_no_file_in(books: Flask, viewer: object) -> None:
+    with pytest.raises(NotAllowed):
+        order_uploads.receive(viewer, FILE.encode(), "x.csv")  # type: ignore[arg-type]
     with pytest.raises(NotAllowed), writing() as session:
         order_uploads.keep_file(session, viewer, FILE.encode(), "x.csv")  # type: ignore[arg-type]
     with pytest.raises(Refusal):
