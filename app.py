@@ -48,6 +48,7 @@ ROOMS = (
     "free_credits",
     "goods_returns",
     "converting",
+    "drafts",
     "exchange",
     "operations",
     "adoption",

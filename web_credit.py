@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import Refusal
-from services import credit_form, credit_rows, goods_returns
+from services import approvals, credit_form, credit_rows, draft_visits, goods_returns
 from services.credit_form import CreditForm, CreditRow, NewRow
 from services.credit_rows import Hit
 from web import ChoiceField, Form, LineField, RadioChoiceField, TickField, actor, done, fragment, page, say
@@ -105,6 +105,15 @@ def read_form(draft_id: int) -> CreditForm:
         return credit_form.form(looked, actor(), draft_id)
 
 
+def around(draft_id: int) -> dict[str, Any]:
+    """What is about a draft and not in it: who else has it open, and whether it has been put before Finance (B31)."""
+    with reading() as looked:
+        others = draft_visits.others(looked, actor(), draft_id)
+        approval = approvals.on_draft(looked, actor(), draft_id)
+    here = url_for("credit_notes.show", document_id=draft_id)
+    return {"others": others, "approval": approval, "stale": False, "draft_id": draft_id, "here": here}
+
+
 def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsForm | None = None) -> dict[str, Any]:
     """What the draft's templates are drawn from."""
     return {
@@ -112,6 +121,7 @@ def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsFo
         "options": options or options_of(form),
         "typed": typed_now or Typed(),
         "conditions": goods_returns.AT_ONCE,
+        **around(form.id),
         "why_off": off(form.refusal),
         "differs": off(form.difference),
         "difference_minor": form.difference_minor,

@@ -20,6 +20,7 @@ from db import reading
 from errors import N_, Malformed, Refusal
 from services import (
     agreement,
+    approvals,
     converting,
     credit_drafts,
     document_page,
@@ -188,6 +189,7 @@ def document_answer(
         credit = document.kind is DocKind.CREDIT_NOTE
         goods = goods_returns.goods(looked, actor(), document.id) if credit else None
         afterwards = converting.afterwards(looked, actor(), document.id) if credit else None
+        approval = approvals.of(looked, document.id) if credit else None
     klarna = document.paid_by_klarna
     return page(
         f"{room}/show.html",
@@ -200,6 +202,7 @@ def document_answer(
         story=story,
         goods=goods,
         afterwards=afterwards,
+        approval=approval,
         made_elsewhere=shown(elsewhere.differences),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),

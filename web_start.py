@@ -32,6 +32,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "to_invoice": ("orders.index", {"view": "not_invoiced"}),
     "expiring": ("orders.index", {"view": "expiring"}),
     "notes": ("credit_notes.index", {"view": "open", "sort": "date"}),
+    "approvals": ("credit_notes.index", {"view": "drafts"}),
     "unpaid": ("invoices.index", {"view": "open", "sort": "date"}),
 }
 """The list behind each card."""

@@ -14,7 +14,7 @@ import money
 from db import reading, writing
 from errors import N_, BadInput, Malformed, Refusal, Stale
 from rights import Right
-from services import credit_drafts, credit_form, credit_rows, document_list, free_credits, reservations
+from services import credit_drafts, credit_form, credit_rows, document_list, draft_visits, free_credits, reservations
 from services.drift import Differs
 from states import DocKind, DocState
 from web import Form, actor, done, gateway, label, needs, page, say
@@ -181,6 +181,8 @@ def create(document_id: int) -> Response:
         if no.status not in (403, 409, 422) or not _still_draft(document_id):
             raise
         return _not_created(document_id, no)
+    with writing() as left:
+        draft_visits.leave(left, made_id)
     return done(url_for("credit_notes.show", document_id=made_id))
 
 

@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import N_, BadInput, Malformed, Refusal
 from rights import Right
-from services import credit_rows, documents, free_credits, register
+from services import credit_rows, documents, draft_visits, free_credits, register
 from web import Form, LinesField, actor, done, needs, page, query_text, read_nonce, say
-from web_credit import Typed, free_row, typed
+from web_credit import Typed, around, free_row, typed
 from web_documents import WORDS, off
 from web_fields import WHOLE_NUMBER
 from web_words import gettext as _
@@ -58,6 +58,7 @@ def _answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
         "free": free_row(form.rates),
         "why": WhyForm(formdata=None, reason=form.reason),
         "typed": Typed(),
+        **around(draft_id),
         "refused": None,
         "search": "",
         "hits": hits,
@@ -168,6 +169,7 @@ def create(document_id: int) -> Response:
     try:
         with writing() as made:
             free_credits.create(made, actor(), document_id, pressed)
+            draft_visits.leave(made, document_id)
     except Refusal as no:
         if no.status not in (403, 409, 422) or no.link is not None:
             raise

@@ -15,7 +15,7 @@ from errors import N_
 from rights import Right
 from services import set_up, worklists
 from services.worklists import Item
-from states import DocKind
+from states import DocKind, DocState
 from web import capped, label, may, needs, open_to_all, page
 from web_settings import step_rows
 from web_words import gettext as _
@@ -34,6 +34,10 @@ CARDS = {
     "refused": (
         N_("Refused documents"),
         N_("Invoices and credit notes that Klarna did not accept. Try again or void them."),
+    ),
+    "approvals": (
+        N_("Drafts that await approval"),
+        N_("Credits above the limit of whoever made them. Finance looks them through and creates them."),
     ),
     "not_sent": (N_("Not sent"), N_("Made in Kvitta and not yet sent to Klarna.")),
     "to_invoice": (
@@ -89,6 +93,8 @@ def _address(item: Item) -> str:
 
 def _name(item: Item) -> str:
     if item.document_id is not None:
+        if item.state is DocState.DRAFT:
+            return _("Draft of a credit note")
         if item.document_kind is DocKind.CREDIT_NOTE:
             return _("Credit note %(number)s", number=item.number or "")
         return _("Invoice %(number)s", number=item.number or "")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from models import (
+    ApprovalRequest,
     Delivery,
     DeliveryLine,
     Document,
@@ -275,6 +276,24 @@ def _held() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+def _approvals() -> sa.Select[*tuple[Any, ...]]:
+    """Drafts above the limit of whoever made them, put before Finance (B31)."""
+    return (
+        sa.select(
+            ApprovalRequest.document_id,
+            Document.kind.label("document_kind"),
+            ApprovalRequest.gross_minor.label("amount_minor"),
+            Document.currency,
+            ApprovalRequest.asked_at.label("at"),
+            Document.state.label("state"),
+            ApprovalRequest.asked_by.label("what"),
+        )
+        .join(Document, Document.id == ApprovalRequest.document_id)
+        .where(Document.state == DocState.DRAFT)
+        .order_by(ApprovalRequest.asked_at, ApprovalRequest.document_id)
+    )
+
+
 def _incoming() -> sa.Select[*tuple[Any, ...]]:
     """Purchases that Klarna has told of and that could not become orders by themselves (B15, B30)."""
     return (
@@ -298,6 +317,7 @@ def _queries() -> dict[str, sa.Select[*tuple[Any, ...]]]:
         "unknown": _unknown(),
         "not_sent": _not_sent(),
         "refused": _refused(),
+        "approvals": _approvals(),
         "held": _held(),
         "incoming": _incoming(),
         "breaks": _breaks(),

@@ -1,0 +1,130 @@
+"""A credit above the limit of whoever made it: put before Finance, who creates it; both stand on the document (B31).
+
+The draft stays what it was and can be changed; who approved is who took the number of it. Amounts are minor units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, NotFound, Refusal
+from models import ApprovalRequest, Document, DocumentEvent
+from rights import Actor, Right
+from services import audit, credit_notes, documents
+from states import DocKind, DocState
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who put a credit before Finance and when; who approved it, None while nobody has or when the asker made it."""
+
+    asked_by: str
+    asked_by_id: int
+    asked_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDraft:
+    """What a draft's form says of approval: the request, if any, and whether this person may ask or take it back."""
+
+    request: Approval | None
+    may_ask: bool
+    may_take_back: bool
+
+
+def of(session: Session, document_id: int) -> Approval | None:
+    """The request behind a document, with who approved it by creating it. Pure reading."""
+    asked = session.get(ApprovalRequest, document_id)
+    if asked is None:
+        return None
+    made = session.scalar(
+        select(DocumentEvent)
+        .where(DocumentEvent.document_id == document_id, DocumentEvent.from_state == DocState.DRAFT)
+        .order_by(DocumentEvent.seq)
+        .limit(1)
+    )
+    by_another = made is not None and made.actor != asked.asked_by
+    return Approval(
+        asked.asked_by,
+        asked.asked_by_id,
+        asked.asked_at,
+        made.actor if made is not None and by_another else None,
+        made.at if made is not None and by_another else None,
+    )
+
+
+def on_draft(session: Session, actor: Actor, draft_id: int) -> OnDraft:
+    """What the form of a draft shows of approval. Pure reading."""
+    request = of(session, draft_id)
+    draft = documents.get(session, draft_id)
+    return OnDraft(
+        request=request,
+        may_ask=request is None and actor.may(Right.CREDIT) and _above(session, actor, draft),
+        may_take_back=request is not None and request.asked_by_id == actor.id,
+    )
+
+
+def _above(session: Session, actor: Actor, draft: Document) -> bool:
+    try:
+        credit_notes.require_within_limit(session, actor, _gross(draft), draft.currency)
+    except Refusal:
+        return True
+    return False
+
+
+def _gross(draft: Document) -> int:
+    return sum(line.gross_minor for line in documents.lines_of(draft))
+
+
+def _draft(session: Session, actor: Actor, draft_id: int) -> Document:
+    actor.require(Right.CREDIT)
+    draft = documents.get(session, draft_id, lock=True)
+    if draft.kind is not DocKind.CREDIT_NOTE:
+        raise NotFound
+    if draft.state is not DocState.DRAFT:
+        raise Refusal(
+            N_("The credit note has been created and can no longer be changed."),
+            link=("credit_notes.show", {"document_id": draft.id}),
+        )
+    return draft
+
+
+def ask(session: Session, actor: Actor, draft_id: int) -> None:
+    """«Lägg fram för Ekonomi»: once per draft. Raises NotAllowed, NotFound, Refusal."""
+    draft = _draft(session, actor, draft_id)
+    if session.get(ApprovalRequest, draft_id) is not None:
+        return
+    if not _above(session, actor, draft):
+        raise Refusal(N_("The credit is within your limit. You can create it yourself."))
+    gross = _gross(draft)
+    session.add(
+        ApprovalRequest(
+            document_id=draft_id,
+            asked_by=actor.name,
+            asked_by_id=actor.id or 0,
+            asked_at=clock.now(),
+            gross_minor=gross,
+        )
+    )
+    session.flush()
+    audit.write(session, actor, "credit_note.approval_asked", f"document:{draft_id}", {"gross_minor": gross})
+
+
+def take_back(session: Session, actor: Actor, draft_id: int) -> None:
+    """Take a request back, by whoever made it or by Finance. Raises NotAllowed, NotFound, Refusal."""
+    _draft(session, actor, draft_id)
+    asked = session.get(ApprovalRequest, draft_id)
+    if asked is None:
+        return
+    if asked.asked_by_id != actor.id:
+        actor.require(Right.CREDIT_ABOVE_LIMIT)
+    session.delete(asked)
+    session.flush()
+    audit.write(session, actor, "credit_note.approval_withdrawn", f"document:{draft_id}", {})
