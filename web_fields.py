@@ -297,6 +297,10 @@ class TickField(BooleanField):
         super().__init__(*args, **kwargs)
         self.type = "BooleanField"  # the name by which the form macros know it
 
+    def _value(self) -> str:
+        """What the box sends when it is ticked: ours, whatever has been sent."""
+        return "y"
+
 
 class UploadField(Field):
     """A file. Its name is never a path and its content is told by reading it, never by its name or stated type."""

@@ -83,6 +83,11 @@ def typed():
     return send
 
 
+def test_a_box_is_drawn_with_a_value_of_its_own(typed) -> None:
+    form = typed(tick="a\0b")
+    assert form.tick.data is True and 'value="y"' in form.tick() and "\0" not in form.tick()
+
+
 @pytest.mark.parametrize(
     ("text", "minor"),
     [
