@@ -14,10 +14,11 @@ from db import reading, writing
 from errors import N_, BadInput, NotFound, Refusal
 from models import Document
 from rights import Right
-from services import credit_form, credit_rows, deliveries, documents, exchange
+from services import credit_form, credit_rows, deliveries, documents, exchange, replacement
 from services.credit_form import CreditForm
 from services.credit_rows import Hit
-from services.exchange import Out, Plan, Way
+from services.exchange import Plan, Way
+from services.replacement import Out
 from states import DocKind
 from web import actor, done, needs, page, read_nonce, say, why_not
 from web_credit import Typed, read_form, typed
@@ -148,7 +149,7 @@ def _not_so(document_id: int, chosen: Chosen, no: Refusal) -> Response:
 def _carry_out(document_id: int, nonce: str, plan: Plan) -> Response:
     with writing() as made:
         note = exchange.carry_out(made, actor(), nonce, document_id, plan)
-        (invoice,) = exchange.partners(made, note)
+        (invoice,) = replacement.partners(made, note)
         said = _(
             "The exchange is done: credit note %(note)s and replacement invoice %(invoice)s. Nothing was sent to Klarna.",
             note=note.number_text,
@@ -162,18 +163,16 @@ def _carry_out(document_id: int, nonce: str, plan: Plan) -> Response:
 
 @blueprint.get("/credit-notes/<int:document_id>/replacement")
 @needs(Right.WORK)
-def replacement(document_id: int) -> Response:
+def offer(document_id: int) -> Response:
     """«Skapa ersättningsfaktura» for a credit note of an even exchange (K30)."""
-    return _replacement(document_id)
+    return _offer(document_id)
 
 
-def _replacement(
-    document_id: int, chosen: Chosen | None = None, status: int = 200, no: Refusal | None = None
-) -> Response:
+def _offer(document_id: int, chosen: Chosen | None = None, status: int = 200, no: Refusal | None = None) -> Response:
     document = read_page(document_id, DocKind.CREDIT_NOTE)
     with reading() as looked:
         note = documents.get(looked, document_id)
-        refusal = exchange.why_no_replacement(actor(), note)
+        refusal = replacement.why_no_replacement(actor(), note)
         places = [(each.id, each.name) for each in deliveries.warehouses(looked)]
         standard = note.restock_warehouse_id
     texts = {name: text[:100] for name, text in request.form.items()} if request.method == "POST" else {}
@@ -203,11 +202,11 @@ def replace(document_id: int) -> Response:
     try:
         out = chosen.out()
         with writing() as made:
-            invoice = exchange.replace(made, actor(), nonce, document_id, [out], _warehouse())
+            invoice = replacement.replace(made, actor(), nonce, document_id, [out], _warehouse())
             invoice_id, number = invoice.id, invoice.number_text
     except Refusal as no:
         if no.status not in (409, 422):
             raise
-        return _replacement(document_id, chosen, no.status, no)
+        return _offer(document_id, chosen, no.status, no)
     said = _("Replacement invoice %(number)s has been made. Nothing was sent to Klarna.", number=number)
     return done(url_for("invoices.show", document_id=invoice_id), ("success", said))

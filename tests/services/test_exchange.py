@@ -10,8 +10,9 @@ import pytest
 from db import reading, writing
 from errors import BadInput, Refusal
 from models import Article, Document, DocumentLine, StockMovement
-from services import adjustments, credit_drafts, credit_form, exchange, stock
-from services.exchange import Out, Plan, Way
+from services import adjustments, credit_drafts, credit_form, exchange, replacement, stock
+from services.exchange import Plan, Way
+from services.replacement import Out
 from states import DocState, DocType, MovementKind, WithoutKlarna
 from tests.blueprints.document_pages import booked
 from tests.builders import a_captured_invoice, an_article, row, the_document, the_warehouse
@@ -48,7 +49,7 @@ def an_even_note(klarna: Any, actor: Any, draft_id: int, line_id: int) -> Docume
 
 def replace(actor: Any, note: Document, *out: Out, nonce: str | None = None) -> Document:
     with writing() as session:
-        made = exchange.replace(session, actor, nonce or secrets.token_hex(16), note.id, out, None)
+        made = replacement.replace(session, actor, nonce or secrets.token_hex(16), note.id, out, None)
         return the_document_of(session, made)
 
 
@@ -112,7 +113,7 @@ def test_only_a_note_of_an_even_exchange_has_a_replacement(
     with pytest.raises(Refusal, match="Only a credit note for an even exchange"):
         replace(clerk, note, Out(blue.id, 1000, 49_900))
     with reading() as session:
-        assert exchange.why_no_replacement(viewer, session.get_one(Document, note.id)) is not None
+        assert replacement.why_no_replacement(viewer, session.get_one(Document, note.id)) is not None
         assert not exchange.story(session, clerk, note.id).told
 
 
