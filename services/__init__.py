@@ -17,7 +17,8 @@
 - ``credit_notes``, ``credit_drafts``, ``invoices``, ``klarna_lines``, ``documents``: documents and their rules;
   ``credit_rows``, ``new_rows``, ``refund_lines``: rows a credit note has of its own, and what Klarna gets of them;
   ``free_credits``: those that belong to no invoice; ``goods_back``, ``goods_returns``: goods in stock again, at once or later;
-  ``converting``, ``without_klarna``: what was kept from Klarna, afterwards; ``approvals``, ``draft_visits``: people about a draft;
+  ``converting``, ``without_klarna``: what was kept from Klarna, afterwards; ``approvals``,
+  ``draft_visits``: people about a draft;
   ``exchange``, ``replacement``, ``adjustments``: one article for another, even, cheaper or dearer; stock adjusted by hand;
   ``payments``, ``payment_terms``: what a customer pays to us; ``advances``, ``advance_credits``, ``advance_booking``:
   shares charged in advance, deducted, given back, and what is booked of them.

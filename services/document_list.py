@@ -148,7 +148,7 @@ def _of_view(filters: Filters) -> list[Any]:
         "drafts": (state == DocState.DRAFT,),
         "without": (
             state == DocState.ISSUED,
-            Document.issued_by_op_id.is_(None),
+            sa.func.coalesce(Document.issued_by_op_id, "") == "",
             Document.reversed_at.is_(None),
             Document.without_klarna_reason.not_in((WithoutKlarna.ORDINARY, WithoutKlarna.NOTHING_TO_PAY)),
             sa.not_(without_klarna.settled()),
