@@ -111,7 +111,7 @@ def around(draft_id: int) -> dict[str, Any]:
         others = draft_visits.others(looked, actor(), draft_id)
         approval = approvals.on_draft(looked, actor(), draft_id)
     here = url_for("credit_notes.show", document_id=draft_id)
-    return {"others": others, "approval": approval, "stale": False, "draft_id": draft_id, "here": here}
+    return {"others": others, "approval": approval, "stale": False, "first": True, "draft_id": draft_id, "here": here}
 
 
 def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsForm | None = None) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_two_people_on_a_draft_see_each_other_and_nothing_is_kept(
     assert visits() == 0, "looking changes nothing"
     assert "Somebody else" not in clerk.submit("#presence form", htmx="presence", page=page).text
     seen = finance.submit("#presence form", htmx="presence", page=finance.get(draft))
+    assert "load" in page.find("#presence form")["hx-trigger"] and seen.find("form")["hx-trigger"] == "every 15s"
     assert "Handläggaren since" in seen.text and "Handläggaren since" in finance.get(draft).text
     assert "Ekonomen since" in clerk.submit("#presence form", htmx="presence", page=page).text
     later = clock.now() + timedelta(seconds=46)
@@ -78,8 +79,8 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     clerk, finance = in_english(WebClient(app)), in_english(WebClient(app), "finance")
     page = clerk.get(draft)
     assert "is above your limit of" in page.find("#sum").text and "ask Finance to finish it" in page.find("#sum").text
-    page = clerk.submit("#ask form")
-    assert "Handläggaren put this draft before Finance" in page.text and not page.has("#ask form")
+    page = clerk.submit("#ask-form")
+    assert "Handläggaren put this draft before Finance" in page.text and not page.has("[form=ask-form]")
     start = finance.get("/")
     assert "Drafts that await approval" in start.text and start.has(f'#approvals a[href="{draft}"]')
     page = finance.get(draft)
