@@ -205,7 +205,9 @@ def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wan
     if filters.view not in _BROAD:
         walks = by_number and filters.kind is None and filters.view in ("open", "overpaid")
         # The others are found by their state and kind together.
-        kind = _of_kind(filters) if filters.view in ("open", "overpaid") or filters.kind is None else [_is(filters.kind)]
+        kind = (
+            _of_kind(filters) if filters.view in ("open", "overpaid") or filters.kind is None else [_is(filters.kind)]
+        )
         return Wanted([*view, *keyset.unindexed(days), *rest, *kind], walks=walks)
     if days:
         walks = filters.sort == "date" and filters.kind is None

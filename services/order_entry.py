@@ -54,7 +54,9 @@ def find_customers(session: Session, text: str) -> list[Customer]:
     if not text:
         return []
     if re.fullmatch(r"[0-9]{1,9}", text):
-        exact = session.scalar(sa.select(Customer).where(Customer.number == int(text), Customer.anonymised_at.is_(None)))
+        exact = session.scalar(
+            sa.select(Customer).where(Customer.number == int(text), Customer.anonymised_at.is_(None))
+        )
         if exact is not None:
             return [exact]
     found = register.customers(session, search=text, limit=_CHOICE + 1)

@@ -78,9 +78,7 @@ class CustomerFacts:
 def facts_of(customer: Customer) -> CustomerFacts:
     """The card as it stands."""
     texts = [each.name for each in fields(CustomerFacts) if each.name != "payment_days"]
-    return CustomerFacts(
-        payment_days=customer.payment_days, **{name: getattr(customer, name) or "" for name in texts}
-    )
+    return CustomerFacts(payment_days=customer.payment_days, **{name: getattr(customer, name) or "" for name in texts})
 
 
 def _checked(facts: CustomerFacts) -> tuple[CustomerFacts, bool]:

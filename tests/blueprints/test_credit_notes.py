@@ -394,9 +394,7 @@ def test_a_reader_sees_the_draft_and_changes_nothing(client: WebClient, klarna: 
         draft = credit_drafts.start(session, builders.CLERK, invoice.id).id
     client = in_english(client, "viewer")
     page = client.get(f"/credit-notes/{draft}")
-    assert (
-        page.status == 200 and not page.has("#draft form#row-1 input") and "Requires Clerk or Finance." in page.text
-    )
+    assert page.status == 200 and not page.has("#draft form#row-1 input") and "Requires Clerk or Finance." in page.text
     assert not page.has("input.quantity-to-credit") and page.has("#sum [aria-disabled=true]")
     for url in ("/discard", "/create", "/options", "/rows/1", "/rows/1/restock", "/rows/1/remove", "/rows/1/put-back"):
         assert client.post(f"/credit-notes/{draft}{url}").status == 403, url

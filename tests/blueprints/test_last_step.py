@@ -56,7 +56,20 @@ def test_choosing_the_advance_opens_the_field_and_the_preview_follows(
     assert not count(Document) and not sandbox.posts()
 
 
-UNREADABLE = ["0", "100,01", "33,333", "100,001", "-1", "\u22121", "1e2", "1_0", "\uff13\uff10", "abc", "9" * 400, "70,01"]
+UNREADABLE = [
+    "0",
+    "100,01",
+    "33,333",
+    "100,001",
+    "-1",
+    "\u22121",
+    "1e2",
+    "1_0",
+    "\uff13\uff10",
+    "abc",
+    "9" * 400,
+    "70,01",
+]
 
 
 @pytest.mark.parametrize("typed", [*UNREADABLE, "1 000", "30%%x", ""])
@@ -195,7 +208,9 @@ def test_boxes_stay_ticked_while_the_percentage_is_typed(clerk_client: WebClient
     part = clerk_client.get(f"{url}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True)
     assert part.has("#print_wanted[checked]") and not part.has("#mail_wanted[checked]")
     assert part.find("#mail_to")["value"] == "annan@example.com"
-    wrong = clerk_client.get(f"{url.replace('=30', '=300')}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True)
+    wrong = clerk_client.get(
+        f"{url.replace('=30', '=300')}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True
+    )
     kept = {each["name"]: each["value"] for each in wrong.all("input[type=hidden]")}
     assert kept == {"boxes": "1", "print_wanted": "y", "mail_to": "annan@example.com"}
 

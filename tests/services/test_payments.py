@@ -91,7 +91,7 @@ def test_an_invoice_sold_to_klarna_has_neither(books: Any, klarna: Any, sandbox:
 
 
 def test_a_payment_is_booked_and_the_invoice_is_paid(books: Any, klarna: Any, finance: Any) -> None:
-    """F2, E14: the bank is debited and the claim credited, in one voucher of series I."""
+    """F2, B33, E14: the bank is debited and the claim credited, in one voucher of series I."""
     invoice = an_ordinary_invoice(klarna)
     pay(finance, invoice, wanted(4_000))
     assert left(invoice) == 6_000
