@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session, aliased
 
 import clock
 from errors import N_, Refusal
@@ -90,6 +90,16 @@ def why_not_due_date(session: Session, document: Document) -> Refusal | None:
     )
 
 
+def speaks() -> ColumnElement[bool]:
+    """Whether a row is the last one under its key: before it stand that it was about to be sent, and earlier tries."""
+    later = aliased(KlarnaCall)
+    return ~exists().where(
+        later.order_id == KlarnaCall.order_id,
+        later.idempotency_key == KlarnaCall.idempotency_key,
+        later.id > KlarnaCall.id,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CallRow:
     """A call as the page shows it; ``no_again`` says why it cannot be tried again."""
@@ -107,7 +117,7 @@ class CallRow:
 
 def calls_of(session: Session, order_id: int, document_id: int | None = None) -> list[CallRow]:
     """The calls about an order, or about one of its documents, newest first."""
-    query = select(KlarnaCall).where(KlarnaCall.order_id == order_id)
+    query = select(KlarnaCall).where(KlarnaCall.order_id == order_id, speaks())
     if document_id is not None:
         query = query.where(KlarnaCall.document_id == document_id)
     return [

@@ -75,6 +75,10 @@ class _Ended:
     answer: Answer | None
 
 
+BEGUN = _Ended(CallOutcome.UNCLEAR, None)
+"""Until an answer is known, it is unclear whether anything was done."""
+
+
 # --- The calls -----------------------------------------------------------------------------------------------------------
 
 
@@ -271,11 +275,16 @@ def _call(
         access, _ = access_for(session, orders.get(session, plan.order_id))
         installation = UUID(session.get_one(Installation, 1).installation_id)
     key = plan.key or str(uuid5(installation, f"call:{nonce}"))
-    _refuse(db.transact(lambda session: _closed(session, klarna, access)))
-    with klarna.slot() as free:
-        if not free:
-            raise NotReached(N_("All lines to Klarna are busy. Try again in a moment."))
-        ended = _send(klarna, access, plan.request, key)
+
+    def begin(session: Session) -> None:
+        """Write that it is about to be sent: what dies on the way is known to be unclear, and a second one waits for it."""
+        orders.get(session, plan.order_id, lock=True)
+        _refuse(_closed(session, klarna, access))
+        if decide(session) != plan:
+            raise Stale(
+                N_("The order has changed since the page was drawn. Nothing has been sent; look it through again.")
+            )
+        _write(session, actor, plan, key, BEGUN)
 
     def record(session: Session) -> CallOutcome:
         orders.get(session, plan.order_id, lock=True)
@@ -286,6 +295,11 @@ def _call(
         _keep(session, actor, plan, key, ended, access)
         return ended.outcome
 
+    with klarna.slot() as free:
+        if not free:
+            raise NotReached(N_("All lines to Klarna are busy. Try again in a moment."))
+        db.transact(begin)
+        ended = _send(klarna, access, plan.request, key)
     return db.transact(record)
 
 
@@ -326,7 +340,8 @@ def _outcome(no: KlarnaError) -> CallOutcome:
     return CallOutcome.REFUSED if listed and answer.error_code is not None else CallOutcome.UNCLEAR
 
 
-def _keep(session: Session, actor: Actor, plan: _Plan, key: str, ended: _Ended, access: Access) -> None:
+def _write(session: Session, actor: Actor, plan: _Plan, key: str, ended: _Ended) -> KlarnaCall:
+    """A row of the call: that it is about to be sent, or what came of it. The last row under a key speaks for it."""
     answer = ended.answer
     method, path, body = plan.request
     call = KlarnaCall(
@@ -347,10 +362,16 @@ def _keep(session: Session, actor: Actor, plan: _Plan, key: str, ended: _Ended, 
     )
     session.add(call)
     session.flush()
+    return call
+
+
+def _keep(session: Session, actor: Actor, plan: _Plan, key: str, ended: _Ended, access: Access) -> None:
+    answer = ended.answer
+    call = _write(session, actor, plan, key, ended)
     if answer is not None and answer.status == 401:
         open_breaker(session, access.account_id, CREDENTIALS)
     if plan.kind is CallKind.ADDRESS and ended.outcome is CallOutcome.DONE:
-        sent = json.loads(body)["shipping_address"]
+        sent = json.loads(plan.request[2])["shipping_address"]
         place = {ours: sent[name] for name, ours in zip(_AT_KLARNA, PLACE, strict=True)}
         _move(session, actor, plan.order_id, place)
     subject = f"document:{plan.document_id}" if plan.document_id else f"order:{plan.order_id}"

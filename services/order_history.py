@@ -23,6 +23,7 @@ from models import (
     OrderHold,
     Warehouse,
 )
+from services import klarna_call_rules
 from states import BreakKind, BreakState, CallKind, CallOutcome, DocKind, DocState, OpKind, OpState
 
 MOST = 200
@@ -107,7 +108,7 @@ def _calls(session: Session, order: Order) -> list[Event]:
     rows = session.execute(
         sa.select(KlarnaCall.kind, KlarnaCall.outcome, KlarnaCall.at, KlarnaCall.by, Document.id, Document.number_text)
         .outerjoin(Document, Document.id == KlarnaCall.document_id)
-        .where(KlarnaCall.order_id == order.id)
+        .where(KlarnaCall.order_id == order.id, klarna_call_rules.speaks())
         .order_by(KlarnaCall.id.desc())
         .limit(MOST)
     )

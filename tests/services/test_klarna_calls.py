@@ -19,7 +19,7 @@ from services import janitor, klarna_call_rules, klarna_calls, order_history
 from services.asking import NotReached
 from services.klarna_calls import Tracking
 from states import CallKind, CallOutcome
-from tests.builders import CLERK, a_captured_invoice, an_order
+from tests.builders import CLERK, FINANCE, a_captured_invoice, an_order
 
 PARCEL = Tracking("PostNord", "123SE", "https://example.com/123SE")
 HOME = {"street": "Nygatan 2", "street2": "", "postal_code": "222 22", "city": "Lund", "country": "SE"}
@@ -36,7 +36,8 @@ def a_linked_order(klarna: Any, sandbox: Any) -> Order:
 
 def calls() -> list[KlarnaCall]:
     with reading() as session:
-        found = list(session.scalars(sa.select(KlarnaCall).order_by(KlarnaCall.id)))
+        query = sa.select(KlarnaCall).where(klarna_call_rules.speaks()).order_by(KlarnaCall.id)
+        found = list(session.scalars(query))
         session.expunge_all()
         return found
 
@@ -146,6 +147,48 @@ def test_the_fee_of_a_later_due_date_is_the_one_that_was_shown(books: Any, klarn
     sandbox.fault("server_error", operation="get_due_date_options")
     with pytest.raises(NotReached):
         klarna_calls.due_date_options(klarna, card.id)
+
+
+def test_what_dies_on_its_way_is_known_to_be_unclear_and_a_due_date_is_not_bought_beside_it(
+    books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations 1, promise 3: written before it is sent; asking again is the same request under the same key."""
+
+    class Killed(BaseException):
+        """The process died here."""
+
+    def die(*_args: Any) -> None:
+        raise Killed
+
+    invoice = a_captured_invoice(klarna, sandbox)
+    with monkeypatch.context() as dying:
+        dying.setattr(klarna_calls, "_keep", die)
+        with pytest.raises(Killed):
+            klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), 10, 1000)
+    (begun,) = calls()
+    assert begun.outcome == CallOutcome.UNCLEAR
+    with pytest.raises(Refusal, match="is unknown"):
+        klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), 10, 1000)
+    assert klarna_calls.again(klarna, CLERK, begun.id, nonce()) is CallOutcome.DONE
+    keys = {each["idempotency_key"] for each in sandbox.posts(operation="extend_due_date")}
+    assert len(keys) == 1
+
+
+def test_two_who_ask_for_a_later_due_date_at_once_buy_one(
+    books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule is asked again under the order's lock; the second one finds the first on its way."""
+    invoice = a_captured_invoice(klarna, sandbox)
+    really = klarna_calls._send
+
+    def send(*args: Any) -> Any:
+        with pytest.raises(Refusal, match="is unknown"):
+            klarna_calls.extend_due_date(klarna, FINANCE, invoice.id, nonce(), 10, 1000)
+        return really(*args)
+
+    monkeypatch.setattr(klarna_calls, "_send", send)
+    assert klarna_calls.extend_due_date(klarna, CLERK, invoice.id, nonce(), 10, 1000) is CallOutcome.DONE
+    assert len(sandbox.writes(operation="extend_due_date")) == 1
 
 
 def test_a_due_date_is_not_paid_for_twice_while_klarnas_answer_is_unknown(

@@ -190,8 +190,8 @@ def test_no_list_reads_a_whole_table_of_orders_or_documents(books: Flask) -> Non
     sa.event.remove(engine, "before_cursor_execute", note)
     with reading() as session:
         for statement, values in asked:
-            if not statement.startswith("SELECT") or "klarna_account" in statement:
-                continue
+            if not statement.startswith("SELECT") or "klarna_account" in statement or "FROM setting" in statement:
+                continue  # a company has a handful of accounts and some dozens of settings
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
             scans = [
                 row[-1]
