@@ -104,7 +104,7 @@ def test_a_fetched_settlement_comes_again_as_files_of_every_kind_and_nothing_cha
     finance_client: WebClient, report: bytes
 ) -> None:
     """K47, B5: the same payout in another shape is the same payout."""
-    assert "1 of them are booked" in fetch(finance_client).text
+    assert "1 new payout has come. Booked: 1." in fetch(finance_client).text
     before = content()
     for way, (name, turn) in WAYS.items():
         page = upload(finance_client, turn(report), name, "preview")
