@@ -257,6 +257,7 @@ def test_files_go_when_they_are_old_and_when_their_document_is_forgotten(
 
 @needs_pango
 @pytest.mark.only_on("sqlite")
+@pytest.mark.untrue_books
 def test_a_blanked_name_is_not_found_on_an_old_file(drawn: Papers, invoice: Document) -> None:
     """Security 4: blanking the personal part makes a new file; its hash stays, so that the hash alone would not do."""
     before = drawn.document(invoice.id, "sv", copy=False)[1]

@@ -16,7 +16,7 @@ from db import reading, transact, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
 from models import Document, Installation, Outbox, SenderLease
 from rights import Actor
-from services import audit, documents, invoices, mail_settings, outbox, postman, verify, worklists
+from services import audit, documents, invoices, mail_settings, orders, outbox, postman, verify, worklists
 from services.mail import PLAIN, Letter
 from services.mail_settings import Facts
 from services.postman import Postman
@@ -171,6 +171,7 @@ def test_the_mail_wished_for_with_the_invoice_is_queued_in_the_transaction_that_
             draft.mail_to = to
             documents.number_and_freeze(session, draft, DocState.ISSUED, clerk)
             invoices.issue(session, clerk, draft, None, clock.now())
+            orders.refresh(session, order.id)
             return draft.id
 
         return transact(work)
