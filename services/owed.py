@@ -68,6 +68,11 @@ def notes_without_settlement() -> sa.Select[*tuple[Any, ...]]:
 
 def returns_without_note() -> sa.Select[*tuple[Any, ...]]:
     """«Returer utan kreditfaktura»: what Klarna has drawn from a payout and nobody here knows of."""
+    return rows_to_settle(is_return_alone())
+
+
+def rows_to_settle(*which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+    """Rows of payouts that a person has to look at, those of the oldest payout first."""
     return (
         sa.select(
             PayoutRow.payout_id,
@@ -80,7 +85,7 @@ def returns_without_note() -> sa.Select[*tuple[Any, ...]]:
         )
         .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
-        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)), is_return_alone())
+        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)), *which)
         .order_by(Payout.payout_date, PayoutRow.id)
     )
 

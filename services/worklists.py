@@ -24,13 +24,10 @@ from models import (
     Order,
     OrderLine,
     Outbox,
-    Payout,
-    PayoutRow,
     Push,
-    RowMatch,
 )
 from services import owed, pushes, to_invoice
-from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, Pile
+from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState
 
 MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
@@ -202,21 +199,7 @@ def _expiring() -> sa.Select[*tuple[Any, ...]]:
 
 
 def _settlement_rows() -> sa.Select[*tuple[Any, ...]]:
-    return (
-        sa.select(
-            PayoutRow.payout_id,
-            Payout.payment_reference.label("number"),
-            PayoutRow.amount_minor,
-            Payout.currency,
-            Payout.payout_date.label("at"),
-            RowMatch.pile.label("state"),
-            PayoutRow.type.label("what"),
-        )
-        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
-        .join(Payout, Payout.id == PayoutRow.payout_id)
-        .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)), sa.not_(owed.is_return_alone()))
-        .order_by(Payout.payout_date, PayoutRow.id)
-    )
+    return owed.rows_to_settle(sa.not_(owed.is_return_alone()))
 
 
 def _breaks() -> sa.Select[*tuple[Any, ...]]:

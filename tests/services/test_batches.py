@@ -200,6 +200,21 @@ def test_an_order_that_changed_since_the_preview_is_left_alone(
     assert "has changed" in str(told[0].told)
 
 
+def test_an_order_of_which_a_part_has_left_since_the_preview_is_not_delivered_by_it(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """Operations 12: the preview said two, and one is left; the clerk looks again."""
+    with writing() as session:
+        order = an_order(session, sandbox, klarna, lines=[row("Tröja", pieces=2)])
+    batch_id = started(clerk, DELIVER, planned(clerk, DELIVER, [order]))
+    with writing() as session:
+        a_delivery(session, orders.get(session, order.id), {order.lines[0].id: 1000})
+    batch_run.run(klarna, batch_id)
+    (told,) = rows(batch_id)
+    assert (told.state, told.delivered) == (REFUSED, False)
+    assert count(Delivery) == 1
+
+
 def test_a_batch_acts_with_the_rights_its_starter_has_now(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
     batch_id = started(clerk, DELIVER, planned(clerk, DELIVER, some_orders(klarna, sandbox, 1)))
     with writing() as session:
