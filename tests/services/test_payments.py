@@ -19,6 +19,7 @@ from services.payments import Wanted
 from states import DocState, Role, WithoutKlarna
 from tests import builders
 from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row
+from tests.threads import in_threads
 
 NONCE = "0" * 31
 
@@ -213,3 +214,19 @@ def test_a_payment_in_a_locked_period_is_booked_on_the_first_open_day_and_says_s
         assert voucher.day == clock.today()
         assert voucher.text.endswith(f"avser {yesterday.isoformat()}")
     assert left(invoice) == 0
+
+
+def test_two_who_register_the_same_payment_at_once_register_one(books: Any, klarna: Any, finance: Any) -> None:
+    """Operations 12: two forms of two pages; the document's lock lets the second see that nothing is left."""
+    invoice = an_ordinary_invoice(klarna)
+
+    def one(number: int) -> None:
+        pay(finance, invoice, wanted(10_000), NONCE + str(number))
+
+    raised = in_threads(books, one, 4)
+    assert [str(no) for no in raised] == ["Nothing is left to pay."] * 3
+    assert left(invoice) == 0
+    with reading() as session:
+        balance = ledger.trial_balance(session, date(clock.today().year, 1, 1), clock.today())
+    assert sum(row.closing for row in balance) == 0
+    assert {row.account: row.closing for row in balance}[1930] == 10_000
