@@ -34,7 +34,7 @@ def speak(page: Page, language: str) -> None:
 def come_in(page: Page, name: str, language: str) -> None:
     """Log in and choose the language with the keyboard alone."""
     page.goto("/login")
-    page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+    page.wait_for_function("() => document.activeElement?.tagName === 'INPUT'")
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -28,7 +28,7 @@ SECONDS = 1000
 def says(page: Page, sentence: str, seconds: int = 10) -> None:
     """The page comes to say this; its spaces may be of any kind."""
     page.wait_for_function(
-        "said => document.querySelector('main').innerText.replace(/\\s+/g, ' ').includes(said)",
+        "said => (document.querySelector('main')?.innerText ?? '').replace(/\\s+/g, ' ').includes(said)",
         arg=sentence,
         timeout=seconds * SECONDS,
     )
@@ -145,7 +145,7 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
 def number_of(page: Page) -> str:
     """The number in the heading of a document's page."""
     page.wait_for_url(lambda url: "/invoices/" in url or "/credit-notes/" in url)
-    page.wait_for_function("() => /\\d{5}/.test(document.querySelector('h1').innerText)")
+    page.wait_for_function("() => /\\d{5}/.test(document.querySelector('h1')?.innerText ?? '')")
     found = re.search(r"\d{5}", page.inner_text("h1"))
     assert found is not None
     return found[0]

@@ -148,7 +148,7 @@ def test_a_credit_is_made_by_keyboard_alone(page: Page, house: House) -> None:
     press_tab_to(page, "input.quantity-to-credit")
     page.keyboard.press("Control+a")
     page.keyboard.type("1")
-    page.wait_for_function("() => document.querySelector('#credit-button').innerText.includes('499,00')")
+    page.wait_for_function("() => document.querySelector('#credit-button')?.innerText.includes('499,00')")
     presses = press_tab_to(page, "#credit-button")
     assert presses < 12, f"{presses} times Tab from the quantity to the button"
     page.keyboard.press("Enter")

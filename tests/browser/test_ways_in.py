@@ -128,7 +128,7 @@ def test_at_delivery_by_scan(page: Page, house: House, complaints: Complaints) -
         with page.expect_response("**/deliver"):
             page.keyboard.type(code)
             page.keyboard.press("Enter")
-        page.wait_for_function("() => document.activeElement.id === 'scan' && document.activeElement.value === ''")
+        page.wait_for_function("() => document.activeElement?.id === 'scan' && document.activeElement.value === ''")
         if code == WRONG:
             says(page, f"Artikel {WRONG} finns inte på ordern.")
             assert quantity.input_value() == "3"
