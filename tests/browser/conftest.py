@@ -166,16 +166,23 @@ def page(browser: Browser, house: House, complaints: Complaints, request: pytest
         base_url=house.url, locale="sv-SE", timezone_id="Europe/Stockholm", viewport={"width": width, "height": height}
     )
     context.set_default_timeout(10_000)
-    made = context.new_page()
-    made.on("console", complaints.console)
-    made.on("pageerror", complaints.script)
-    made.on("response", complaints.response)
-    yield made
+    try:
+        yield from listen(context.new_page(), complaints, request)
+    finally:
+        context.close()
+
+
+def listen(page: Page, complaints: Complaints, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Give a test its page; afterwards fail on what the browser complained of, with a picture of what it showed."""
+    page.on("console", complaints.console)
+    page.on("pageerror", complaints.script)
+    page.on("response", complaints.response)
+    yield page
     if request.node.stash.get(FAILED, False) or complaints.unexpected():
         RESULTS.mkdir(exist_ok=True)
         name = re.sub(r"[^\w-]+", "-", request.node.nodeid.split("::", 1)[1])
-        made.screenshot(path=RESULTS / f"{name}.png", full_page=True)
-    context.close()
+        page.screenshot(path=RESULTS / f"{name}.png", full_page=True)
+    page.close()
     assert not complaints.unexpected(), "\n".join(complaints.unexpected())
 
 

@@ -1,6 +1,6 @@
 """Every page a role may open, in both languages: nothing to complain of, nothing wider than the window, nothing axe minds.
 
-Pages that differ only in a number or a filter are the same page. One common act by keyboard alone.
+Pages that differ only in a number or a filter are the same page.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from axe_playwright_python.sync_playwright import Axe
 import config
 from services import users
 from tests.browser.conftest import House, log_in
-from tests.browser.keys import come_in, press_tab_to, speak
+from tests.browser.keys import speak
 from tests.browser.shop import FILES, Shop, endpoint, endpoints
-from tests.builders import a_captured_invoice, row
-from tests.journeys.words import Words
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -131,27 +129,3 @@ def test_the_pages_before_one_has_logged_in_fit_and_can_be_heard(page: Page, hou
             page.set_viewport_size({"width": width, "height": 900})
             assert not page.evaluate(WIDER)
         assert not severe(page), address
-
-
-def test_a_credit_is_made_by_keyboard_alone(page: Page, house: House) -> None:
-    """K8, K23: to the invoice, down to the quantity, one piece, the button; no mouse."""
-    say = Words("sv")
-    with house.context():
-        invoice = a_captured_invoice(house.klarna, house.sandbox, lines=[row("T-shirt", 499_00, pieces=2)])
-    come_in(page, "finance", "sv")
-    page.keyboard.press("g")
-    page.keyboard.press("f")
-    page.wait_for_url("**/invoices")
-    press_tab_to(page, f"form[action='/invoices/{invoice.id}/credit'] button")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("input.quantity-to-credit")
-    press_tab_to(page, "input.quantity-to-credit")
-    page.keyboard.press("Control+a")
-    page.keyboard.type("1")
-    page.wait_for_function("() => document.querySelector('#credit-button')?.innerText.includes('499,00')")
-    presses = press_tab_to(page, "#credit-button")
-    assert presses < 12, f"{presses} times Tab from the quantity to the button"
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#outcome .banner.ok, #outcome .ok")
-    shown = " ".join(page.inner_text("main").split())
-    assert say("credited", number=re.findall(r"\d{5}", page.inner_text("h1"))[0], amount=499_00) in shown
