@@ -1,4 +1,4 @@
-"""Books: vouchers, trial balance, account sheets, number series and the period lock (B34)."""
+"""Books: vouchers, trial balance, account sheets and number series (B34)."""
 
 from __future__ import annotations
 
@@ -9,29 +9,21 @@ from datetime import date
 from typing import Any
 
 from flask import Blueprint, make_response, request, url_for
-from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import clock
 import money
-from db import reading, writing
-from errors import N_, Refusal
+from db import reading
+from errors import N_
 from rights import Right
 from services import book_export, book_lists, periods, series_report
 from web import (
-    DayField,
-    Form,
-    LineField,
-    TickField,
-    actor,
-    done,
     needs,
     page,
     query_choice,
     query_days,
     query_text,
-    why_not,
 )
 from web_query import Days, typed_days
 from web_words import gettext as _
@@ -252,75 +244,3 @@ def series() -> Response:
         reports = series_report.number_series(looked)
     names = {"F": _("Documents"), **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in SERIES_NAMES}}
     return page("books/series.html", reports=reports, names=names)
-
-
-# --- The period lock ----------------------------------------------------------------------------------------------------
-
-
-class LockForm(Form):
-    """Through which day the books are locked, and why."""
-
-    through = DayField(lazy("Lock through"))
-    reason = LineField(lazy("Reason"), most=200)
-    confirmed = TickField(lazy("I have seen what is still open, and lock nevertheless"))
-
-
-class UnlockForm(Form):
-    """Through which day the books stay locked, if at all, and why they are opened."""
-
-    through = DayField(lazy("Stay locked through"), required=False)
-    reason = LineField(lazy("Reason"), most=200)
-
-
-def _lock_page(lock: LockForm, unlock: UnlockForm, status: int = 200) -> Response:
-    with reading() as looked:
-        locked = periods.locked_through(looked)
-        waiting = periods.open_matters(looked, clock.today())
-        history = periods.lock_history(looked)
-    return page(
-        "books/lock.html",
-        status=status,
-        lock=lock,
-        unlock=unlock,
-        locked=locked,
-        waiting=waiting,
-        history=history,
-        no_right=why_not(Right.BOOKS),
-    )
-
-
-@blueprint.get("/books/lock")
-@needs(Right.READ)
-def lock() -> Response:
-    """Through which day the books are locked, and every lock and unlock before."""
-    return _lock_page(LockForm(prefix="lock-"), UnlockForm(prefix="unlock-"))
-
-
-@blueprint.post("/books/lock")
-@needs(Right.BOOKS)
-def lock_period() -> Response:
-    """Lock the books through a day."""
-    typed, other = LockForm(prefix="lock-"), UnlockForm(formdata=None, prefix="unlock-")
-    if not typed.accepted():
-        return _lock_page(typed, other, 422)
-    try:
-        with writing() as changed:
-            periods.lock(changed, actor(), typed.through.data, typed.reason.data, confirmed=bool(typed.confirmed.data))
-    except Refusal as refusal:
-        return _lock_page(typed, other, typed.refuse(refusal))
-    return done(url_for("books.lock"), ("success", _("The books are locked through %(day)s.", day=typed.through.data)))
-
-
-@blueprint.post("/books/unlock")
-@needs(Right.BOOKS)
-def unlock_period() -> Response:
-    """Open locked days again."""
-    typed, other = UnlockForm(prefix="unlock-"), LockForm(formdata=None, prefix="lock-")
-    if not typed.accepted():
-        return _lock_page(other, typed, 422)
-    try:
-        with writing() as changed:
-            periods.unlock(changed, actor(), typed.through.data, typed.reason.data)
-    except Refusal as refusal:
-        return _lock_page(other, typed, typed.refuse(refusal))
-    return done(url_for("books.lock"), ("success", _("The days are open again.")))

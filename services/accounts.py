@@ -24,6 +24,7 @@ CHART: tuple[tuple[int, str, str, int | None], ...] = (
     (1686, "Fordringar för kontokort och kuponger", "T", None),
     (1910, "Kassa", "T", None),
     (1930, "Företagskonto", "T", None),
+    (2099, "Årets resultat", "S", None),
     (2420, "Förskott från kunder", "S", None),
     (2421, "Ej inlösta presentkort", "S", None),
     (2440, "Leverantörsskulder", "S", None),
@@ -58,6 +59,7 @@ CHART: tuple[tuple[int, str, str, int | None], ...] = (
     (6351, "Konstaterade förluster på kundfordringar", "K", None),
     (6352, "Befarade förluster på kundfordringar", "K", None),
     (6570, "Bankkostnader", "K", None),
+    (8999, "Årets resultat", "K", None),
 )
 RECEIVABLE = frozenset({1510})
 PAYMENT = frozenset({1910, 1930, 2890, 3740})

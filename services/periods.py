@@ -5,7 +5,6 @@ Source: A6; bokföringslagen 5 kap. 5 § (after a lock there are only correcting
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import sqlalchemy as sa
@@ -13,10 +12,9 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BadInput, Refusal
-from models import Document, FiscalYear, KlarnaBreak, Payout, PeriodLock
+from models import FiscalYear, PeriodLock
 from rights import Actor, Right
 from services import accounts, audit, numbering
-from states import BreakState, DocState, PayoutState
 
 VOUCHER_SERIES = ("F", "I", "K")
 """Invoices and credit notes · readings and payments · corrections."""
@@ -105,37 +103,6 @@ def open_books(session: Session, actor: Actor, year: int) -> FiscalYear:
     return year_for_booking(session, actor, starts)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenMatters:
-    """What still waits in the period that is to be locked: counts."""
-
-    pending_documents: int
-    open_breaks: int
-    unbooked_payouts: int
-
-    def __bool__(self) -> bool:
-        return bool(self.pending_documents or self.open_breaks or self.unbooked_payouts)
-
-
-def open_matters(session: Session, through: date) -> OpenMatters:
-    """What waits for an answer or a decision through a day (catalogue row 38)."""
-    after = sa.literal(through + timedelta(days=1), FiscalYear.starts.type)
-    return OpenMatters(
-        pending_documents=_count(
-            session,
-            sa.select(Document.id).where(
-                Document.state.in_((DocState.PENDING, DocState.REFUSED)), Document.number_date < after
-            ),
-        ),
-        open_breaks=_count(session, sa.select(KlarnaBreak.id).where(KlarnaBreak.state == BreakState.OPEN)),
-        unbooked_payouts=_count(session, sa.select(Payout.id).where(Payout.state != PayoutState.BOOKED)),
-    )
-
-
-def _count(session: Session, query: sa.Select[int]) -> int:
-    return session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
-
-
 def _move_lock(session: Session, actor: Actor, through: date | None, reason: str, action: str) -> None:
     if not reason.strip():
         raise BadInput(N_("Write a reason."), field="reason")
@@ -144,42 +111,30 @@ def _move_lock(session: Session, actor: Actor, through: date | None, reason: str
     audit.write(session, actor, action, "period_lock", {"through": through, "reason": reason.strip()})
 
 
-def _stop_booking(session: Session) -> None:
+def stop_booking(session: Session) -> None:
     """Wait for vouchers that are being written, and let none begin until this transaction is over."""
     session.execute(sa.select(FiscalYear.id).order_by(FiscalYear.id).with_for_update()).all()
 
 
-def lock(session: Session, actor: Actor, through: date, reason: str, *, confirmed: bool = True) -> None:
-    """Lock the books through a day; later bookings go to the first open day. Raises NotAllowed, BadInput, Refusal.
+def lock(session: Session, actor: Actor, through: date, reason: str) -> None:
+    """Lock the books through a day; later bookings go to the first open day. Raises NotAllowed, BadInput.
 
-    A page passes ``confirmed`` from its tick: without it, matters that are still open refuse the lock (catalogue row 38).
+    What may still wait there is asked by services/closing.py.
     """
     actor.require(Right.BOOKS)
-    _stop_booking(session)
+    stop_booking(session)
     locked = locked_through(session)
     if through >= clock.today():
         raise BadInput(N_("The books can be locked through yesterday at the latest."), field="through")
     if locked is not None and through <= locked:
         raise BadInput(N_("The books are already locked through %(day)s."), field="through", day=locked)
-    waiting = open_matters(session, through)
-    if waiting and not confirmed:
-        raise Refusal(
-            N_(
-                "Still open: %(documents)s documents, %(breaks)s differences against Klarna, %(payouts)s payouts. "
-                "Tick the box to lock the period nevertheless."
-            ),
-            field="confirmed",
-            documents=str(waiting.pending_documents),
-            breaks=str(waiting.open_breaks),
-            payouts=str(waiting.unbooked_payouts),
-        )
     _move_lock(session, actor, through, reason, "period.lock")
 
 
 def unlock(session: Session, actor: Actor, through: date | None, reason: str) -> None:
     """Open locked days again: the books stay locked through an earlier day, or not at all. Raises NotAllowed, BadInput."""
     actor.require(Right.BOOKS)
-    _stop_booking(session)
+    stop_booking(session)
     locked = locked_through(session)
     if locked is None or (through is not None and through >= locked):
         raise BadInput(N_("That period is not locked."), field="through")

@@ -560,6 +560,7 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B36", "Kontoplan"),
     ("B34", "Verifikationslista"),
     ("B34", "Luckor i nummerserier"),
+    ("B35", "Exportera SIE"),
     ("roles", "Läsare"),
     ("roles", "Handläggare"),
     ("roles", "Ekonomi"),
@@ -580,7 +581,6 @@ LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
     ("B8", "Boka bort"),
     ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
-    ("B35", "Exportera SIE"),
 )
 """Labels of what has no page yet."""
 

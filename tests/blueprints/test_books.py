@@ -14,13 +14,15 @@ from blueprints import books
 from db import reading, writing
 from models import Voucher
 from rights import SYSTEM, Actor
-from services import ledger
+from services import ledger, settings
 from services.ledger import Entry
-from tests import builders
+from states import Role
+from tests import builders, sie_reader
 from tests.web_client import WebClient
 from web_words import in_language
 
 TODAY = clock.today()
+LOCK = "main form[action=/books/lock][method=post]"
 
 
 @pytest.fixture
@@ -123,29 +125,84 @@ def test_the_series_have_no_gaps(vouchers: list[Voucher], client: WebClient) -> 
     assert not page.has(".pill.bad")
 
 
-def test_finance_locks_and_opens_a_period(vouchers: list[Voucher], client: WebClient) -> None:
-    """Catalogue row 38."""
+def test_finance_clears_up_what_waits_and_locks_and_opens_a_period(vouchers: list[Voucher], client: WebClient) -> None:
+    """B34, catalogue row 38."""
+    with writing() as session:
+        entries = [Entry(1930, 7_00), Entry(2999, -7_00)]
+        ledger.post(
+            session, builders.FINANCE, series="I", day=TODAY - timedelta(days=6), text="?", source="?", entries=entries
+        )
     day = TODAY - timedelta(days=5)
-    client.log_in("finance").get("/books/lock")
-    page = client.submit("main form[action=/books/lock]", **{"lock-through": day, "lock-reason": "månadsslut"})
-    assert page.status == 200
-    assert "månadsslut" in page.text
+    page = client.log_in("finance").get(f"/books/lock?to={day}")
+    assert page.has("a[href=/books/accounts/2999]") and page.form(LOCK).values["lock-through"] == str(day)
+    page = client.submit(LOCK, **{"lock-reason": "månadsslut"})
+    assert page.status == 409 and page.has("#lock-confirmed-error")
+    assert page.form(LOCK).values["lock-reason"] == "månadsslut"
+    with writing() as session:
+        entries = [Entry(2999, 7_00), Entry(6060, -7_00)]
+        ledger.post(session, builders.FINANCE, series="I", day=day, text="avgift åter", source="!", entries=entries)
+    page = client.get(f"/books/lock?to={day}")
+    assert page.has(".banner.ok") and not page.has("#lock-confirmed")
+    page = client.submit(LOCK, **{"lock-reason": "månadsslut"})
+    assert page.status == 200 and "månadsslut" in page.text
     with reading() as session:
         assert ledger.locked_through(session) == day
     page = client.submit("main form[action=/books/unlock]", **{"unlock-reason": "rättelse"})
     assert page.status == 200
     with reading() as session:
         assert ledger.locked_through(session) is None
+    assert client.get("/books/lock?to=2026-02-30").status == 422
+
+
+def test_the_result_of_a_finished_year_is_carried_with_a_press(app: Flask, client: WebClient) -> None:
+    """A2: and the SIE file of the next year says so until it is done."""
+    with writing() as session:
+        day = TODAY.replace(year=TODAY.year - 1, month=3, day=1)
+        entries = [Entry(6570, 80_00), Entry(1930, -80_00)]
+        ledger.post(session, builders.FINANCE, series="I", day=day, text="x", source="x", entries=entries)
+    client.log_in("finance").get("/books/sie")
+    page = client.submit("main form[action=/books/sie/file]")
+    assert page.status == 409 and page.has("main .banner a[href=/books/lock]")
+    page = client.get("/books/lock")
+    carry = next(form["action"] for form in page.all("main form[method=post]") if form["action"].endswith("/carry"))
+    page = client.submit(f"main form[action={carry}]")
+    assert page.status == 200 and page.has("a[href=/books/accounts/8999]")
+    client.get("/books/sie")
+    file = sie_reader.read(client.submit("main form[action=/books/sie/file]").body)
+    assert file.balances["IB", 0] == {"1930": -80, "2099": 80}
+    assert client.post(carry, {}).status == 303, "there is nothing left to carry, and that is said"
+
+
+def test_a_sie_file_is_given_out_or_its_faults_are_named(vouchers: list[Voucher], client: WebClient) -> None:
+    """B35."""
+    client.log_in("viewer").get("/books/sie")
+    answer = client.submit("main form[action=/books/sie/file]", per="day")
+    file = sie_reader.read(answer.body)
+    assert f"filename=kvitta-{TODAY.year}-01-01-{TODAY.year}-12-31.se" in answer.headers["Content-Disposition"]
+    assert {each.series for each in file.vouchers} == {"F", "I", "K"} and file.once["GEN"][1] == "Läsaren"
+    answer = client.get(f"/books/sie/file?kind=4I&from={TODAY}&to={TODAY}")
+    assert {each.series for each in sie_reader.read(answer.body).vouchers} == {"F", "K"}
+    for query in (
+        "kind=4I",
+        f"kind=4I&from={TODAY}",
+        "kind=4I&from=2026-02-30",
+        "kind=4I&from=2001-01-01&to=2001-01-02",
+    ):
+        page = client.get(f"/books/sie/file?{query}")
+        assert page.status == 422 and len(page.all(".field .error")) == 1, query
+    assert client.get("/books/sie/file?kind=4E&year=999").status == 404
+    with writing() as session:
+        settings.change(session, builders.actor(Role.ADMIN), "company.name", "", TODAY)
+    page = client.get(f"/books/sie/file?kind=4I&from={TODAY}&to={TODAY}")
+    assert page.status == 409 and "Företaget saknar namn" in page.find("main .banner").text
 
 
 def test_a_lock_that_cannot_be_keeps_what_was_typed(vouchers: list[Voucher], client: WebClient) -> None:
     client.log_in("finance").get("/books/lock")
-    page = client.submit(
-        "main form[action=/books/lock]", **{"lock-through": TODAY + timedelta(days=3), "lock-reason": "för tidigt"}
-    )
+    page = client.submit(LOCK, **{"lock-through": TODAY + timedelta(days=3), "lock-reason": "för tidigt"})
     assert page.status == 422
-    assert page.form("main form[action=/books/lock]").values["lock-reason"] == "för tidigt"
-    page = client.submit("main form[action=/books/lock]", **{"lock-through": "2026-02-30", "lock-reason": ""})
+    assert page.form(LOCK).values["lock-reason"] == "för tidigt"
+    page = client.submit(LOCK, **{"lock-through": "2026-02-30", "lock-reason": ""})
     assert page.status == 422
 
 

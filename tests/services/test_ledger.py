@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 import clock
 from db import reading, writing
 from errors import BadInput, BrokenRule, NotAllowed, NotFound, Refusal
-from models import Account, Document, FiscalYear, NumberSeries, Posting, Voucher
+from models import Account, Document, NumberSeries, Posting, Voucher
 from rights import Actor
 from services import ledger, verify
 from services.ledger import Entry
@@ -298,24 +298,6 @@ def test_a_voucher_written_while_the_period_is_locked_goes_to_the_open_one(books
 
     assert in_threads(books, work, 2) == []
     assert verified("A6")
-
-
-def test_open_matters_must_be_ticked_away(books: Flask, finance: Actor) -> None:
-    """Catalogue row 38: a warning with the list, and an explicit tick."""
-    with writing() as session:
-        session.execute(
-            sa.text(
-                "INSERT INTO klarna_break (kind, expected, found, difference_minor, currency, opened_at, found_by, state)"
-                " VALUES ('totals_differ', '', '', 1, 'SEK', :at, 'x', 'open')"
-            ).bindparams(
-                sa.bindparam("at", clock.now(), type_=FiscalYear.metadata.tables["klarna_break"].c.opened_at.type)
-            )
-        )
-    with pytest.raises(Refusal) as refused, writing() as session:
-        ledger.lock(session, finance, TODAY - timedelta(days=3), "månadsslut", confirmed=False)
-    assert refused.value.values["breaks"] == "1"
-    with writing() as session:
-        ledger.lock(session, finance, TODAY - timedelta(days=3), "månadsslut", confirmed=True)
 
 
 # --- Years --------------------------------------------------------------------------------------------------------------
