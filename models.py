@@ -40,7 +40,11 @@ STRICT = {"sqlite_strict": True}
 """SQLite checks the types of every row, as PostgreSQL does."""
 
 APPEND_ONLY = (
+    "account_change",
     "audit",
+    "bank_entry",
+    "bank_statement",
+    "bank_tie",
     "document_event",
     "form_use",
     "goods_return",
@@ -56,6 +60,8 @@ APPEND_ONLY = (
     "period_lock",
     "posting",
     "reading_file",
+    "reading_part",
+    "row_placing",
     "setting",
     "stock_movement",
     "voucher",
@@ -1188,6 +1194,25 @@ class Account(Base):
     payment_account: Mapped[bool] = mapped_column(default=False)
     receivable: Mapped[bool] = mapped_column(default=False)
     active: Mapped[bool] = mapped_column(default=True)
+    vat_box: Mapped[int | None]
+
+
+class AccountChange(Base):
+    """An account as a person left it: what it says from that moment on (B36). Append-only."""
+
+    __tablename__ = "account_change"
+    __table_args__ = (Index(None, "account"), STRICT)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[int] = mapped_column(ForeignKey("account.number"))
+    name: Mapped[str]
+    vat_rate: Mapped[int | None]
+    vat_box: Mapped[int | None]
+    payment_account: Mapped[bool]
+    receivable: Mapped[bool]
+    active: Mapped[bool]
+    at: Mapped[datetime]
+    by: Mapped[str]
 
 
 class FiscalYear(Base):
@@ -1299,10 +1324,17 @@ class Offset(Base):
 
 
 class Payment(Base):
-    """A payment registered by hand (B7). Append-only."""
+    """A payment registered by hand (B7), a surplus booked away (B8), or a small difference that followed a payment (E14c).
+
+    Amounts are what it pays of the document, negative for a surplus and for what was taken back. Append-only.
+    """
 
     __tablename__ = "payment"
-    __table_args__ = (CheckConstraint("amount_minor <> 0", "amount"), STRICT)
+    __table_args__ = (
+        CheckConstraint("amount_minor <> 0", "amount"),
+        CheckConstraint("kind IN ('payment','surplus','residue')", "kind"),
+        STRICT,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     document_id: Mapped[int] = mapped_column(ForeignKey("document.id"), index=True)
@@ -1313,13 +1345,15 @@ class Payment(Base):
     reason: Mapped[str]
     at: Mapped[datetime]
     by: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="payment", server_default=text("'payment'"))
+    follows_id: Mapped[int | None] = mapped_column(ForeignKey("payment.id"))
 
 
 # --- Settlement readings ------------------------------------------------------------------------------------------------
 
 
 class ReadingFile(Base):
-    """A report as it came, byte for byte, found again by its hash. Append-only."""
+    """A report as it came, found again by its hash; its bytes are ``ReadingPart``. Append-only."""
 
     __tablename__ = "reading_file"
     __table_args__ = (CheckConstraint("source IN ('api','upload','folder')", "source"), STRICT)
@@ -1328,9 +1362,39 @@ class ReadingFile(Base):
     sha256: Mapped[str] = mapped_column(unique=True)
     source: Mapped[str]
     file_name: Mapped[str]
-    content: Mapped[bytes]
     received_at: Mapped[datetime]
     received_by: Mapped[str]
+
+
+class ReadingPart(Base):
+    """Some bytes of the report with this hash: its parts in their order are the report, byte for byte. Append-only."""
+
+    __tablename__ = "reading_part"
+    __table_args__ = (STRICT,)
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    part_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes]
+
+
+class FolderFile(Base):
+    """A file seen in the watched folder, by name, size and time: what became of it, so that it is not taken again."""
+
+    __tablename__ = "folder_file"
+    __table_args__ = (
+        UniqueConstraint("name", "size_bytes", "modified_ns"),
+        CheckConstraint("state IN ('read','wrong','aside')", "state"),
+        CheckConstraint("(state = 'read') = (because IS NULL)", "because"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    size_bytes: Mapped[int]
+    modified_ns: Mapped[int]
+    state: Mapped[str]
+    because: Mapped[str | None]
+    seen_at: Mapped[datetime]
 
 
 class Payout(Base):
@@ -1419,3 +1483,105 @@ class RowMatch(Base):
     note: Mapped[str | None]
     handled_by: Mapped[str | None]
     handled_at: Mapped[datetime | None]
+
+
+class RowShare(Base):
+    """A part of a row that was split over several documents; the parts add up to the row (B4)."""
+
+    __tablename__ = "row_share"
+    __table_args__ = (CheckConstraint("amount_minor <> 0", "amount"), STRICT)
+
+    row_id: Mapped[int] = mapped_column(
+        ForeignKey("row_match.row_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    document_id: Mapped[int] = mapped_column(
+        ForeignKey("document.id"), primary_key=True, autoincrement=False, index=True
+    )
+    amount_minor: Money
+
+
+class RowPlacing(Base):
+    """A booked row that a person gave to another document, or to none, with the voucher that moved it. Append-only."""
+
+    __tablename__ = "row_placing"
+    __table_args__ = (
+        CheckConstraint("amount_minor <> 0", "amount"),
+        CheckConstraint("coalesce(from_document_id, 0) <> coalesce(to_document_id, 0)", "moved"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    row_id: Mapped[int] = mapped_column(ForeignKey("payout_row.id"), index=True)
+    from_document_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    to_document_id: Mapped[int | None] = mapped_column(ForeignKey("document.id"))
+    amount_minor: Money
+    voucher_id: Mapped[int] = mapped_column(ForeignKey("voucher.id"), unique=True)
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]
+
+
+# --- The bank -----------------------------------------------------------------------------------------------------------
+
+
+class BankStatement(Base):
+    """A statement of the bank's as it came, byte for byte, found again by its hash. Append-only."""
+
+    __tablename__ = "bank_statement"
+    __table_args__ = (CheckConstraint("kind IN ('camt','csv')", "kind"), STRICT)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    file_name: Mapped[str]
+    content: Mapped[bytes]
+    received_at: Mapped[datetime]
+    received_by: Mapped[str]
+
+
+class BankEntry(Base):
+    """Money that came to the company's bank account; ``entry_key`` keeps it from coming in twice. Append-only."""
+
+    __tablename__ = "bank_entry"
+    __table_args__ = (
+        Index(None, "statement_id"),
+        Index(None, "amount_minor"),
+        Index(None, "from_klarna", "id"),
+        CheckConstraint("amount_minor > 0", "amount"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    statement_id: Mapped[int] = mapped_column(ForeignKey("bank_statement.id"))
+    place: Mapped[int]
+    entry_key: Mapped[str] = mapped_column(unique=True)
+    account: Mapped[str]
+    day: Mapped[date]
+    amount_minor: Money
+    currency: Mapped[str]
+    payer: Mapped[str]
+    text: Mapped[str]
+    bank_reference: Mapped[str]
+    from_klarna: Mapped[bool]
+
+
+class BankTie(Base):
+    """A deposit tied to the payout it is, or with ``undoes_id`` that tie untied again. Append-only."""
+
+    __tablename__ = "bank_tie"
+    __table_args__ = (
+        Index(None, "entry_id"),
+        Index(None, "payout_id"),
+        CheckConstraint("how IN ('reference','hand')", "how"),
+        CheckConstraint("how = 'reference' OR reason <> ''", "reason"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("bank_entry.id"))
+    payout_id: Mapped[int] = mapped_column(ForeignKey("payout.id"))
+    undoes_id: Mapped[int | None] = mapped_column(ForeignKey("bank_tie.id"), unique=True)
+    how: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]

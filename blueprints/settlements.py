@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flask import Blueprint, flash, make_response, request, url_for
+from flask import Blueprint, flash, request, send_file, url_for
 from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -194,7 +194,7 @@ def upload() -> Response:
     sent = form.file.data
     if not form.accepted() or sent is None:
         return _upload_page(form, 422)
-    report = Report(sent.read(), sent.filename or "")
+    report = Report(sent.stream, sent.filename or "")
     account_id = form.account_id.data or None
     try:
         if request.form.get("step") != "read":
@@ -297,12 +297,14 @@ def show(payout_id: int) -> Response:
 def original(payout_id: int) -> Response:
     """The report as it came, byte for byte."""
     with reading() as looked:
-        _name, content = settlements.file_of(looked, payout_id)
-    kind = "json" if content.startswith(b"{") else "csv"
-    answer = make_response(content)
-    answer.headers["Content-Type"] = f"text/{'csv' if kind == 'csv' else 'plain'}; charset=utf-8"
-    answer.headers["Content-Disposition"] = f'attachment; filename="settlement-{payout_id}.{kind}"'
-    return answer
+        file = settlements.file_of(looked, payout_id)
+    kind = "json" if file.source == "api" else "csv"
+    return send_file(
+        settlements.whole(file.sha256),
+        f"text/{'csv' if kind == 'csv' else 'plain'}; charset=utf-8",
+        as_attachment=True,
+        download_name=f"settlement-{payout_id}.{kind}",
+    )
 
 
 def _drawn(payout_id: int, said: str, pile: Pile | None = None) -> Response:

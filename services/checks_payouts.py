@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-from models import ReadingFile
+from models import ReadingFile, ReadingPart
 from services import settings
 from services.findings import Check, Finding, accounts_of, broken
 
@@ -107,10 +107,12 @@ def readings_stay_as_they_came(session: Session) -> Iterator[Finding]:
         "payout:{0}",
         "was read with {1} rows and has {2}",
     )
-    for key, digest, content in session.execute(
-        sa.select(ReadingFile.id, ReadingFile.sha256, ReadingFile.content).execution_options(yield_per=1)
-    ):
-        if hashlib.sha256(content).hexdigest() != digest:
+    for key, digest in session.execute(sa.select(ReadingFile.id, ReadingFile.sha256)).all():
+        found = hashlib.sha256()
+        parts = sa.select(ReadingPart.content).where(ReadingPart.sha256 == digest).order_by(ReadingPart.part_no)
+        for content in session.scalars(parts.execution_options(yield_per=1)):
+            found.update(content)
+        if found.hexdigest() != digest:
             yield Finding(f"file:{key}", "its bytes are not those that came")
 
 

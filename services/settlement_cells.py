@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from errors import N_, BadInput, TooLarge, UnsupportedFile
 
@@ -196,7 +196,7 @@ def reference_in_name(file_name: str) -> str | None:
     return next((match[1] for match in (form(name) for form in _FILE_NAMES) if match), None)
 
 
-def lines_of(stream: BinaryIO, limits: Limits) -> Iterator[str]:
+def lines_of(stream: IO[bytes], limits: Limits) -> Iterator[str]:
     """The lines of a UTF-8 file with their ends, in flat memory. Raises UnsupportedFile, TooLarge and BadInput."""
     head = stream.read(BLOCK_BYTES)
     for start, kind in _FOREIGN_KINDS:

@@ -1,4 +1,4 @@
-"""A settlement report becomes payouts in the books: kept byte for byte, surveyed, proved, loaded in blocks, then settled.
+"""A settlement report becomes payouts in the books: kept byte for byte, surveyed, proved, begun; its rows are loaded after that.
 
 Nothing is stored before the whole report has been read once. A payout that does not add up is noted with its reason and
 no rows, so that a better report can take its place; rows that are stored stay for ever. Amounts are minor units.
@@ -7,36 +7,27 @@ Functions that take ``klarna`` own their transactions. Source: operations 14; K4
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Self
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.orm import Session
 
 import clock
 import db
-from errors import N_, BrokenRule, Refusal
-from models import JobLease, KlarnaBreak, PayoutRow, ReadingFile
+from errors import BrokenRule, Refusal
+from models import KlarnaAccount, KlarnaBreak, ReadingFile
 from models import Payout as Kept
 from rights import Actor, Right
-from services import audit, settlement_booking, settlement_matching
+from services import audit, settlement_bytes, settlement_loading, settlement_matching
 from services.gateway import Gateway
 from services.settlement_layouts import Row
 from services.settlement_plan import Done, Fate, Outcome, Planned, already_read, preview
-from services.settlement_proof import content_key
-from services.settlement_report import Report, Survey, direction, totals_text, written_fault
+from services.settlement_report import Report, Survey, totals_text
 from services.settlement_sentences import keep
 from states import BreakKind, BreakState, PayoutState
 
-log = structlog.get_logger()
-
-BLOCK = 20_000
-"""Rows per transaction while loading: no lock is held for long (performance, import)."""
-LEASE = timedelta(seconds=60)
-LEASE_NAME = "settlements"
+AT_ONCE = 20_000
+"""A page waits for so many rows to be loaded; what is larger is begun and left to the worker."""
 MOST_SHOWN = 50
 """Rows kept with a break of a payout that came back different."""
 
@@ -50,46 +41,58 @@ def read_in(
     """Keep a report and everything new in it; payouts with nothing faulty are booked at once (K47).
 
     Safe to run again at any time: the same bytes, the same payouts in another shape, or a run that was cut off change
-    nothing twice. Raises BadInput, UnsupportedFile, TooLarge, Refusal with nothing stored.
+    nothing twice. A large report is only begun, unless the worker itself is at it: its payouts are then LOADING. Raises
+    BadInput, UnsupportedFile, TooLarge, Refusal with nothing stored.
     """
     if source == "upload":
         actor.require(Right.BOOKS)
     with db.reading() as session:
-        cut_off = _cut_off(session, report)
-        already = None if cut_off else already_read(session, report.sha256)
+        begun = _cut_off(session, report)
+        already = None if begun else already_read(session, report.sha256)
     if already is not None:
         # These bytes were looked through when they first came, and hold no surprise.
         return Outcome((), already)
-    surveys = report.survey()
-    with _Turn(klarna) as turn:
+    surveys: Sequence[Survey] = ()
+    planned: Sequence[Planned] = ()
+    if not begun:
+        surveys = report.survey()
         with db.reading() as session:
-            cut_off = _cut_off(session, report)
-        turn.finish(actor)
-        if cut_off:
-            with db.reading() as session:
-                return Outcome([_finished(session, payout_id) for payout_id in cut_off])
-        planned = db.transact(lambda session: _store(session, actor, report, surveys, source, account_id))
-        if isinstance(planned, Refusal):
-            return Outcome((), planned)
-        turn.finish(actor, report.sha256, surveys)
+            plan = preview(session, report, account_id, surveys)
+        if plan.already is not None or _brings_nothing(source, plan.payouts):
+            return Outcome([_told(each) for each in plan.payouts], plan.already)
+        settlement_bytes.keep(report.stream, report.sha256)
+        stored = db.transact(lambda session: _store(session, actor, report, surveys, source, account_id))
+        if isinstance(stored, Refusal):
+            return Outcome((), stored)
+        planned = stored
+    if klarna.in_worker or (sum(begun.values()) or sum(each.count for each in surveys)) <= AT_ONCE:
+        with settlement_loading.turn(klarna) as turn:
+            if turn is not None:
+                turn.finish(report.sha256, surveys)
     with db.reading() as session:
+        if begun:
+            return Outcome([_finished(session, payout_id) for payout_id in begun])
         return Outcome([_done(session, each) for each in planned])
 
 
-def finish(klarna: Gateway, actor: Actor) -> None:
-    """Load and settle what a crash left half loaded."""
-    with _Turn(klarna) as turn:
-        turn.finish(actor)
+def _brings_nothing(source: str, planned: Sequence[Planned]) -> bool:
+    """Whether Klarna told again what is known: its answer is then not kept a second time."""
+    return source == "api" and all(each.fate is Fate.SAME for each in planned)
 
 
-def _cut_off(session: Session, report: Report) -> Sequence[int]:
-    """The payouts of these very bytes that an earlier run left half loaded."""
-    return session.scalars(
-        sa.select(Kept.id)
+def _told(planned: Planned) -> Done:
+    return Done(planned.survey.payout.payment_reference, planned.fate, planned.before_id, None)
+
+
+def _cut_off(session: Session, report: Report) -> dict[int, int]:
+    """The payouts of these very bytes that are begun and not all there, each with its rows."""
+    found = session.execute(
+        sa.select(Kept.id, Kept.row_count)
         .join(ReadingFile, ReadingFile.id == Kept.file_id)
         .where(ReadingFile.sha256 == report.sha256, Kept.state == PayoutState.LOADING)
         .order_by(Kept.id)
-    ).all()
+    )
+    return {each.id: each.row_count for each in found}
 
 
 def _finished(session: Session, payout_id: int) -> Done:
@@ -116,19 +119,18 @@ def _store(
     source: str,
     account_id: int | None,
 ) -> Sequence[Planned] | Refusal:
-    """One transaction: the bytes, and a payout that is loading or parked for each new one."""
+    """One transaction: that the bytes are a reading, and a payout that is loading or parked for each new one."""
+    # Two who read the same payout at once: the second waits here, and then sees the first one's.
+    session.execute(sa.select(KlarnaAccount.id).order_by(KlarnaAccount.id).with_for_update())
     plan = preview(session, report, account_id, surveys)
     if plan.already is not None:
         return plan.already
-    if source == "api" and all(each.fate is Fate.SAME for each in plan.payouts):
-        return plan.payouts
-    if session.scalar(sa.select(ReadingFile.id).where(ReadingFile.sha256 == report.sha256)) is not None:
+    if _brings_nothing(source, plan.payouts):
         return plan.payouts
     file = ReadingFile(
         sha256=report.sha256,
         source=source,
         file_name=report.file_name[:255],
-        content=report.content,
         received_at=clock.now(),
         received_by=actor.name,
     )
@@ -244,150 +246,3 @@ def _open_difference(session: Session, actor: Actor, planned: Planned) -> None:
 def totals_of_rows(rows: Sequence[Row], currency: str) -> str:
     """Rows as a break keeps them: a JSON list of at most 50."""
     return settlement_matching.rows_text(rows[:MOST_SHOWN], currency)
-
-
-# --- Loading -------------------------------------------------------------------------------------------------------------
-
-
-class _Turn:
-    """One loader at a time in the whole installation, held by a lease that ends by itself after a crash."""
-
-    def __init__(self, klarna: Gateway) -> None:
-        self._holder = klarna.sender
-
-    def __enter__(self) -> Self:
-        db.transact(self._take)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        db.transact(self._leave)
-
-    def _take(self, session: Session) -> None:
-        now = clock.now()
-        lease = session.get(JobLease, LEASE_NAME, with_for_update=True)
-        if lease is None:
-            session.add(JobLease(name=LEASE_NAME, holder=self._holder, until=now + LEASE))
-        elif lease.holder != self._holder and lease.until > now:
-            raise Refusal(N_("Another reading is being loaded just now. Nothing has been read; try again in a moment."))
-        else:
-            lease.holder, lease.until = self._holder, now + LEASE
-
-    def _leave(self, session: Session) -> None:
-        session.execute(
-            sa.update(JobLease)
-            .where(JobLease.name == LEASE_NAME, JobLease.holder == self._holder)
-            .values(until=clock.now())
-        )
-
-    def finish(self, actor: Actor, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
-        """Load what is loading, file by file, and settle each payout in one transaction.
-
-        ``surveys`` are those of the file with this hash, which then is not looked through a second time.
-        """
-        with db.reading() as session:
-            files = session.scalars(sa.select(Kept.file_id).where(Kept.state == PayoutState.LOADING).distinct()).all()
-        for file_id in files:
-            try:
-                self._load_file(file_id, actor, sha256, surveys)
-            # One reading that cannot be finished must not keep all others out; it stays visible as being read.
-            except Exception:
-                log.exception("settlements.not_finished", file_id=file_id)
-
-    def _load_file(self, file_id: int, actor: Actor, sha256: str, surveys: Sequence[Survey]) -> None:
-        with db.reading() as session:
-            file = session.get_one(ReadingFile, file_id)
-            report = Report(bytes(file.content), file.file_name)
-            loading = {
-                each.payment_reference: each.id
-                for each in session.scalars(
-                    sa.select(Kept).where(Kept.file_id == file_id, Kept.state == PayoutState.LOADING)
-                )
-            }
-            there = _loaded(session, list(loading.values()))
-        known = surveys if report.sha256 == sha256 else report.survey()
-        signs = {each.payout.payment_reference: direction(each) or 0 for each in known}
-        seen: Counter[int] = Counter()
-        twins: Counter[tuple[int, str]] = Counter()
-        block: list[dict[str, Any]] = []
-        for row in report.rows():
-            payout_id = loading.get(row.payment_reference)
-            if payout_id is None:
-                continue
-            seen[payout_id] += 1
-            key = content_key(row)
-            twins[payout_id, key] += 1
-            if seen[payout_id] <= there.get(payout_id, 0):
-                continue
-            values = _values(row, signs[row.payment_reference])
-            values |= {
-                "payout_id": payout_id,
-                "row_no": seen[payout_id],
-                "row_key": f"{key}.{twins[payout_id, key]}",
-            }
-            block.append(values)
-            if len(block) >= BLOCK:
-                self._write(block)
-                block = []
-        if block:
-            self._write(block)
-        for payout_id in sorted(loading.values()):
-            settle(actor, payout_id)
-
-    def _write(self, block: Sequence[dict[str, Any]]) -> None:
-        def work(session: Session) -> None:
-            self._take(session)
-            session.flush()
-            session.connection().execute(sa.insert(PayoutRow.metadata.tables[PayoutRow.__tablename__]), block)
-
-        db.transact(work)
-
-
-def _loaded(session: Session, payouts: Sequence[int]) -> dict[int, int]:
-    """How many rows of each payout are in already."""
-    rows = session.execute(
-        sa.select(PayoutRow.payout_id, sa.func.count())
-        .where(PayoutRow.payout_id.in_(payouts))
-        .group_by(PayoutRow.payout_id)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-def _values(row: Row, sign: int) -> dict[str, Any]:
-    """A row as it is kept: ``amount_minor`` and ``vat_minor`` are its effect on the payout."""
-    effect, fault = written_fault(row, sign)
-    return {
-        "type": row.type,
-        "detailed_type": row.detailed_type or "",
-        "amount_minor": effect,
-        "vat_minor": row.signed_vat_minor,
-        "vat_rate": row.vat_rate,
-        "klarna_order_id": row.order_id,
-        "short_order_id": row.short_order_id,
-        "capture_id": row.capture_id,
-        "refund_id": row.refund_id,
-        "merchant_reference1": row.merchant_reference1,
-        "merchant_reference2": row.merchant_reference2,
-        "capture_reference": row.merchant_capture_reference,
-        "refund_reference": row.merchant_refund_reference,
-        "happened_at": row.captured_at,
-        "fault": fault,
-    }
-
-
-def settle(actor: Actor, payout_id: int) -> None:
-    """Match, mark and, with nothing faulty, book a loaded payout: one transaction, or booked later when that is refused."""
-
-    def whole(session: Session) -> None:
-        if settlement_matching.settle(session, actor, payout_id) is PayoutState.READY:
-            settlement_booking.post(session, actor, payout_id)
-
-    try:
-        db.transact(whole)
-    except Refusal as no:
-        sentence = keep(no)
-
-        def unbooked(session: Session) -> None:
-            settlement_matching.settle(session, actor, payout_id)
-            session.execute(sa.update(Kept).where(Kept.id == payout_id).values(parked_because=sentence))
-
-        db.transact(unbooked)

@@ -132,16 +132,14 @@ def accounts_read(session: Session) -> Sequence[AccountRead]:
     ]
 
 
-def file_of(session: Session, payout_id: int) -> tuple[str, bytes]:
-    """Name and bytes of the report a payout was read from. Raises NotFound."""
-    found = session.execute(
-        sa.select(ReadingFile.file_name, ReadingFile.content)
-        .join(Payout, Payout.file_id == ReadingFile.id)
-        .where(Payout.id == payout_id)
-    ).one_or_none()
+def file_of(session: Session, payout_id: int) -> ReadingFile:
+    """The report a payout was read from. Raises NotFound."""
+    found = session.scalar(
+        sa.select(ReadingFile).join(Payout, Payout.file_id == ReadingFile.id).where(Payout.id == payout_id)
+    )
     if found is None:
         raise NotFound
-    return found.file_name, found.content
+    return found
 
 
 def _has_row_in(piles: frozenset[Pile]) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import KlarnaAccount, KlarnaBreak, Payout, PayoutRow, ReadingFile, Voucher
@@ -86,9 +86,7 @@ class Reading:
 def reading(session: Session, payout_id: int) -> Reading:
     """One reading as its page shows it. Raises NotFound."""
     payout = settlement_matching.get(session, payout_id)
-    file = session.execute(
-        sa.select(ReadingFile).options(defer(ReadingFile.content)).where(ReadingFile.id == payout.file_id)
-    ).scalar_one()
+    file = session.execute(sa.select(ReadingFile).where(ReadingFile.id == payout.file_id)).scalar_one()
     booked = session.execute(
         sa.select(Voucher.id, Voucher.series, Voucher.number).where(Voucher.id == payout.voucher_id)
     ).one_or_none()

@@ -6,13 +6,13 @@ amount.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -179,7 +179,6 @@ KEY_FIELDS = (
     "merchant_refund_reference",
     "captured_at",
 )
-_write = json.JSONEncoder(separators=(",", ":")).encode
 _PLAIN_DETAILS = {("SALE", "PURCHASE"), ("RETURN", "PURCHASE_RETURN")}
 
 
@@ -202,9 +201,14 @@ def content_key(row: Row, fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> s
         row.refund_id.casefold() if row.refund_id and "refund_id" in fields else None,
         row.merchant_capture_reference if "merchant_capture_reference" in fields else None,
         row.merchant_refund_reference if "merchant_refund_reference" in fields else None,
-        row.captured_at.astimezone(UTC).date().isoformat() if row.captured_at and "captured_at" in fields else None,
+        _day(row.captured_at) if row.captured_at and "captured_at" in fields else None,
     )
-    return sha256(_write(content).encode()).hexdigest()[:32]
+    return sha256(repr(content).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=4096)
+def _day(at: datetime) -> str:
+    return at.astimezone(UTC).date().isoformat()
 
 
 def numbered_keys(rows: Iterable[Row], fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> Iterator[str]:
@@ -225,13 +229,13 @@ class RowsHash:
         self._count = 0
         self._sum = 0
 
-    def add(self, key: str) -> None:
-        """Count a content key."""
+    def add(self, key: int) -> None:
+        """Count a content key, as the number that its digits are."""
         self._count += 1
-        self._sum = (self._sum + int.from_bytes(sha256(key.encode()).digest())) % (1 << 256)
+        self._sum += key
 
     def __str__(self) -> str:
-        return f"{self._count}:{self._sum:064x}"
+        return f"{self._count}:{self._sum % (1 << 128):032x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
-from typing import BinaryIO, NoReturn
+from typing import IO, NoReturn
 
 from errors import N_
 from services.settlement_cells import (
@@ -64,7 +64,7 @@ _ROW_FIELDS = {"amount": "signed_minor"}
 _PERIOD = "summary_"
 
 
-def read_csv(source: bytes | BinaryIO, file_name: str, *, now: datetime, limits: Limits | None = None) -> Reading:
+def read_csv(source: bytes | IO[bytes], file_name: str, *, now: datetime, limits: Limits | None = None) -> Reading:
     """Open a CSV report: what it is and what its summary states are known on return, the rows come by iterating once.
 
     ``now`` is the present instant: no date of a report lies after it. Raises UnsupportedFile (415), TooLarge (413) and
@@ -83,7 +83,7 @@ class Reading:
     whole when they end. ``periods`` are the totals of a period report, which states none for each payout.
     """
 
-    def __init__(self, stream: BinaryIO, file_name: str, now: datetime, limits: Limits) -> None:
+    def __init__(self, stream: IO[bytes], file_name: str, now: datetime, limits: Limits) -> None:
         self.file_name = file_name
         self.delimiter = ";"
         self.periods: tuple[Period, ...] = ()

@@ -1,29 +1,56 @@
 """One report, CSV or the API's answer, that can be read again and again from its bytes, and what a first reading tells.
 
-Amounts are minor units; no database. Source: operations 14; B5.
+Amounts are minor units; no database; memory stays flat, however many rows there are. Source: operations 14; B5.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
-from typing import Any
+from typing import IO, Any
 
 import clock
 from errors import N_, BadInput, Refusal
 from money import Amount
-from services import settlement_answers, settlement_reader
+from services import settlement_answers, settlement_bytes, settlement_reader
+from services.settlement_cells import Limits, bad
 from services.settlement_layouts import FEE_TYPES, Fault, Payout, Row, Totals
 from services.settlement_proof import KEY_FIELDS, Difference, DifferenceKind, RowsHash, Tally, content_key, prove
+
+WIDE = Limits(bytes=1 << 30)
+"""How large a report may be that comes by the folder; by a page it is much less (catalogue row 48)."""
+_ANSWER = b'{"payout":'
+
+
+class Seen:
+    """Which content keys have come before: a field of bits, so that memory stays flat. It errs on the side of yes, 1 in 100."""
+
+    __slots__ = ("_bits",)
+    _SIZE = 1 << 26
+
+    def __init__(self) -> None:
+        self._bits = bytearray(self._SIZE >> 3)
+
+    def before(self, key: int) -> bool:
+        """Whether this key has perhaps come before; from now on it has."""
+        place = key & (self._SIZE - 1)
+        bit = 1 << (place & 7)
+        if self._bits[place >> 3] & bit:
+            return True
+        self._bits[place >> 3] |= bit
+        return False
 
 
 @dataclass(slots=True)
 class Survey:
-    """What one reading of a report tells about one of its payouts; ``unknown_minor`` sums rows of unknown types."""
+    """What one reading of a report tells about one of its payouts.
+
+    ``unknown_minor`` sums rows of unknown types; ``twins`` are the keys of rows that may stand in it more than once.
+    """
 
     payout: Payout
     fields: frozenset[str] = frozenset()
@@ -32,11 +59,15 @@ class Survey:
     count: int = 0
     unknown_minor: int = 0
     last_at: datetime | None = None
+    twins: set[int] = field(default_factory=set)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, seen: Seen) -> None:
         """Count a row."""
         self.tally.add(row)
-        self.rows_hash.add(content_key(row))
+        key = int(content_key(row), 16)
+        self.rows_hash.add(key)
+        if seen.before(key):
+            self.twins.add(key)
         self.count += 1
         if row.fault is Fault.UNKNOWN_TYPE:
             self.unknown_minor += row.signed_minor
@@ -86,20 +117,20 @@ def read_fault(text: str | None, effect_minor: int, currency: str) -> tuple[Faul
 
 
 class Report:
-    """A report as it came."""
+    """A report as it came. ``source`` is its bytes, or a stream that nobody else reads or changes."""
 
-    def __init__(self, content: bytes, file_name: str) -> None:
-        self.content = content
+    def __init__(
+        self, source: bytes | IO[bytes], file_name: str, sha256: str = "", limits: Limits | None = None
+    ) -> None:
+        self.stream = io.BytesIO(source) if isinstance(source, bytes) else source
         self.file_name = file_name
-        self.sha256 = sha256(content).hexdigest()
+        self._sha256 = sha256
+        self._limits = limits or Limits()
 
     @cached_property
-    def _answer(self) -> Mapping[str, Any] | None:
-        """The Settlements API's answer, when that is what the bytes are."""
-        if not self.content.startswith(b'{"payout":'):
-            return None
-        found = json.loads(self.content)
-        return found if isinstance(found, dict) else None
+    def sha256(self) -> str:
+        """The hash of its bytes."""
+        return self._sha256 or settlement_bytes.fingerprint(self.stream)
 
     def rows(self) -> Iterator[Row]:
         """Every row, from the first; the VAT figure of rows that are no fee means nothing and is left out."""
@@ -107,10 +138,15 @@ class Report:
 
     def _open(self) -> tuple[settlement_reader.Reading | Payout, Iterator[Row]]:
         now = clock.now()
-        if self._answer is not None:
-            payout = settlement_answers.read_payout(self._answer["payout"], now=now)
-            return payout, settlement_answers.read_transactions(payout, self._answer["transactions"], now=now)
-        reading = settlement_reader.read_csv(self.content, self.file_name, now=now)
+        self.stream.seek(0)
+        is_answer = self.stream.read(len(_ANSWER)) == _ANSWER
+        self.stream.seek(0)
+        if is_answer:
+            head = _object(self.stream.readline())
+            payout = settlement_answers.read_payout(_part(head, "payout", dict), now=now)
+            transactions = _part(head, "transactions", list) if "transactions" in head else map(_object, self.stream)
+            return payout, settlement_answers.read_transactions(payout, transactions, now=now)
+        reading = settlement_reader.read_csv(self.stream, self.file_name, now=now, limits=self._limits)
         return reading, iter(reading)
 
     def rows_of(self, payment_reference: str) -> Sequence[Row]:
@@ -120,12 +156,13 @@ class Report:
     def survey(self) -> Sequence[Survey]:
         """Read the whole report once. Raises BadInput and its kin for anything that cannot be recognised."""
         opened, rows = self._open()
+        seen = Seen()
         found: dict[str, Survey] = {}
         for row in rows:
             survey = found.get(row.payment_reference)
             if survey is None:
                 survey = found[row.payment_reference] = Survey(Payout(row.payment_reference, row.currency))
-            survey.add(_as_kept(row))
+            survey.add(_as_kept(row), seen)
         payouts = (opened,) if isinstance(opened, Payout) else opened.payouts
         fields = frozenset(KEY_FIELDS) if isinstance(opened, Payout) else opened.fields
         for payout in payouts:
@@ -135,6 +172,24 @@ class Report:
         if not found:
             raise BadInput(N_("The report has no rows."), field="file")
         return list(found.values())
+
+
+def _object(line: bytes) -> Mapping[str, Any]:
+    """A line of an answer that was kept. Raises BadInput when somebody else has written it."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise bad(N_("This looks like an answer of Klarna's, but it cannot be read."))
+    return found
+
+
+def _part(head: Mapping[str, Any], name: str, kind: type) -> Any:
+    found = head.get(name)
+    if not isinstance(found, kind):
+        raise bad(N_("This looks like an answer of Klarna's, but it cannot be read."))
+    return found
 
 
 def _as_kept(row: Row) -> Row:

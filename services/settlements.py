@@ -22,7 +22,8 @@ from models import Installation, KlarnaAccount, Payout
 from rights import SYSTEM, Actor, Right
 from services.gateway import CREDENTIALS, FAILURES, Access, Gateway, access_of, close_breaker, is_open, open_breaker
 from services.settlement_booking import book
-from services.settlement_import import finish, read_in
+from services.settlement_bytes import whole
+from services.settlement_import import read_in
 from services.settlement_list import (
     KINDS,
     PILES,
@@ -39,6 +40,7 @@ from services.settlement_list import (
     listing,
     rows_of_document,
 )
+from services.settlement_loading import Progress, finish, progress
 from services.settlement_page import TOTAL_NAMES, ProofLine, Reading, Step, reading
 from services.settlement_plan import Done, Fate, Outcome, Plan, Planned, preview
 from services.settlement_report import Report
@@ -64,6 +66,7 @@ __all__ = (
     "Outcome",
     "Plan",
     "Planned",
+    "Progress",
     "ProofLine",
     "Reading",
     "Report",
@@ -82,11 +85,13 @@ __all__ = (
     "match_again",
     "payout_of_row",
     "preview",
+    "progress",
     "read_in",
     "reading",
     "rows_of_document",
     "told",
     "undo",
+    "whole",
 )
 
 log = structlog.get_logger()
@@ -134,7 +139,7 @@ def fetch_all(klarna: Gateway, actor: Actor = SYSTEM) -> Fetched:
     if actor is not SYSTEM:
         actor.require(Right.BOOKS)
     began = clock.monotonic()
-    finish(klarna, actor)
+    finish(klarna)
     payouts: list[Done] = []
     trouble: list[tuple[str, Refusal]] = []
     known, more = 0, False

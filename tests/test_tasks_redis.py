@@ -21,15 +21,15 @@ import redis
 import sqlalchemy as sa
 from flask import Flask
 
-import clock
 import tasks
 from config import Config
-from db import reading, writing
+from db import reading
 from demo.stack import HOST, SETTINGS, free_port
+from errors import Busy
 from job_keeper import UNDER_WAY
 from klarna_sandbox.control import Control
-from models import JobLease, Payout
-from services import settlement_import
+from models import Payout
+from services import settlement_loading, settlements
 from services.gateway import Gateway
 from tests.builders import a_captured_invoice
 
@@ -239,18 +239,21 @@ def test_a_job_that_kills_its_worker_twice_is_left_with_an_alarm(
 
 
 @pytest.mark.only_on("sqlite")
-def test_a_job_that_meets_the_turn_of_a_worker_that_died_is_tried_again(books: Flask, settings: Config) -> None:
-    """The turn to load a reading is a lease; until it ends by itself nobody else loads, and the job must not be lost."""
-    with writing() as session:
-        session.add(
-            JobLease(name=settlement_import.LEASE_NAME, holder="the dead", until=clock.now() + timedelta(minutes=2))
-        )
+def test_a_job_that_cannot_be_done_just_now_is_tried_again(
+    books: Flask, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then the turn to load a reading, which a worker that died has taken with it, is over too."""
+
+    def busy(*_: object) -> None:
+        raise Busy
+
+    monkeypatch.setattr(settlements, "fetch_all", busy)
     web = tasks.register(books, settings)
     web.fetch_settlements()
     take(web.huey)
     (later,) = web.huey.scheduled()
     assert later.name == "fetch_settlements" and later.retries == tasks.AGAIN["retries"] - 1
-    assert timedelta(minutes=tasks.AGAIN["retries"] - 1) >= settlement_import.LEASE, "by then the turn is over"
+    assert timedelta(minutes=tasks.AGAIN["retries"] - 1) >= settlement_loading.LEASE
     assert web.huey.read_schedule(later.eta) == [later] and not (settings.data_dir / UNDER_WAY).exists()
 
 

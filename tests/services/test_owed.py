@@ -47,7 +47,7 @@ def a_return(session: Session, pile: Pile, document: Document | None = None) -> 
     """A payout with one return, which belongs to this document or to none."""
     order = an_order(session, [a_row()], klarna=True)
     file = ReadingFile(
-        sha256=str(order.id), source="upload", file_name="r", content=b"", received_at=clock.now(), received_by="x"
+        sha256=str(order.id), source="upload", file_name="r", received_at=clock.now(), received_by="x"
     )
     session.add(file)
     session.flush()

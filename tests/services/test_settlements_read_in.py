@@ -14,7 +14,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
 from klarna_sandbox.control import Control
 from models import JobLease, KlarnaBreak, Payout, PayoutRow
-from services import settlement_import, settlements
+from services import settlement_loading, settlements
 from services.gateway import Gateway
 from services.settlements import Fate, Report
 from states import BreakKind, BreakState, PayoutState, Pile
@@ -296,11 +296,11 @@ def test_a_crash_while_loading_leaves_a_reading_that_running_again_finishes(
     klarna: Gateway, content: bytes, made: Doc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault row 33: no half payout."""
-    monkeypatch.setattr(settlement_import, "BLOCK", 2)
+    monkeypatch.setattr(settlement_loading, "BLOCK", 2)
     real, written = db.transact, []
 
     def dies(work: Any, tries: int = 3) -> Any:
-        if work.__qualname__.startswith("_Turn._write"):
+        if work.__qualname__.startswith("Turn._write"):
             written.append(1)
             if len(written) == 3:
                 raise KeyboardInterrupt
@@ -319,14 +319,19 @@ def test_a_crash_while_loading_leaves_a_reading_that_running_again_finishes(
     assert str(upload(klarna, content).already).startswith("Already read on")
 
 
-def test_two_loaders_at_once_do_not_meet(klarna: Gateway, content: bytes) -> None:
+def test_two_loaders_at_once_do_not_meet(klarna: Gateway, content: bytes, made: Doc) -> None:
+    """What is read meanwhile is begun, waits for the turn, and is finished by whoever comes next."""
     with writing() as session:
         session.add(
-            JobLease(name=settlement_import.LEASE_NAME, holder="other", until=clock.now() + settlement_import.LEASE)
+            JobLease(name=settlement_loading.LEASE_NAME, holder="other", until=clock.now() + settlement_loading.LEASE)
         )
-    with pytest.raises(Refusal, match="Another reading is being loaded"):
-        upload(klarna, content)
-    assert files() == 0
+    assert [each.state for each in upload(klarna, content).payouts] == [PayoutState.LOADING]
+    assert not settlements.finish(klarna) and counts()[1] == 0
+    with writing() as session:
+        session.get_one(JobLease, settlement_loading.LEASE_NAME).until = clock.now()
+    assert settlements.finish(klarna) and not settlements.finish(klarna)
+    assert payout_of(made).state is PayoutState.BOOKED
+    all_is_well()
 
 
 def test_a_closed_account_keeps_the_payout_ready_and_says_why(klarna: Gateway, content: bytes, made: Doc) -> None:

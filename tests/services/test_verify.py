@@ -18,7 +18,7 @@ import db
 from db import reading, writing
 from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Document, Offset, Order, Payout, PayoutRow, ReadingFile, RowMatch
+from models import Document, Offset, Order, Payout, PayoutRow, ReadingFile, ReadingPart, RowMatch
 from services import credit_drafts, credit_notes, ledger, reservations, verify
 from services.gateway import Gateway
 from services.ledger import Entry
@@ -77,11 +77,10 @@ def a_payout(invoice: Document, credit: Document) -> int:
             sha256=hashlib.sha256(content).hexdigest(),
             source="upload",
             file_name="r.csv",
-            content=content,
             received_at=at,
             received_by="x",
         )
-        session.add(file)
+        session.add_all((file, ReadingPart(sha256=file.sha256, part_no=1, content=content)))
         session.flush()
         payout = Payout(
             file_id=file.id,

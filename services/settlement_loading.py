@@ -1,0 +1,314 @@
+"""The rows of readings that were begun: loaded in blocks, then matched and booked payout by payout; a crash is gone on with.
+
+One loader at a time in the whole installation. Amounts are minor units. Functions that take ``klarna`` own their transactions.
+Source: operations 14; performance (import); fault row 33.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+import clock
+import db
+from errors import N_, Refusal, Stale
+from models import JobLease, Payout, PayoutRow, ReadingFile
+from rights import Actor
+from services import bank_ties, settlement_booking, settlement_bytes, settlement_matching
+from services.gateway import Gateway
+from services.settlement_layouts import Row
+from services.settlement_proof import content_key
+from services.settlement_report import WIDE, Report, Survey, direction, written_fault
+from services.settlement_sentences import keep
+from states import PayoutState
+
+log = structlog.get_logger()
+
+BLOCK = 20_000
+"""Rows per transaction while loading: no lock is held for long (performance, import)."""
+LEASE = timedelta(seconds=60)
+LEASE_NAME = "settlements"
+
+_COLUMNS = (
+    "payout_id",
+    "row_no",
+    "row_key",
+    "type",
+    "detailed_type",
+    "amount_minor",
+    "vat_minor",
+    "vat_rate",
+    "klarna_order_id",
+    "short_order_id",
+    "capture_id",
+    "refund_id",
+    "merchant_reference1",
+    "merchant_reference2",
+    "capture_reference",
+    "refund_reference",
+    "happened_at",
+    "fault",
+)
+_Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a report has come: ``done`` of ``total`` rows are in; all in, its payouts are matched and booked."""
+
+    file_id: int
+    file_name: str
+    done: int
+    total: int
+
+
+def progress(session: Session, file_id: int | None = None) -> Sequence[Progress]:
+    """The reports that are being loaded just now, or this one."""
+    query = sa.select(Payout.file_id).where(Payout.state == PayoutState.LOADING)
+    if file_id is not None:
+        query = query.where(Payout.file_id == file_id)
+    last = sa.select(sa.func.max(PayoutRow.row_no)).where(PayoutRow.payout_id == Payout.id).scalar_subquery()
+    rows = session.execute(
+        sa.select(
+            ReadingFile.id, ReadingFile.file_name, sa.func.sum(sa.func.coalesce(last, 0)), sa.func.sum(Payout.row_count)
+        )
+        .join(Payout, Payout.file_id == ReadingFile.id)
+        .where(ReadingFile.id.in_(query))
+        .group_by(ReadingFile.id, ReadingFile.file_name)
+        .order_by(ReadingFile.id)
+    )
+    return [Progress(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+
+
+def finish(klarna: Gateway) -> bool:
+    """Load and settle what has been begun and is not there yet: what a page left to the worker, what a crash cut off.
+
+    True when there was something to do and nobody else is at it.
+    """
+    with db.reading() as session:
+        if session.scalar(sa.select(Payout.id).where(Payout.state == PayoutState.LOADING).limit(1)) is None:
+            return False
+    with turn(klarna) as mine:
+        if mine is not None:
+            mine.finish()
+        return mine is not None
+
+
+@contextmanager
+def turn(klarna: Gateway) -> Iterator[Turn | None]:
+    """Be the loader for a while; None while another one is, and what was begun is left to that one or to the worker."""
+    made = Turn(klarna.sender)
+    if not db.transact(made.take):
+        yield None
+        return
+    try:
+        yield made
+    finally:
+        db.transact(made.leave)
+
+
+class Turn:
+    """The right to load, held by a lease that ends by itself after a crash."""
+
+    def __init__(self, holder: str) -> None:
+        self._holder = holder
+
+    def take(self, session: Session) -> bool:
+        """Take the lease, or hold it for longer; False while somebody else has it."""
+        now = clock.now()
+        lease = session.get(JobLease, LEASE_NAME, with_for_update=True)
+        if lease is None:
+            return db.add_first(session, JobLease(name=LEASE_NAME, holder=self._holder, until=now + LEASE))
+        if lease.holder != self._holder and lease.until > now:
+            return False
+        lease.holder, lease.until = self._holder, now + LEASE
+        return True
+
+    def leave(self, session: Session) -> None:
+        """Let others load."""
+        session.execute(
+            sa.update(JobLease)
+            .where(JobLease.name == LEASE_NAME, JobLease.holder == self._holder)
+            .values(until=clock.now())
+        )
+
+    def finish(self, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
+        """Load what is loading, report by report, the smallest first, and settle each payout in one transaction.
+
+        ``surveys`` are those of the report with this hash, which then is not looked through a second time.
+        """
+        with db.reading() as session:
+            files = session.scalars(
+                sa.select(Payout.file_id)
+                .where(Payout.state == PayoutState.LOADING)
+                .group_by(Payout.file_id)
+                .order_by(sa.func.sum(Payout.row_count), Payout.file_id)
+            ).all()
+        for file_id in files:
+            try:
+                self.load(file_id, sha256, surveys)
+            # One reading that cannot be finished must not keep all others out; it stays visible as being read.
+            except Exception:
+                log.exception("settlements.not_finished", file_id=file_id)
+
+    def load(self, file_id: int, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
+        """Load one report from where it stopped; a payout is settled as soon as its last row is in."""
+        with db.reading() as session:
+            file = session.get_one(ReadingFile, file_id)
+            loading = {
+                each.payment_reference: each
+                for each in session.scalars(
+                    sa.select(Payout).where(Payout.file_id == file_id, Payout.state == PayoutState.LOADING)
+                )
+            }
+            there = _loaded(session, [each.id for each in loading.values()])
+        report = Report(settlement_bytes.opened(file.sha256), file.file_name, file.sha256, WIDE)
+        if file.sha256 != sha256 or not surveys:
+            surveys = report.survey()
+        known = {each.payout.payment_reference: each for each in surveys}
+        signs = {reference: direction(known[reference]) or 0 for reference in loading}
+        actor = Actor(file.received_by)
+        whole = [each.id for each in loading.values() if there.get(each.id, 0) == each.row_count]
+        seen: Counter[int] = Counter()
+        twins: Counter[tuple[int, str]] = Counter()
+        block: list[_Values] = []
+        instant = _instants()
+        for row in report.rows():
+            payout = loading.get(row.payment_reference)
+            if payout is None:
+                continue
+            payout_id = payout.id
+            seen[payout_id] += 1
+            number, occurrence = seen[payout_id], 1
+            key = content_key(row)
+            if int(key, 16) in known[row.payment_reference].twins:
+                twins[payout_id, key] += 1
+                occurrence = twins[payout_id, key]
+            if number <= there.get(payout_id, 0):
+                continue
+            effect, fault = written_fault(row, signs[row.payment_reference])
+            block.append(
+                _values(row, payout_id, number, f"{key}.{occurrence}", effect, fault, instant(row.captured_at))
+            )
+            if number == payout.row_count:
+                whole.append(payout_id)
+            if len(block) >= BLOCK:
+                self._write(block)
+                block.clear()
+                _settle_all(actor, whole)
+        if block:
+            self._write(block)
+        _settle_all(actor, whole)
+
+    def _write(self, block: Sequence[_Values]) -> None:
+        def work(session: Session) -> None:
+            if not self.take(session):
+                # Whoever has the turn now goes on from what is there.
+                raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+            session.flush()
+            _insert(session.connection(), block)
+
+        db.transact(work)
+
+
+def _settle_all(actor: Actor, payouts: list[int]) -> None:
+    for payout_id in payouts:
+        settle(actor, payout_id)
+    payouts.clear()
+
+
+def _insert(connection: sa.Connection, block: Sequence[_Values]) -> None:
+    """Write rows without a statement's usual ways: there may be a million."""
+    names = ", ".join(_COLUMNS)
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY payout_row ({names}) FROM STDIN") as copy:
+            for values in block:
+                copy.write_row(values)
+        return
+    marks = ", ".join("?" * len(_COLUMNS))
+    connection.exec_driver_sql(f"INSERT INTO payout_row ({names}) VALUES ({marks})", list(block))  # noqa: S608
+
+
+def _instants() -> Any:
+    """How an instant is written, by the database's own type; a report has few different ones side by side."""
+    dialect = db.db.engine.dialect
+    write = PayoutRow.__table__.c.happened_at.type.dialect_impl(dialect).bind_processor(dialect)
+
+    @lru_cache(maxsize=4096)
+    def instant(at: datetime | None) -> Any:
+        return at if at is None or write is None else write(at.astimezone(UTC))
+
+    return instant
+
+
+def _values(row: Row, payout_id: int, number: int, key: str, effect: int, fault: str | None, at: Any) -> _Values:
+    """A row as it is kept: ``amount_minor`` and ``vat_minor`` are its effect on the payout."""
+    return (
+        payout_id,
+        number,
+        key,
+        row.type,
+        row.detailed_type or "",
+        effect,
+        row.signed_vat_minor,
+        row.vat_rate,
+        row.order_id,
+        row.short_order_id,
+        row.capture_id,
+        row.refund_id,
+        row.merchant_reference1,
+        row.merchant_reference2,
+        row.merchant_capture_reference,
+        row.merchant_refund_reference,
+        at,
+        fault,
+    )
+
+
+def _loaded(session: Session, payouts: Sequence[int]) -> dict[int, int]:
+    """How many rows of each payout are in already."""
+    rows = session.execute(
+        sa.select(PayoutRow.payout_id, sa.func.count())
+        .where(PayoutRow.payout_id.in_(payouts))
+        .group_by(PayoutRow.payout_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def settle(actor: Actor, payout_id: int) -> None:
+    """Match, mark and, with nothing faulty, book a loaded payout: one transaction, or booked later when that is refused."""
+
+    def whole(session: Session) -> None:
+        _without_limit(session)
+        if settlement_matching.settle(session, actor, payout_id) is PayoutState.READY:
+            settlement_booking.post(session, actor, payout_id)
+        bank_ties.tie_payout(session, payout_id)
+
+    try:
+        db.transact(whole)
+    except Refusal as no:
+        sentence = keep(no)
+
+        def unbooked(session: Session) -> None:
+            _without_limit(session)
+            settlement_matching.settle(session, actor, payout_id)
+            session.execute(sa.update(Payout).where(Payout.id == payout_id).values(parked_because=sentence))
+            bank_ties.tie_payout(session, payout_id)
+
+        db.transact(unbooked)
+
+
+def _without_limit(session: Session) -> None:
+    """A payout of a million rows takes one statement longer than any page may."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.text("SET LOCAL statement_timeout = 0"))
