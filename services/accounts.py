@@ -61,6 +61,11 @@ CHART: tuple[tuple[int, str, str, int | None], ...] = (
     (6570, "Bankkostnader", "K", None),
     (8999, "Årets resultat", "K", None),
 )
+BOXES: Mapping[int, int] = {
+    **dict.fromkeys((3001, 3002, 3003, 3106, 3520, 3540, 3730), 5),
+    **{2611: 10, 2621: 11, 2631: 12, 2614: 30, 3108: 35, 3105: 36, 3004: 42, 2641: 48, 2645: 48},
+}
+"""Which box of the Swedish VAT return an account of the chart belongs to (Skatteverket, SKV 4700)."""
 RECEIVABLE = frozenset({1510})
 PAYMENT = frozenset({1910, 1930, 2890, 3740})
 """Accounts a payment or a surplus may be booked on (B8)."""
@@ -97,6 +102,7 @@ def start_chart(session: Session) -> None:
             payment_account=number in PAYMENT,
             receivable=number in RECEIVABLE,
             active=True,
+            vat_box=BOXES.get(number),
         )
         for number, name, kind, vat_rate in CHART
         if number not in have

@@ -112,8 +112,8 @@ def post(
     """
     rows = [entry for entry in entries if entry.amount_minor != 0]
     _check_rows(rows, series)
-    receivable = _check_accounts(session, rows)
     year = year_for_booking(session, actor, day)
+    receivable = _check_accounts(session, rows)
     booked = first_open_day(session, day)
     if booked != day:
         year = year_for_booking(session, actor, booked)
