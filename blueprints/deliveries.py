@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import deliveries
+from services import deliveries, exchanged
 from services.deliveries import Sheet
 from web import (
     ChoiceField,
@@ -82,11 +82,14 @@ def _sheet(order_id: int) -> Sheet:
 
 
 def _page(sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | None = None) -> Response:
+    with reading() as looked:
+        exchanges = exchanged.of_order(looked, sheet.order_id)
     answer = page(
         "deliveries/new.html",
         panel="deliveries/_form.html",
         status=status,
         sheet=sheet,
+        exchanges=exchanges,
         form=form,
         reason=say(sheet.refusal) if sheet.refusal else None,
         counting=_counting() if counting is None else counting,

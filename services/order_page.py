@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Document, KlarnaOp, Order, OrderLine
-from services import deliveries, incoming_rows, klarna_orders, klarna_panel, order_history, orders
+from services import deliveries, exchanged, incoming_rows, klarna_orders, klarna_panel, order_history, orders
+from services.exchanged import Exchanged
 from services.klarna_panel import Panel
 from services.order_history import Event
 from states import (
@@ -113,6 +114,7 @@ class OrderPage:
     total_minor: int
     lines: Sequence[LineRow]
     deliveries: Sequence[DeliveryRow]
+    exchanges: Sequence[Exchanged]
     documents: Sequence[DocumentRow]
     events: Sequence[Event]
     panel: Panel | None
@@ -149,6 +151,7 @@ def overview(session: Session, order_id: int) -> OrderPage:
         total_minor=orders.total(order),
         lines=[_line(line, gone.get(line.id, 0), held.get(line.id, orders.NOTHING)) for line in order.lines],
         deliveries=_deliveries(session, order.id),
+        exchanges=exchanged.of_order(session, order.id),
         documents=_documents(session, order),
         events=order_history.events(session, order),
         panel=klarna_panel.panel(session, order),

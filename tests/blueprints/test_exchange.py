@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,7 +33,7 @@ def the_guide(client: WebClient, klarna: Any, sandbox: Any, price: int = 49_900)
 
 
 def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
-    """K30: what it comes to is shown first; then both documents, linked both ways, and nothing at Klarna."""
+    """K30: what it comes to is shown first; then both documents, linked both ways, from the order and the delivery page too."""
     _, back = the_guide(clerk_client, klarna, sandbox)
     page = clerk_client.submit("#exchange", **{back: "1", "article": "blå"}, press="act=look")
     assert "Same price" in page.text and "nothing is sent to Klarna" in page.text
@@ -42,7 +43,11 @@ def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebCli
     invoice = clerk_client.get(note.find("#exchange a")["href"])
     assert "Credit note 42581" in invoice.find("#exchange").text and "Replacement invoice" in invoice.text
     order = clerk_client.get("/orders/1")
-    assert "42581" in order.text and "42582" in order.text and "lower than at Klarna" not in order.text
+    assert "lower than at Klarna" not in order.text
+    for shown in (order, clerk_client.get("/orders/1/deliver")):
+        story = shown.find("#exchanges")
+        assert story.text == "Exchange on credit note 42581: 1 st T-shirt blå went out with replacement invoice 42582."
+        assert [each["href"] for each in story.all("a")] == [urlsplit(each.url).path for each in (note, invoice)]
     assert not sandbox.posts(operation="create_refund")
 
 
@@ -100,6 +105,8 @@ def test_a_replacement_invoice_is_made_from_the_notes_page(clerk_client: WebClie
     clerk_client.submit("#boxes", reason="even_exchange")
     note = clerk_client.submit("#sum")
     assert "the books are lower than Klarna" in note.find("#exchange").text
+    assert "what goes out instead is not invoiced yet" in clerk_client.get("/orders/1").find("#exchanges").text
+    clerk_client.get(note.url)
     clerk_client.get(note.find("#exchange a")["href"])
     wrong = clerk_client.submit("#replacement", article="BLÅ-1", quantity="2", price="498")
     assert (
@@ -121,13 +128,18 @@ def test_the_notes_link_fills_the_adjustment_and_shows_it_once_made(
     clerk_client.submit("#exchange", press="act=prepare")
     note = clerk_client.submit("#sum")
     links = [each["href"] for each in note.all("#exchange a")]
+    told = clerk_client.get("/orders/1/deliver").find("#exchanges").text
+    assert "1 st T-shirt blå goes out." in told and "still to be adjusted by hand" in told
     form = clerk_client.get(links[1])
     assert form.find("#quantity")["value"] == "1" and form.find("#direction-1[checked]")["value"] == "out"
     clerk_client.submit("form.form")
     assert "Adjusted: BLÅ-1" in clerk_client.get(note.url).find("#exchange").text
+    clerk_client.get(links[0])
+    clerk_client.submit("form.form")
+    assert "The stock of both articles has been adjusted." in clerk_client.get("/orders/1").find("#exchanges").text
     with reading() as session:
-        moved = session.query(StockMovement).filter(StockMovement.document_line_id.is_not(None)).one()
-        assert moved.quantity_milli == -1000
+        moved = session.query(StockMovement).filter(StockMovement.document_line_id.is_not(None)).all()
+        assert sorted(each.quantity_milli for each in moved) == [-1000, 1000]
 
 
 def test_no_exchange_where_there_is_no_draft(clerk_client: WebClient, klarna: Any, sandbox: Any, clerk: Any) -> None:
