@@ -150,9 +150,11 @@ WITHIN = {
     "new_orders": "orders",
     "order_files": "orders",
     "payments": "invoices",
+    "offsets": "settlements",
     "credit_rows": "credit_notes",
     "exchange": "credit_notes",
     "free_credits": "credit_notes",
+    "bank": "settlements",
     "agreement": "start",
     "adoption": "start",
 }

@@ -149,7 +149,7 @@ def _not_so(document_id: int, chosen: Chosen, no: Refusal) -> Response:
 def _carry_out(document_id: int, nonce: str, plan: Plan) -> Response:
     with writing() as made:
         note = exchange.carry_out(made, actor(), nonce, document_id, plan)
-        (invoice,) = replacement.partners(made, note)
+        ((invoice, _amount),) = replacement.partners(made, note)
         said = _(
             "The exchange is done: credit note %(note)s and replacement invoice %(invoice)s. Nothing was sent to Klarna.",
             note=note.number_text,

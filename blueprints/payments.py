@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
 import clock
+import money
 from db import reading, writing
 from errors import Refusal
 from models import Document
@@ -24,6 +25,7 @@ from web import (
     Form,
     LineField,
     TickField,
+    WholeField,
     actor,
     done,
     needs,
@@ -47,6 +49,14 @@ class PaymentForm(Form):
     overpay = TickField(lazy("More was paid than is left"))
 
 
+class SurplusForm(Form):
+    """When and against which account a surplus is cleared; ``shown`` is the surplus the page showed."""
+
+    day = DayField(lazy("Date"))
+    account = ChoiceField(lazy("Account"), coerce=int)
+    shown = WholeField(lazy("Surplus"), most=money.MAX_AMOUNT_MINOR)
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """What the page says of the document."""
@@ -56,6 +66,8 @@ class _Shown:
     number: str
     customer: str
     currency: str
+    gross_minor: int
+    open_minor: int
     left_minor: int
     ocr: str | None
     due_date: Any
@@ -70,6 +82,8 @@ def _shown(document: Document) -> _Shown:
         number=document.number_text or "",
         customer=document.customer.name,
         currency=document.currency,
+        gross_minor=document.gross_minor or 0,
+        open_minor=document.open_minor,
         left_minor=payments.left_minor(document),
         ocr=document.ocr,
         due_date=document.due_date,
@@ -145,3 +159,58 @@ def take_back(document_id: int, payment_id: int) -> Response:
         url_for("payments.index", document_id=document_id),
         ("success", _("The payment has been taken back. Both rows stay in the books.")),
     )
+
+
+# --- Overpayments (B8) -----------------------------------------------------------------------------------------------------
+
+
+def _surplus(document_id: int, form: SurplusForm | None = None, status: int = 200) -> Response:
+    with reading() as looked:
+        found = documents.get_numbered(looked, document_id)
+        document, surplus = _shown(found), payments.surplus_minor(found)
+        why_off = payments.why_no_surplus(actor(), found)
+        by_hand = [row for row in payments.of_document(looked, document_id) if row.kind == "payment" and not row.undoes]
+        choices = payments.accounts(looked)
+    shown = form or SurplusForm(formdata=None, day=clock.today())
+    shown.account.choices = choices
+    return page(
+        "payments/surplus.html",
+        status=status,
+        document=document,
+        surplus_minor=surplus,
+        by_hand=[row for row in by_hand if not row.taken_back],
+        form=shown,
+        why_off=say(why_off) if why_off else None,
+        document_url=document_url(document.kind, document.id),
+    )
+
+
+@blueprint.get("/documents/<int:document_id>/surplus")
+@needs(Right.READ)
+def surplus(document_id: int) -> Response:
+    """The surplus of a document, and the form that books it away."""
+    return _surplus(document_id)
+
+
+@blueprint.post("/documents/<int:document_id>/surplus")
+@needs(Right.BOOKS)
+def book_away(document_id: int) -> Response:
+    """«Boka bort»: clear the surplus; one form does it once."""
+    form = SurplusForm()
+    with reading() as looked:
+        kind = documents.get_numbered(looked, document_id).kind
+        form.account.choices = payments.accounts(looked)
+    nonce = read_nonce(payments.AWAY, document_id)
+    if not form.accepted():
+        return _surplus(document_id, form, 422)
+    try:
+        with writing() as changed:
+            payments.book_away(
+                changed, actor(), document_id, nonce,
+                shown_minor=form.shown.data, day=form.day.data, account=form.account.data,
+            )  # fmt: skip
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            raise
+        return _surplus(document_id, form, form.refuse(refusal))
+    return done(document_url(kind, document_id), ("success", _("The surplus has been booked away.")))

@@ -111,12 +111,29 @@ def open_items_equal_the_receivable(session: Session) -> Iterator[Finding]:
 
 
 def accounts_fit(session: Session) -> Iterator[Finding]:
-    """A11: accounts used exist; a VAT account carries its own rate; a credit note uses the original row's rate."""
+    """A11: accounts used exist and were open then; a VAT account carries its own rate; a credit note uses the original row's."""
     yield from broken(
         session,
         "SELECT p.voucher_id, p.account FROM posting p LEFT JOIN account a ON a.number = p.account WHERE a.number IS NULL",
         "voucher:{0}",
         "books on {1}, which is not in the chart",
+    )
+    yield from broken(
+        session,
+        "SELECT DISTINCT v.id, c.account FROM account_change c JOIN posting p ON p.account = c.account"
+        " JOIN voucher v ON v.id = p.voucher_id WHERE c.active = 0 AND c.at < v.created_at AND NOT EXISTS"
+        " (SELECT 1 FROM account_change o WHERE o.account = c.account AND o.id > c.id AND o.at < v.created_at)",
+        "voucher:{0}",
+        "books on {1}, which was closed then",
+    )
+    yield from broken(
+        session,
+        "SELECT c.account, c.name, a.name FROM account_change c JOIN account a ON a.number = c.account"
+        " WHERE c.id = (SELECT max(x.id) FROM account_change x WHERE x.account = c.account)"
+        " AND (c.active <> a.active OR c.receivable <> a.receivable OR c.vat_rate IS DISTINCT FROM a.vat_rate"
+        " OR c.vat_box IS DISTINCT FROM a.vat_box OR c.name <> a.name)",
+        "account:{0}",
+        "was left as «{1}» and is «{2}», or says something else",
     )
     yield from broken(
         session,
@@ -161,7 +178,9 @@ def offsets_are_even(session: Session) -> Iterator[Finding]:
         " JOIN klarna_op k ON k.id = d.issued_by_op_id"
         " WHERE coalesce(o.override_reason, '') = '' AND NOT EXISTS (SELECT 1 FROM payout p WHERE p.account_id = k.account_id"
         " AND p.currency = d.currency AND p.state = 'booked' AND p.booked_at <= o.at"
-        " AND p.payout_date >= coalesce(k.klarna_event_at, k.created_at))",
+        " AND p.payout_date >= coalesce(k.klarna_event_at, k.created_at)"
+        " AND EXISTS (SELECT 1 FROM payout_row r WHERE r.payout_id = p.id AND r.type IN ('SALE','RETURN')"
+        " AND coalesce(r.happened_at, p.payout_date) >= coalesce(k.klarna_event_at, k.created_at)))",
         "offset:{0}",
         "was made before the reading that covers {1}, without an override",
     )

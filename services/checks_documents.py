@@ -267,7 +267,8 @@ def reversals_undo_all(session: Session) -> Iterator[Finding]:
         session,
         "SELECT d.id FROM document d WHERE d.reversed_at IS NOT NULL AND (d.kind <> 'credit_note' OR d.state <> 'issued'"
         " OR d.issued_by_op_id IS NOT NULL OR d.paid_at IS NOT NULL OR d.reversed_by IS NULL OR d.reversed_reason IS NULL"
-        ' OR EXISTS (SELECT 1 FROM "offset" o WHERE o.credit_note_id = d.id))',
+        ' OR EXISTS (SELECT 1 FROM "offset" o WHERE o.credit_note_id = d.id'
+        " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = o.voucher_id)))",
         "document:{0}",
         "is reversed, and is paid, offset or at Klarna",
     )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from models import Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
 from services import document_outcome, keyset, search, without_klarna
-from services.document_page import paid_state
+from services.document_payment import paid_state
 from services.keyset import Condition, Sorting, Wanted
 from states import OPEN_OPS, DocKind, DocState, DocType, OpState, RefusalKind, WithoutKlarna
 

@@ -23,22 +23,18 @@ from models import (
     DocumentLine,
     KlarnaOp,
     KlarnaOpEvent,
-    Payout,
-    PayoutRow,
-    RowMatch,
     StockMovement,
     Voucher,
     Warehouse,
 )
 from rights import Actor
-from services import document_acts, document_outcome, documents, invoices, ledger, payments
+from services import document_acts, document_outcome, document_payment, documents, invoices, ledger
 from services.document_outcome import Outcome
+from services.document_payment import Payment
 from services.invoices import Choices
 from services.klarna_refusal import latest
-from states import DocKind, DocState, DocType, OpState, PaymentKind, PayoutState, RefusalKind, WithoutKlarna
+from states import DocKind, DocState, DocType, OpState, PaymentKind, RefusalKind, WithoutKlarna
 
-MAIN_TYPES = frozenset({"SALE", "RETURN"})
-"""Settlement rows that are the document's own amount; of the rest those with fee in their name are Klarna's cost."""
 MOST_EVENTS = 100
 
 
@@ -81,28 +77,6 @@ class AtKlarna:
     number: str | None
     at: datetime | None
     outside: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """How a document was settled: the three rows of B1, and what remains. All in minor units.
-
-    ``bank`` is what came in (for a credit note what went out, negative), ``fee`` and ``fee_vat`` Klarna's cost;
-    they and ``other`` add up to the amount that the settlement closed.
-    """
-
-    state: str
-    gross_minor: int
-    open_minor: int
-    bank_minor: int | None = None
-    fee_minor: int = 0
-    fee_vat_minor: int = 0
-    other_minor: int = 0
-    payout_id: int | None = None
-    payout_date: date | None = None
-    payment_reference: str | None = None
-    by_hand: Sequence[payments.Row] = ()
-    no_payment: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +205,7 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         icon=document_outcome.icon(document.kind, document.state, document.with_klarna, speaking),
         klarna=at_klarna(op, document),
         outcome=outcome,
-        payment=_payment(session, actor, document) if document.state is DocState.ISSUED else None,
+        payment=document_payment.of(session, actor, document) if document.state is DocState.ISSUED else None,
         credit_notes=_credit_notes(session, document),
         vouchers=_vouchers(session, document),
         movements=_movements(session, document),
@@ -293,60 +267,6 @@ def _credit_notes(session: Session, document: Document) -> list[Related]:
         return []
     query = select(Document).where(Document.original_id == document.id).order_by(Document.id)
     return [related(each, latest(session, each)) for each in session.scalars(query)]
-
-
-def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:
-    """none, partly, full or over, as the paid icon shows it (B11)."""
-    gross, left = (gross_minor, open_minor) if kind is DocKind.INVOICE else (gross_minor, -open_minor)
-    if left == 0:
-        return "full"
-    if left < 0 or left > gross:
-        return "over"
-    return "none" if left == gross else "partly"
-
-
-def _payment(session: Session, actor: Actor, document: Document) -> Payment:
-    by_hand, no_payment = payments.of_document(session, document.id), payments.why_not(actor, document)
-    gross = document.gross_minor or 0
-    state = paid_state(document.kind, gross, document.open_minor)
-    rows = session.execute(
-        select(PayoutRow.type, PayoutRow.detailed_type, PayoutRow.amount_minor, PayoutRow.vat_minor, Payout)
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .join(Payout, Payout.id == PayoutRow.payout_id)
-        .where(RowMatch.document_id == document.id, Payout.state == PayoutState.BOOKED)
-        .order_by(PayoutRow.id)
-    ).all()
-    if not rows:
-        return Payment(
-            state,
-            gross,
-            document.open_minor,
-            payment_reference=document.paid_reference,
-            by_hand=by_hand,
-            no_payment=no_payment,
-        )
-    fee = sum(amount for kind, detail, amount, _, _ in rows if _is_fee(kind, detail))
-    vat = sum(vat for _, _, _, vat, _ in rows)
-    other = sum(amount for kind, detail, amount, _, _ in rows if kind not in MAIN_TYPES and not _is_fee(kind, detail))
-    payout: Payout = rows[-1][4]
-    return Payment(
-        state=state,
-        gross_minor=gross,
-        open_minor=document.open_minor,
-        bank_minor=sum(amount + vat for _, _, amount, vat, _ in rows),
-        fee_minor=-fee,
-        fee_vat_minor=-vat,
-        other_minor=-other,
-        payout_id=payout.id,
-        payout_date=document.paid_at,
-        payment_reference=payout.payment_reference,
-        by_hand=by_hand,
-        no_payment=no_payment,
-    )
-
-
-def _is_fee(kind: str, detail: str) -> bool:
-    return kind not in MAIN_TYPES and ("FEE" in kind or "FEE" in detail or "COMMISSION" in kind)
 
 
 def _vouchers(session: Session, document: Document) -> list[tuple[int, str, str]]:

@@ -186,7 +186,7 @@ def story(session: Session, actor: Actor, document_id: int) -> Story:
     document = documents.get(session, document_id)
     found = replacement.partners(session, document)
     return Story(
-        partners=[Partner(each.id, each.kind, each.number_text or "", each.gross_minor or 0) for each in found],
+        partners=[Partner(each.id, each.kind, each.number_text or "", amount) for each, amount in found],
         is_even=replacement.is_even(document) and bool(document.gross_minor),
         no_replacement=replacement.why_no_replacement(actor, document),
         adjust=adjustments.of(session, document) if document.state is DocState.ISSUED else (),

@@ -13,20 +13,27 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 import clock
-from errors import N_, BadInput, BrokenRule, NotFound, Refusal
-from models import Account, Document, Payment, Posting, Voucher
+from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
+from models import Account, Document, Payment, Voucher
 from money import MAX_AMOUNT_MINOR, Amount
 from rights import Actor, Right
-from services import advance_booking, audit, documents, ledger, money_forms, payment_terms
+from services import advance_booking, documents, ledger, money_forms, payment_rows, payment_terms, settings
+from services.payment_rows import PAYMENT, RESIDUE, SURPLUS, TAKE_BACK, left_minor
 from states import DocKind, DocState
 
+__all__ = ("ACTION", "AWAY", "TAKE_BACK", "Row", "Wanted", "accounts", "book_away", "is_klarnas", "left_minor", "of_document",
+           "register", "surplus_minor", "take_back", "why_no_surplus", "why_not")  # fmt: skip
+
 ACTION = "payment"
-TAKE_BACK = "payment.take_back"
+AWAY = "payment.book_away"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A payment as the document's page shows it; ``taken_back`` says that another row undoes it."""
+    """A payment as the document's page shows it; ``taken_back`` says that another row undoes it.
+
+    ``kind`` tells a payment from a surplus that was booked away and from a small difference that followed a payment.
+    """
 
     id: int
     amount_minor: int
@@ -39,6 +46,7 @@ class Row:
     by: str
     undoes: bool
     taken_back: bool
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +69,6 @@ class Wanted:
             "reason": self.reason,
             "overpay": self.overpay,
         }
-
-
-def left_minor(document: Document) -> int:
-    """What remains to be paid, or of a credit note to be paid back; below zero where it was too much."""
-    return document.open_minor if document.kind is DocKind.INVOICE else -document.open_minor
 
 
 def is_klarnas(document: Document) -> bool:
@@ -114,110 +117,73 @@ def _require_possible(session: Session, document: Document, wanted: Wanted) -> N
     if not 0 < wanted.amount_minor <= MAX_AMOUNT_MINOR:
         raise BadInput(N_("The amount must be more than 0."), field="amount")
     left = left_minor(document)
-    if wanted.amount_minor > left and not wanted.overpay:
+    over = wanted.amount_minor - left
+    if over > 0 and not wanted.overpay and not _is_residue(session, document, -over, wanted.day):
         raise BadInput(
             N_("Only %(left)s is left to pay. Tick that more was paid, or correct the amount."),
             field="amount",
             left=Amount(left, document.currency),
         )
-    if wanted.day > clock.today():
-        raise BadInput(N_("The day has not come yet."), field="day")
-    account = session.get(Account, wanted.account)
-    if account is None or not account.payment_account or not account.active:
-        raise BadInput(N_("Choose one of the values in the list."), field="account")
+    _require_day_and_account(session, wanted.day, wanted.account)
     if is_klarnas(document) and not wanted.reason.strip():
         raise BadInput(N_("Write the reason."), field="reason")
 
 
+def _require_day_and_account(session: Session, day: date, number: int) -> None:
+    if day > clock.today():
+        raise BadInput(N_("The day has not come yet."), field="day")
+    account = session.get(Account, number)
+    if account is None or not account.payment_account or not account.active:
+        raise BadInput(N_("Choose one of the values in the list."), field="account")
+
+
 def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -> Payment:
-    """Money in on the chosen account and off the receivable, or for a credit note the other way about (E14)."""
-    number = session.scalar(sa.select(sa.func.count()).where(Payment.document_id == document.id)) or 0
-    sign = 1 if document.kind is DocKind.INVOICE else -1
-    words = "Betalning faktura" if sign > 0 else "Återbetalning kreditfaktura"
-    # The claim's own account: it may have changed since the document was booked.
-    receivable = _receivable_of(session, document)
+    """Money in on the chosen account and off the claim, or for a credit note the other way about (E14).
+
+    A small difference that is left goes to rounding in a voucher of its own (E14c).
+    """
+    words = "Betalning faktura" if document.kind is DocKind.INVOICE else "Återbetalning kreditfaktura"
+    paid = _post(
+        session, actor, document, wanted.amount_minor, wanted.day, wanted.account, words, PAYMENT, wanted.reason
+    )
+    left = left_minor(document)
+    if _is_residue(session, document, left, wanted.day):
+        rounding = ledger.role(session, "rounding", wanted.day)
+        _post(session, actor, document, left, wanted.day, rounding, "Öresdifferens", RESIDUE, "", follows_id=paid.id)
+    due = advance_booking.falls_due(session, [document.id], wanted.day)
+    source = f"payment_advance_vat:{document.number_text}:{payment_rows.next_number(session, document)}"
+    payment_rows.move_vat(session, actor, document, wanted.day, source, due)
+    return paid
+
+
+def _is_residue(session: Session, document: Document, left: int, day: date) -> bool:
+    """Whether what is left is so little that it is rounded away: never on what Klarna settles, where each öre is matched."""
+    return left != 0 and not is_klarnas(document) and abs(left) <= settings.number(session, "residue_limit", day)
+
+
+def _post(
+    session: Session, actor: Actor, document: Document, amount_minor: int, day: date, account: int, words: str, kind: str,
+    reason: str, *, follows_id: int | None = None,
+) -> Payment:  # fmt: skip
+    sign, number = payment_rows.sign_of(document), document.number_text or ""
+    receivable = payment_rows.receivable_of(session, document)
     voucher = ledger.post(
         session,
         actor,
         series="I",
-        day=wanted.day,
-        text=f"{words} {document.number_text}",
-        source=f"payment:{document.number_text}:{number + 1}",
+        day=day,
+        text=f"{words} {number}",
+        source=f"{kind}:{number}:{payment_rows.next_number(session, document)}",
         entries=[
-            ledger.Entry(wanted.account, sign * wanted.amount_minor),
-            ledger.Entry(receivable, -sign * wanted.amount_minor, document.number_text or "", document.id),
+            ledger.Entry(account, sign * amount_minor),
+            ledger.Entry(receivable, -sign * amount_minor, number, document.id),
         ],
         document_id=document.id,
         currency=document.currency,
     )
-    due = advance_booking.falls_due(session, [document.id], wanted.day)
-    _move_vat(session, actor, document, wanted.day, f"payment_advance_vat:{document.number_text}:{number + 1}", due)
-    return _keep(session, actor, document, voucher, wanted.amount_minor, wanted.day, wanted.account, wanted.reason)
-
-
-def _move_vat(
-    session: Session, actor: Actor, document: Document, day: date, source: str, entries: Sequence[ledger.Entry]
-) -> None:
-    """The VAT of an advance follows its payment, there and back (E3c)."""
-    if entries:
-        ledger.post(
-            session,
-            actor,
-            series="I",
-            day=day,
-            text=f"Moms på förskott {document.number_text}",
-            source=source,
-            entries=entries,
-            currency=document.currency,
-        )
-
-
-def _receivable_of(session: Session, document: Document) -> int:
-    found = session.scalar(
-        sa.select(Posting.account)
-        .join(Account, Account.number == Posting.account)
-        .where(Posting.document_id == document.id, Account.receivable.is_(True))
-        .order_by(Posting.id)
-        .limit(1)
+    return payment_rows.keep(
+        session, actor, document, voucher, amount_minor, day, account, reason, kind=kind, follows_id=follows_id
     )
-    if found is None:
-        raise BrokenRule("an issued document with a claim has it booked")
-    return found
-
-
-def _keep(
-    session: Session,
-    actor: Actor,
-    document: Document,
-    voucher: Voucher,
-    amount_minor: int,
-    day: date,
-    account: int,
-    reason: str,
-) -> Payment:
-    made = Payment(
-        document_id=document.id,
-        amount_minor=amount_minor,
-        day=day,
-        account=account,
-        voucher_id=voucher.id,
-        reason=reason.strip(),
-        at=clock.now(),
-        by=actor.name,
-    )
-    session.add(made)
-    session.flush()
-    session.refresh(document, ["open_minor"])
-    document.paid_at = day if left_minor(document) <= 0 else None
-    audit.write(
-        session,
-        actor,
-        "payment.register" if amount_minor > 0 else TAKE_BACK,
-        f"document:{document.id}",
-        {"number": document.number_text, "amount_minor": amount_minor, "voucher": ledger.label(voucher)},
-    )
-    session.flush()
-    return made
 
 
 def take_back(session: Session, actor: Actor, document_id: int, payment_id: int, reason: str) -> int:
@@ -231,6 +197,19 @@ def take_back(session: Session, actor: Actor, document_id: int, payment_id: int,
     if payment is None or payment.document_id != document.id:
         raise NotFound
     reason = documents.read_reason(reason)
+    made = _undo(session, actor, document, payment, reason)
+    # What followed a payment goes with it, so that the document is as it was before.
+    followed = session.scalars(sa.select(Payment).where(Payment.follows_id == payment.id).order_by(Payment.id))
+    for each in followed.all():
+        if not _is_undone(session, each):
+            _undo(session, actor, document, each, reason)
+    again = advance_booking.rests_again(session, document, clock.today())
+    source = f"payment_advance_vat:{payment.id}:taken back"
+    payment_rows.move_vat(session, actor, document, clock.today(), source, again)
+    return made.id
+
+
+def _undo(session: Session, actor: Actor, document: Document, payment: Payment, reason: str) -> Payment:
     voucher = session.get(Voucher, payment.voucher_id)
     if voucher is None:
         raise BrokenRule("a payment has a voucher")
@@ -242,9 +221,57 @@ def take_back(session: Session, actor: Actor, document_id: int, payment_id: int,
         text=f"Återförd {voucher.text[:1].lower()}{voucher.text[1:]}",
         source=f"payment:{payment.id}:taken back",
     )
-    made = _keep(session, actor, document, reversal, -payment.amount_minor, reversal.day, payment.account, reason)
-    again = advance_booking.rests_again(session, document, clock.today())
-    _move_vat(session, actor, document, clock.today(), f"payment_advance_vat:{payment.id}:taken back", again)
+    return payment_rows.keep(
+        session, actor, document, reversal, -payment.amount_minor, reversal.day, payment.account, reason,
+        kind=payment.kind, undoes=True,
+    )  # fmt: skip
+
+
+def _is_undone(session: Session, payment: Payment) -> bool:
+    return session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == payment.voucher_id)) is not None
+
+
+# --- Overpayments ----------------------------------------------------------------------------------------------------------
+
+
+def surplus_minor(document: Document) -> int:
+    """What was paid too much of an invoice, or paid back too much of a credit note; 0 where nothing was."""
+    return max(0, -left_minor(document))
+
+
+def why_no_surplus(actor: Actor, document: Document) -> Refusal | None:
+    """Why «Boka bort» is off for this person and document; None when it is on (B8)."""
+    try:
+        actor.require(Right.BOOKS)
+    except Refusal as no:
+        return no
+    if document.state is not DocState.ISSUED or not surplus_minor(document):
+        return Refusal(N_("Nothing is overpaid."))
+    return None
+
+
+def book_away(
+    session: Session, actor: Actor, document_id: int, nonce: str, *, shown_minor: int, day: date, account: int
+) -> int:
+    """«Boka bort»: clear the whole surplus against an account that was chosen, in one voucher; gives the row's id (B8, E14b).
+
+    ``shown_minor`` is the surplus the page showed. The same form again is answered with the row it made. Raises NotAllowed,
+    NotFound, BadInput, Refusal, and Stale when the surplus has changed.
+    """
+    actor.require(Right.BOOKS)
+    document = documents.get(session, document_id, lock=True)
+    values = {"shown": shown_minor, "day": day.isoformat(), "account": account}
+    earlier = money_forms.earlier_use(session, actor, nonce, AWAY, str(document_id), values)
+    if earlier is not None:
+        return int(earlier)
+    refusal = why_no_surplus(actor, document)
+    if refusal is not None:
+        raise refusal
+    if surplus_minor(document) != shown_minor:
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    _require_day_and_account(session, day, account)
+    made = _post(session, actor, document, -shown_minor, day, account, "Överbetalning bokas bort", SURPLUS, "")
+    money_forms.use_form(session, actor, nonce, AWAY, str(document_id), values, str(made.id))
     return made.id
 
 
@@ -271,6 +298,7 @@ def of_document(session: Session, document_id: int) -> Sequence[Row]:
             by=payment.by,
             undoes=voucher.reverses_id is not None,
             taken_back=taken_back,
+            kind=payment.kind,
         )
         for payment, voucher, name, taken_back in session.execute(query)
     ]

@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session
 import clock
 import money
 from errors import N_, BadInput, Refusal
-from models import Article, Document, DocumentLine, Offset, Warehouse
+from models import Article, Document, DocumentLine, Offset, Voucher, Warehouse
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_drafts, documents, invoices, ledger, money_forms, orders, settings, stock
+from services import credit_drafts, documents, invoices, money_forms, offsets, orders, settings, stock
 from services.documents import Row
-from services.ledger import Entry
 from states import DocKind, DocState, DocType, MovementKind, WithoutKlarna
 
 ACTION = "replacement"
@@ -102,7 +101,7 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
     documents.number_and_freeze(session, invoice, DocState.ISSUED, actor, reason=WithoutKlarna.EVEN_EXCHANGE)
     invoices.issue(session, actor, invoice, None, clock.now())
     _take_out(session, actor, invoice, warehouse_id or note.restock_warehouse_id)
-    _offset(session, actor, invoice, note)
+    offsets.write(session, actor, invoice, note, note.gross_minor or 0, None)
     if note.order_id is not None:
         orders.refresh(session, note.order_id)
     return invoice
@@ -188,49 +187,16 @@ def _take_out(session: Session, actor: Actor, invoice: Document, warehouse_id: i
         )
 
 
-def _offset(session: Session, actor: Actor, invoice: Document, note: Document) -> None:
-    """E5c: one closed against the other, with nothing but the receivable account in the voucher."""
-    amount, day = note.gross_minor or 0, clock.today()
-    receivable = ledger.role(session, "receivable", day)
-    voucher = ledger.post(
-        session,
-        actor,
-        series="I",
-        day=day,
-        text=f"Kvittning faktura {invoice.number_text} mot kreditfaktura {note.number_text}",
-        source=f"offset:{invoice.number_text}:{note.number_text}",
-        entries=[
-            Entry(receivable, amount, note.number_text or "", document_id=note.id),
-            Entry(receivable, -amount, invoice.number_text or "", document_id=invoice.id),
-        ],
-        document_id=invoice.id,
-        currency=note.currency,
-    )
-    session.add(
-        Offset(
-            invoice_id=invoice.id,
-            credit_note_id=note.id,
-            amount_minor=amount,
-            voucher_id=voucher.id,
-            override_reason=None,
-            at=clock.now(),
-            by=actor.name,
-        )
-    )
-    session.flush()
-    audit.write(
-        session,
-        actor,
-        "invoice.offset",
-        f"document:{invoice.id}",
-        {"invoice": invoice.number_text, "credit_note": note.number_text, "amount_minor": amount},
-    )
-
-
-def partners(session: Session, document: Document) -> list[Document]:
-    """What a document has been offset against: a credit note's replacement invoice, or the other way round."""
+def partners(session: Session, document: Document) -> list[tuple[Document, int]]:
+    """What a document is offset against and with how much: a credit note's replacement invoice, or the other way round."""
     mine, other = Offset.invoice_id, Offset.credit_note_id
     if document.kind is DocKind.CREDIT_NOTE:
         mine, other = other, mine
-    query = sa.select(Document).join(Offset, other == Document.id).where(mine == document.id).order_by(Offset.id)
-    return list(session.scalars(query))
+    undone = sa.exists().where(Voucher.reverses_id == Offset.voucher_id)
+    query = (
+        sa.select(Document, Offset.amount_minor)
+        .join(Offset, other == Document.id)
+        .where(mine == document.id, sa.not_(undone))
+        .order_by(Offset.id)
+    )
+    return [(found, amount) for found, amount in session.execute(query)]

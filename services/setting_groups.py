@@ -78,6 +78,8 @@ LIMITS = (
           N_("When Klarna has not told what happened, and somebody has to decide.")),
     Entry("unpaid_days", N_("Not paid out for a long time, days"), Kind.DAYS,
           N_("After them a document is shown as a difference.")),
+    Entry("residue_limit", N_("Small differences rounded away, at most"), Kind.AMOUNT,
+          N_("What a payment to you leaves or exceeds by no more than this is booked on the account for rounding.")),
     Entry("match_field", N_("The shop's order number at Klarna"), Kind.CHOICE,
           N_("Which of Klarna's two fields holds it."), choices=(
         ("merchant_reference1", N_("merchant_reference1")), ("merchant_reference2", N_("merchant_reference2")))),

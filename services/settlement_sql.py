@@ -159,7 +159,10 @@ WHERE pile = 'matched' AND row_id IN (
   WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN') AND {odd})
 """
 _SHORT = "(r.type = 'SALE' AND d.open_minor < r.amount_minor OR r.type = 'RETURN' AND d.open_minor > r.amount_minor)"
-_IS_OFFSET = 'EXISTS (SELECT 1 FROM "offset" f WHERE f.invoice_id = d.id OR f.credit_note_id = d.id)'
+_IS_OFFSET = (
+    'EXISTS (SELECT 1 FROM "offset" f WHERE (f.invoice_id = d.id OR f.credit_note_id = d.id)'
+    " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = f.voucher_id))"
+)
 WARNINGS = (
     _WARN.format(why=Why.OTHER_CURRENCY, odd="d.currency <> :currency"),
     _WARN.format(why=Why.AMOUNT, odd="d.gross_minor <> abs(r.amount_minor)"),

@@ -455,6 +455,12 @@ SENTENCES: tuple[Printed, ...] = (
     ("O button", "Bokför", "Adopt"),
     ("O button", "Förklara", "Explain"),
     ("O button", "Bortse från", "Ignore"),
+    (
+        "K50",
+        "Vänta: utbetalningen för perioden väntas 2026-04-02 och är inte inläst.",
+        "Wait: the payout for the period is expected on 2026-04-02 and has not been read.",
+    ),
+    ("K51", "Endast Ekonomi kan kvitta före inläsningen.", "Only Finance can offset before the reading."),
     ("K28", "Kunden debiteras 49,00 kr", "The customer is charged SEK 49.00"),
     (
         "K45",
@@ -464,12 +470,6 @@ SENTENCES: tuple[Printed, ...] = (
 )
 
 NOT_YET: tuple[Printed, ...] = (
-    (
-        "K50",
-        "Vänta: utbetalningen för perioden väntas 2026-04-02 och är inte inläst.",
-        "Wait: the payout for the period is expected on 2026-04-02 and has not been read.",
-    ),
-    ("K51", "Endast Ekonomi kan kvitta före inläsningen.", "Only Finance can offset before the reading."),
     ("O button", "E-posta", "E-mail"),
 )
 """Sentences of what has no page yet."""
@@ -480,6 +480,8 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B18", "Ta bort order"),
     ("K36", "Jag har förstått"),
     ("B7", "Registrera betalning"),
+    ("B8", "Boka bort"),
+    ("K49", "Kvittning"),
     ("B9", "Returer utan kreditfaktura"),
     ("B9", "Kreditfakturor utan återläsning"),
     ("B9", "Aktiverat men inte utbetalt"),
@@ -577,8 +579,6 @@ LABELS: tuple[tuple[str, str], ...] = (
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
 LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
-    ("K49", "Kvittning"),
-    ("B8", "Boka bort"),
     ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
 )

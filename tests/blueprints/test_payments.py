@@ -13,6 +13,7 @@ from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order,
 from tests.web_client import WebClient
 
 FORM = "form[action$=payments]"
+SURPLUS = "form[action$=surplus]"
 TAKE_BACK = "form[action$=take-back]"
 
 
@@ -86,3 +87,29 @@ def test_who_may_not_pay_sees_why(app: Flask, klarna: Any, client: WebClient) ->
     assert page.has("[aria-disabled=true]")
     assert client.post(f"/documents/{invoice.id}/payments", {}).status == 403
     assert client.get("/documents/999/payments").status == 404
+
+
+def test_an_overpaid_invoice_is_found_by_its_filter_and_booked_away_from_its_page(
+    app: Flask, klarna: Any, client: WebClient
+) -> None:
+    """B8: «Överbetalda», the icon with its sums, «Boka bort» with date and account alone; then the icon goes."""
+    invoice = an_ordinary_invoice(klarna)
+    client.log_in("finance").get(f"/documents/{invoice.id}/payments")
+    client.submit(FORM, amount="343,50", overpay="y")
+    page = client.get("/invoices?view=overpaid")
+    assert "Överbetald: 343,50 kr av 100,00 kr" in page.text
+    assert page.has("a[href$=surplus]")
+    page = client.get(f"/documents/{invoice.id}/surplus")
+    assert set(page.form(SURPLUS).values) >= {"day", "account", "shown"} and "243,50" in page.text
+    assert {each.text for each in page.all("select[name=account] option")} >= {"1930 Företagskonto", "1910 Kassa"}
+    assert not any("3001" in each.text for each in page.all("select[name=account] option"))
+    refused = client.submit(SURPLUS, page=page, day="2026-13-01", account="1910")
+    assert refused.status == 422 and refused.form(SURPLUS).values["day"] == "2026-13-01"
+    for _ in range(2):
+        after = client.submit(SURPLUS, page=page, account="1910")
+    assert "Överskottet är bortbokat." in after.text and left(invoice) == 0
+    assert not client.get("/invoices?view=overpaid").has("a[href$=surplus]")
+    assert "Bortbokat överskott" in client.get(f"/documents/{invoice.id}/payments").text
+    page = client.log_in("viewer").get(f"/documents/{invoice.id}/surplus")
+    assert page.has("[aria-disabled=true]")
+    assert client.post(f"/documents/{invoice.id}/surplus", {}).status == 403

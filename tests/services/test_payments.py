@@ -12,13 +12,14 @@ from stdnum import luhn
 
 import clock
 from db import reading, writing
-from errors import BadInput, NotAllowed, Refusal
+from errors import BadInput, NotAllowed, Refusal, Stale
 from models import Document, Posting, Voucher
 from services import credit_drafts, credit_notes, documents, ledger, payment_terms, payments, settings
 from services.payments import Wanted
 from states import DocState, Role, WithoutKlarna
 from tests import builders
 from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row
+from tests.services.settlement_parts import all_is_well
 from tests.threads import in_threads
 
 NONCE = "0" * 31
@@ -118,7 +119,7 @@ def test_the_same_form_twice_is_one_payment(books: Any, klarna: Any, finance: An
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"amount_minor": 10_001}, "amount", "is left to pay"),
+        ({"amount_minor": 10_101}, "amount", "is left to pay"),
         ({"amount_minor": 0}, "amount", "more than 0"),
         ({"amount_minor": 2**63}, "amount", "more than 0"),
         ({"day": date(2999, 1, 1)}, "day", "has not come yet"),
@@ -136,10 +137,91 @@ def test_a_payment_that_cannot_be_is_refused_beside_its_field(
     assert left(invoice) == 10_000
 
 
-def test_more_than_is_left_needs_to_be_meant(books: Any, klarna: Any, finance: Any) -> None:
+def last_voucher() -> tuple[str, list[tuple[int, int]]]:
+    with reading() as session:
+        last = session.query(Voucher).order_by(Voucher.id.desc()).limit(1).one()
+        return last.text, [(each.account, each.amount_minor) for each in last.postings]
+
+
+def away(actor: Any, document: Document, shown: int, nonce: str = NONCE + "9", **changes: Any) -> int:
+    with writing() as session:
+        typed = {"shown_minor": shown, "day": clock.today(), "account": 1930, **changes}
+        return payments.book_away(session, actor, document.id, nonce, **typed)
+
+
+def test_more_than_is_left_needs_to_be_meant_and_the_surplus_is_booked_away_once(
+    books: Any, klarna: Any, clerk: Any, finance: Any
+) -> None:
+    """B8, E14b: date and account alone; who may, what is refused, a stale page, the same form twice, and taken back."""
     invoice = an_ordinary_invoice(klarna)
-    pay(finance, invoice, wanted(10_050, overpay=True))
-    assert left(invoice) == -50
+    with pytest.raises(Refusal, match="Nothing is overpaid"):
+        away(finance, invoice, 0)
+    pay(finance, invoice, wanted(34_350, overpay=True))
+    assert left(invoice) == -24_350
+    with pytest.raises(NotAllowed):
+        away(clerk, invoice, 24_350)
+    with pytest.raises(Stale):
+        away(finance, invoice, 10_000)
+    for changes, field in (({"account": 3001}, "account"), ({"day": date(2999, 1, 1)}, "day")):
+        with pytest.raises(BadInput) as refused:
+            away(finance, invoice, 24_350, **changes)
+        assert refused.value.field == field
+    assert left(invoice) == -24_350
+    made = [away(finance, invoice, 24_350) for _ in range(2)]
+    assert made[0] == made[1], "one form books it away once"
+    assert last_voucher() == (f"Överbetalning bokas bort {invoice.number_text}", [(1930, -24_350), (1510, 24_350)])
+    assert left(invoice) == 0
+    with writing() as session:
+        payments.take_back(session, finance, invoice.id, made[0], "det var inget fel")
+    assert left(invoice) == -24_350
+    all_is_well()
+
+
+def test_two_who_book_a_surplus_away_at_once_do_it_once(books: Any, klarna: Any, finance: Any) -> None:
+    """B8: two pages, two forms; the document's lock lets the second see that nothing is overpaid any more."""
+    invoice = an_ordinary_invoice(klarna)
+    pay(finance, invoice, wanted(34_350, overpay=True))
+    raised = in_threads(books, lambda number: away(finance, invoice, 24_350, NONCE + "abc"[number]), 3)
+    assert [str(no) for no in raised] == ["Nothing is overpaid."] * 2
+    assert left(invoice) == 0
+
+
+@pytest.mark.parametrize(("paid", "residue"), [(9_960, 40), (9_900, 100), (10_040, -40)])
+def test_a_small_difference_follows_the_payment_to_rounding_and_back(
+    books: Any, klarna: Any, finance: Any, paid: int, residue: int
+) -> None:
+    """E14c, to the öre; taken back with its payment, so that the invoice is as it was."""
+    invoice = an_ordinary_invoice(klarna)
+    payment = pay(finance, invoice, wanted(paid))
+    assert last_voucher() == (f"Öresdifferens {invoice.number_text}", [(3740, residue), (1510, -residue)])
+    with reading() as session:
+        paid_at = documents.get(session, invoice.id).paid_at
+        assert [(each.amount_minor, each.kind) for each in payments.of_document(session, invoice.id)] == [
+            (paid, "payment"),
+            (residue, "residue"),
+        ]
+    assert (left(invoice), paid_at) == (0, clock.today())
+    with writing() as session:
+        payments.take_back(session, finance, invoice.id, payment, "fel faktura")
+    assert left(invoice) == 10_000
+    all_is_well()
+
+
+def test_how_little_is_rounded_away_is_a_dated_setting_and_never_touches_what_klarna_settles(
+    books: Any, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """B36, E14c: a payment of yesterday follows yesterday's setting."""
+    with writing() as session:
+        settings.change(session, builders.actor(Role.ADMIN), "residue_limit", "0", clock.today())
+    invoice = an_ordinary_invoice(klarna)
+    pay(finance, invoice, wanted(9_960))
+    assert left(invoice) == 40
+    pay(finance, invoice, wanted(39, day=clock.today() - timedelta(days=1)), NONCE + "2")
+    assert left(invoice) == 0
+    sold = a_captured_invoice(klarna, sandbox)
+    typed = wanted((sold.gross_minor or 0) - 40, day=clock.today() - timedelta(days=1), reason="till oss")
+    pay(finance, sold, typed, NONCE + "3")
+    assert left(sold) == 40
 
 
 def test_a_klarna_invoice_is_paid_by_hand_only_with_a_reason_and_by_finance(

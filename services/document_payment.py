@@ -1,0 +1,107 @@
+"""How a document was settled: the three rows of a reading, payments by hand, offsets, and what can be done about the rest.
+
+Amounts are minor units. Pure reading. Source: B1, B7, B8, B11, K49.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from errors import Refusal
+from models import Document, Payout, PayoutRow, RowMatch
+from rights import Actor
+from services import offset_pairs, payments
+from states import DocKind, PayoutState
+
+MAIN_TYPES = frozenset({"SALE", "RETURN"})
+"""Settlement rows that are the document's own amount; of the rest those with fee in their name are Klarna's cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """How a document was settled: the three rows of B1, and what remains. All in minor units.
+
+    ``bank`` is what came in (for a credit note what went out, negative), ``fee`` and ``fee_vat`` Klarna's cost;
+    they and ``other`` add up to the amount that the settlement closed.
+    """
+
+    state: str
+    gross_minor: int
+    open_minor: int
+    bank_minor: int | None = None
+    fee_minor: int = 0
+    fee_vat_minor: int = 0
+    other_minor: int = 0
+    payout_id: int | None = None
+    payout_date: date | None = None
+    payment_reference: str | None = None
+    by_hand: Sequence[payments.Row] = ()
+    no_payment: Refusal | None = None
+    no_surplus: Refusal | None = None
+    offsets: Sequence[offset_pairs.Made] = ()
+    may_offset: bool = False
+
+
+def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:
+    """none, partly, full or over, as the paid icon shows it (B11)."""
+    gross, left = (gross_minor, open_minor) if kind is DocKind.INVOICE else (gross_minor, -open_minor)
+    if left == 0:
+        return "full"
+    if left < 0 or left > gross:
+        return "over"
+    return "none" if left == gross else "partly"
+
+
+def of(session: Session, actor: Actor, document: Document) -> Payment:
+    """How an issued document was settled, and what this person can do about what is left."""
+    shared: dict[str, Any] = {
+        "by_hand": payments.of_document(session, document.id),
+        "no_payment": payments.why_not(actor, document),
+        "no_surplus": payments.why_no_surplus(actor, document),
+        "offsets": offset_pairs.made(session, document.number_text or "")[0],
+        "may_offset": document.open_minor != 0 and offset_pairs.partners_of(session, document.id),
+    }
+    gross = document.gross_minor or 0
+    state = paid_state(document.kind, gross, document.open_minor)
+    rows = session.execute(
+        select(PayoutRow.type, PayoutRow.detailed_type, PayoutRow.amount_minor, PayoutRow.vat_minor, Payout)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .join(Payout, Payout.id == PayoutRow.payout_id)
+        .where(RowMatch.document_id == document.id, Payout.state == PayoutState.BOOKED)
+        .order_by(PayoutRow.id)
+    ).all()
+    if not rows:
+        return Payment(
+            state,
+            gross,
+            document.open_minor,
+            payment_reference=document.paid_reference,
+            **shared,
+        )
+    fee = sum(amount for kind, detail, amount, _, _ in rows if _is_fee(kind, detail))
+    vat = sum(vat for _, _, _, vat, _ in rows)
+    other = sum(amount for kind, detail, amount, _, _ in rows if kind not in MAIN_TYPES and not _is_fee(kind, detail))
+    payout: Payout = rows[-1][4]
+    return Payment(
+        state=state,
+        gross_minor=gross,
+        open_minor=document.open_minor,
+        bank_minor=sum(amount + vat for _, _, amount, vat, _ in rows),
+        fee_minor=-fee,
+        fee_vat_minor=-vat,
+        other_minor=-other,
+        payout_id=payout.id,
+        payout_date=document.paid_at,
+        payment_reference=payout.payment_reference,
+        **shared,
+    )
+
+
+def _is_fee(kind: str, detail: str) -> bool:
+    return kind not in MAIN_TYPES and ("FEE" in kind or "FEE" in detail or "COMMISSION" in kind)
