@@ -22,7 +22,7 @@ from tests.web_client import WebClient
 from web_access import DEMANDS
 
 FORM = "main form.form"
-ROOMS = ("settings", "setting_books", "klarna_accounts", "payment_methods")
+ROOMS = ("settings", "setting_books", "setting_chart", "klarna_accounts", "payment_methods")
 
 
 @pytest.fixture
@@ -313,3 +313,24 @@ def test_the_machine_that_may_send_is_shown(admin_page: WebClient, klarna: Gatew
     with writing() as session:
         session.execute(sa.text("UPDATE sender_lease SET host_id = 'another', host_name = 'kontor-1'"))
     assert "belongs to the machine kontor-1" in admin_page.get("/settings/sending").find("main .banner.warn").text
+
+
+def test_an_account_is_added_changed_and_closed(app: Flask, admin_page: WebClient) -> None:
+    """B36, «Kontoplan»: with VAT codes and «Betalkonto»; what cannot be is said beside its field."""
+    admin_page.get("/settings/chart/new")
+    page = admin_page.submit(FORM, number="1930", name="Bank")
+    assert page.status == 422 and page.has("#number-error") and page.form(FORM).values["name"] == "Bank"
+    page = admin_page.submit(FORM, number="1931", name="Bank två", payment_account=True, vat_box="")
+    assert page.status == 200 and "Account 1931 has been added." in page.text
+    row = next(each for each in page.all("table tbody tr") if each.all("td")[0].text == "1931")
+    assert [cell.text for cell in row.all("td")[1:6]] == ["Bank två", "Asset", "", "", "Yes"]
+    admin_page.get("/settings/chart/1931")
+    page = admin_page.submit(FORM, active=False)
+    assert "Account 1931 has been changed." in page.text and page.has("tr.muted a[href=/settings/chart/1931]")
+    assert len(admin_page.get("/settings/chart/1931").all("section table tbody tr")) == 2
+    admin_page.get("/settings/chart/1510")
+    page = admin_page.submit(FORM, active=False)
+    assert page.status == 409 and page.has("#active-error")
+    for address in ("/settings/chart/999", "/settings/chart/7777"):
+        assert admin_page.get(address).status == 404
+    assert WebClient(app).log_in("finance").get("/settings/chart").has("[aria-disabled=true]")

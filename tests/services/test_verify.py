@@ -870,6 +870,20 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "activated 0, the invoices add up to",
         "DELETE FROM klarna_day",
     ),
+    "A11 an account that was closed": (
+        "which was closed then",
+        (
+            "INSERT INTO account_change (account, name, payment_account, receivable, active, at, by)"
+            " VALUES (6060, 'Kreditförsäljningskostnader', 0, 0, 0, '2020-01-01T00:00:00.000Z', 'x')"
+        ),
+    ),
+    "A11 an account changed behind its history": (
+        "was left as «x» and is",
+        (
+            "INSERT INTO account_change (account, name, payment_account, receivable, active, at, by)"
+            " VALUES (1910, 'x', 1, 0, 1, '2020-01-01T00:00:00.000Z', 'x')"
+        ),
+    ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
         "mail has waited for more than a day after",
