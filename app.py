@@ -60,6 +60,7 @@ ROOMS = (
     "offsets",
     "batches",
     "settlements",
+    "settlement_files",
     "bank",
     "books",
     "sie",

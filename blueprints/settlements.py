@@ -1,4 +1,4 @@
-"""Settlement readings: the list, fetching and reading files in, one reading with its proof, and what is done with its rows."""
+"""Settlement readings: the list, fetching from Klarna, one reading with its proof, and what is done with its rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from db import reading, writing
 from errors import N_, BadInput, Refusal
 from models import Payout
 from rights import Actor, Right
-from services import settlements
-from services.settlement_plan import Done
+from services import bank_list, settlements
 from services.settlements import Fate, Filters, Outcome, Report
 from states import PayoutState, Pile
 from web import (
@@ -45,17 +44,12 @@ from web_words import label, ngettext
 
 blueprint = Blueprint("settlements", __name__)
 
-LARGEST_FILE = 20 * MEGABYTE
+STEP_SECONDS = 1.0
+"""How long a step of a fetch begins new payouts, so that the page says how far it is."""
 SOURCES = {"api": N_("Fetched from Klarna"), "upload": N_("File"), "folder": N_("Folder")}
 BOXES = (("faulty", Pile.FAULTY), ("warning", Pile.WARNING), ("handled", Pile.HANDLED))
 BOX_NAMES = {"faulty": N_("Faulty rows"), "warning": N_("Warning"), "handled": N_("Handled rows")}
 """The boxes of the filter and their names in the address (B2)."""
-FATES = {
-    Fate.NEW: (N_("Will be read in"), "ok"),
-    Fate.SAME: (N_("Read before, unchanged"), "off"),
-    Fate.DIFFERENT: (N_("Came back different"), "bad"),
-    Fate.PARKED: (N_("Does not add up"), "warn"),
-}
 TONES = {
     PayoutState.LOADING: "busy",
     PayoutState.PARKED: "warn",
@@ -63,13 +57,6 @@ TONES = {
     PayoutState.BOOKED: "ok",
 }
 PILE_TONES = {Pile.MATCHED: "ok", Pile.WARNING: "warn", Pile.FAULTY: "bad", Pile.HANDLED: "info"}
-
-
-class UploadForm(Form):
-    """A report to read in."""
-
-    file = UploadField(lazy("Klarna's settlement report (CSV)"))
-    account_id = ChoiceField(lazy("Store id"), coerce=int)
 
 
 class NoteForm(Form):
@@ -138,102 +125,40 @@ def index() -> Response:
     )
 
 
-# --- Fetching and reading in ---------------------------------------------------------------------------------------------
+# --- Fetching ------------------------------------------------------------------------------------------------------------
 
 
 @blueprint.post("/settlements/fetch")
 @needs(Right.BOOKS)
 def fetch() -> Response:
-    """«Hämta nu»: fetch what is new, for at most ten seconds; the rest comes with the next fetch."""
-    found = settlements.fetch_all(gateway(), actor())
+    """«Hämta nu»: fetch what is new, for at most ten seconds; the rest comes with the next fetch.
+
+    With htmx it goes by shorter steps, each of which says how far it is and asks for the next: ``new`` and ``booked`` are
+    what earlier steps brought. One that brings nothing, though there is more, is the last.
+    """
+    steps = is_htmx()
+    found = settlements.fetch_all(gateway(), actor(), **({"seconds": STEP_SECONDS} if steps else {}))
+    new = len(found.payouts) + _so_far("new")
+    booked = sum(each.state is PayoutState.BOOKED for each in found.payouts) + _so_far("booked")
+    if steps and found.more and found.payouts and not found.trouble:
+        known = found.known + len(found.payouts)
+        return fragment("settlements/_fetching.html", known=known, listed=found.listed, new=new, booked=booked)
     for name, trouble in found.trouble:
         flash(f"{name}: {say(trouble)}", "warning")
     if found.more:
         flash(_("There is more to fetch. Press again, or wait for the next fetch."), "info")
-    if found.payouts:
-        came = ngettext("%(n)s new payout has come.", "%(n)s new payouts have come.", len(found.payouts))
-        said = _came(came, found.payouts)
+    if new:
+        came = ngettext("%(n)s new payout has come.", "%(n)s new payouts have come.", new)
+        said = came_and_booked(came, new, booked)
     else:
         said = _("Nothing new has come from Klarna.")
-    return done(url_for("settlements.index"), None if found.trouble and not found.payouts else ("success", said))
+    return done(url_for("settlements.index"), None if found.trouble and not new else ("success", said))
 
 
-def _came(sentence: str, came: Sequence[Done]) -> str:
-    """How many payouts have come, and how many of them are booked."""
-    booked = sum(each.state is PayoutState.BOOKED for each in came)
-    return sentence % {"n": len(came)} + " " + _("Booked: %(booked)s.", booked=booked)
-
-
-def _upload_form() -> UploadForm:
-    with reading() as looked:
-        accounts = settlements.accounts_read(looked)
-    form = UploadForm(account_id=0)
-    form.account_id.choices = [
-        (0, _("As the report says")),
-        *((each.id, f"{each.name} ({each.store_id})") for each in accounts),
-    ]
-    return form
-
-
-def _upload_page(form: UploadForm, status: int = 200, planned: Sequence[Mapping[str, Any]] = ()) -> Response:
-    return page("settlements/upload.html", panel="settlements/_upload.html", status=status, form=form, planned=planned)
-
-
-@blueprint.get("/settlements/upload")
-@needs(Right.BOOKS)
-def file() -> Response:
-    """Choose a report, look at what it would do, read it in."""
-    return _upload_page(_upload_form())
-
-
-@blueprint.post("/settlements/upload")
-@needs(Right.BOOKS, largest_body=LARGEST_FILE)
-def upload() -> Response:
-    """Show what a report would do, or read it in: ``step`` says which. The file is sent with both and kept by the second."""
-    form = _upload_form()
-    sent = form.file.data
-    if not form.accepted() or sent is None:
-        return _upload_page(form, 422)
-    report = Report(sent.stream, sent.filename or "")
-    account_id = form.account_id.data or None
-    try:
-        if request.form.get("step") != "read":
-            with reading() as looked:
-                plan = settlements.preview(looked, report, account_id)
-            if plan.already is not None:
-                return _upload_page(form, form.refuse(plan.already))
-            return _preview(form, plan.payouts)
-        outcome = settlements.read_in(gateway(), actor(), report, account_id=account_id)
-    except Refusal as refusal:
-        if is_htmx() and refusal.status not in (409, 422):
-            raise
-        return _upload_page(form, form.refuse(refusal))
-    return _upload_page(form, form.refuse(outcome.already)) if outcome.already else _after_reading(outcome)
-
-
-def _preview(form: UploadForm, payouts: Sequence[settlements.Planned]) -> Response:
-    shown = [
-        {"plan": each, "fate": _(FATES[each.fate][0]), "tone": FATES[each.fate][1], "why": off(each.why)}
-        for each in payouts
-    ]
-    if not is_htmx():
-        return _upload_page(form, planned=shown)
-    answer = fragment("settlements/_planned.html", planned=shown)
-    answer.headers["HX-Retarget"] = "#planned"
-    return answer
-
-
-def _after_reading(outcome: Outcome) -> Response:
-    for each in outcome.payouts:
-        if each.why is not None:
-            flash(f"{each.payment_reference}: {say(each.why)}", "warning")
-    new = [each for each in outcome.payouts if each.fate is Fate.NEW]
-    said = _("Everything in the report had been read before. Nothing has changed.")
-    if any(each.fate is not Fate.SAME for each in outcome.payouts):
-        said = _came(ngettext("%(n)s payout has been read in.", "%(n)s payouts have been read in.", len(new)), new)
-    only = outcome.payouts[0].payout_id if len(outcome.payouts) == 1 else None
-    url = url_for("settlements.show", payout_id=only) if only else url_for("settlements.index")
-    return done(url, ("success", said))
+def _so_far(name: str) -> int:
+    """What earlier steps of a fetch brought; only said, never relied on."""
+    typed = request.form.get(name, "")
+    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 6 else 0
 
 
 # --- One reading ---------------------------------------------------------------------------------------------------------
@@ -244,6 +169,7 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
         found = settlements.reading(looked, payout_id)
         chosen = pile or _pile(found.counts)
         rows, older = settlements.document_rows(looked, payout_id, chosen, after=query_whole("after", 0) or None)
+        deposit = bank_list.found_of(looked, payout_id)
     tabs = [
         {
             "label": label(each),
@@ -256,6 +182,7 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
     may_act = may(Right.BOOKS) and found.payout.state in (PayoutState.PARKED, PayoutState.READY)
     return {
         "found": found,
+        "deposit": deposit,
         "payout": found.payout,
         "pile": chosen,
         "tabs": tabs,

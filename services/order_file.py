@@ -9,39 +9,30 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 import money
-from errors import N_, BadInput, Refusal, TooLarge, UnsupportedFile
+from errors import N_, BadInput, Refusal, TooLarge
 from services import order_columns as columns
 from services.card_checks import read_email, read_gtin, read_organisation_number, read_postal_code
 from services.countries import COUNTRIES
+from services.csv_text import bad, delimiter_of, text_of
 from services.incoming import Buyer, IncomingOrder
 from services.incoming_rows import Row
 from services.orders import MAX_LINES
-from services.settlement_cells import lone_cr, records_of
+from services.settlement_cells import records_of
 
 LARGEST = 10 * 1024 * 1024
 MOST_ROWS = 60_000
 MOST_PROBLEMS = 500
 MOST_CHARACTERS = 10_000
 """Of one cell."""
-_KINDS = (
-    (b"PK\x03\x04", "ZIP, XLSX"),
-    (b"%PDF", "PDF"),
-    (b"\x1f\x8b", "gzip"),
-    (b"\x89PNG", "PNG"),
-    (b"\xd0\xcf\x11\xe0", "XLS"),
-)
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _BUYER = ("name", "organisation_number", "email", "phone", "street", "street2", "postal_code", "city", "country")
 _PLACE = ("name", "street", "street2", "postal_code", "city", "country")
 
-bad = partial(BadInput, field="file")
 Value = TypeVar("Value")
 
 
@@ -77,8 +68,8 @@ class OrderFile:
 
 def read(content: bytes) -> OrderFile:
     """Read a file. Raises UnsupportedFile (415), TooLarge (413), BadInput (422) for what is no such file at all."""
-    text, encoding = _text(content)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    text, encoding = text_of(content, LARGEST)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
     records = ((row, cells) for row, cells in records_of(lines) if any(cell.strip() for cell in cells))
     first = next(records, None)
     if first is None:
@@ -89,39 +80,6 @@ def read(content: bytes) -> OrderFile:
     if not reader.rows:
         raise bad(N_("The file holds no rows."))
     return reader.whole(encoding)
-
-
-def _text(content: bytes) -> tuple[str, str]:
-    if len(content) > LARGEST:
-        raise TooLarge(N_("The file is over %(limit)s megabytes."), field="file", limit=LARGEST // 1024 // 1024)
-    for start, kind in _KINDS:
-        if content.startswith(start):
-            raise UnsupportedFile(
-                N_("This is a %(kind)s file by its content. Save it as CSV and choose it again."),
-                field="file",
-                kind=kind,
-            )
-    encodings = [name for mark, name in _MARKS if content.startswith(mark)] or ["utf-8", "cp1252"]
-    for name in encodings:
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            raise bad(
-                N_("The file holds NUL characters: it is damaged, or in UTF-16 without its mark. Save it as UTF-8.")
-            )
-        stray = re.search(r"\r(?!\n)", text)
-        if stray is not None:
-            raise lone_cr(text.count("\n", 0, stray.start()) + 1)
-        return text, name.removesuffix("-sig")
-    raise bad(N_("The letters of the file cannot be read. Save it as UTF-8."))
-
-
-def _delimiter(text: str) -> str:
-    """The sign between the names of the first row that is not blank."""
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    return max(";\t,", key=head.count)
 
 
 def _places(names: list[str]) -> Mapping[str, int]:

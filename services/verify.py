@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from errors import N_, BadInput
 from services import (
+    checks_bank,
     checks_booking,
     checks_documents,
     checks_klarna,
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
     **checks_stock.CHECKS,
     **checks_klarna.CHECKS,
     **checks_payouts.CHECKS,
+    **checks_bank.CHECKS,
     **checks_system.CHECKS,
     **checks_lists.CHECKS,
 }
