@@ -491,6 +491,18 @@ class PaymentMethod(Base):
     active: Mapped[bool] = mapped_column(default=True)
 
 
+AT_WORK = (
+    "state = 'open' AND (delivered <> 'all' OR invoiced <> 'all')"
+    " AND (icon IS NULL OR icon <> 'cancelled' OR invoiced = 'part')"
+)
+"""Orders with something left to deliver or invoice: few, however many are done. Indexes of their own find and sort them."""
+_WORKED = {
+    "work": ("delivered", "invoiced", "id"),
+    "work_ordered_at": ("ordered_at", "id"),
+    "work_total_minor": ("total_minor", "id"),
+}
+
+
 class Order(Base):
     """An order; the Klarna columns are what Klarna showed at ``klarna_read_at``, minor units.
 
@@ -524,6 +536,19 @@ class Order(Base):
             postgresql_where=text("state = 'cancelled'"),
         ),
         Index(None, "changed_at", "id"),
+        Index(None, "icon", "ordered_at", "id"),
+        Index(None, "source", "ordered_at", "id"),
+        Index(
+            "ix_sales_order_cancelled_ordered_at",
+            "ordered_at",
+            "id",
+            sqlite_where=text("state = 'cancelled'"),
+            postgresql_where=text("state = 'cancelled'"),
+        ),
+        *(
+            Index(f"ix_sales_order_{name}", *columns, sqlite_where=text(AT_WORK), postgresql_where=text(AT_WORK))
+            for name, columns in _WORKED.items()
+        ),
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
         CheckConstraint("(klarna_order_id IS NULL) = (account_id IS NULL)", "klarna_link"),
@@ -672,6 +697,8 @@ class DeliveryLine(Base):
 # --- Documents ----------------------------------------------------------------------------------------------------------
 
 
+WITHOUT = "without_klarna_reason NOT IN ('ordinary','nothing_to_pay')"
+"""Documents that Klarna should have heard of and was not told; word for word the condition of an index."""
 SORTED = ("listed_on", "listed_basis", "listed_method", "type", "open_minor", "listed_paid", "listed_klarna")
 """What the lists of documents are sorted by, beside the number and the customer."""
 _LISTED_PAID = (
@@ -684,6 +711,10 @@ _LISTED_KLARNA = (
     "CASE WHEN state = 'issued' AND issued_by_op_id IS NOT NULL THEN CASE WHEN kind = 'invoice' THEN 3 ELSE 4 END"
     " WHEN with_klarna = 0 THEN 0 WHEN state = 'refused' THEN 2 WHEN state = 'pending' THEN 1 ELSE 0 END"
 )
+
+
+AT_KLARNA = "open_minor <> 0 AND (issued_by_op_id IS NOT NULL OR without_klarna_reason = 'credited_in_portal')"
+"""What Klarna owes or is owed: open, and carried out at Klarna, be it through its portal. The condition of an index."""
 
 
 class Document(Base):
@@ -725,11 +756,26 @@ class Document(Base):
             postgresql_where=text("open_minor <> 0"),
         ),
         Index(
+            "ix_document_at_klarna",
+            "kind",
+            "listed_on",
+            "currency",
+            "open_minor",
+            sqlite_where=text(AT_KLARNA),
+            postgresql_where=text(AT_KLARNA),
+        ),
+        Index(
             "ix_document_open",
             "number",
             sqlite_where=text("open_minor <> 0"),
             postgresql_where=text("open_minor <> 0"),
         ),
+        *(
+            Index(f"ix_document_{what}_{column}", column, "id", sqlite_where=text(where), postgresql_where=text(where))
+            for what, where in (("unpaid", "open_minor <> 0"), ("note", "kind = 'credit_note'"))
+            for column in SORTED
+        ),
+        Index("ix_document_without", "id", sqlite_where=text(WITHOUT), postgresql_where=text(WITHOUT)),
         CheckConstraint("(number IS NULL) = (state = 'draft')", "number"),
         CheckConstraint(
             "(number IS NULL) = (series IS NULL) AND (number IS NULL) = (number_text IS NULL)"

@@ -151,6 +151,7 @@ WITHIN = {
     "order_files": "orders",
     "payments": "invoices",
     "offsets": "settlements",
+    "owed": "settlements",
     "credit_rows": "credit_notes",
     "exchange": "credit_notes",
     "free_credits": "credit_notes",

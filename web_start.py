@@ -28,12 +28,12 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "held": ("orders.index", {"view": "held"}),
     "incoming": ("incoming.index", {}),
     "rows": ("settlements.index", {"faulty": 1, "warning": 1}),
-    "returns": ("settlements.index", {"faulty": 1, "warning": 1}),
+    "returns": ("owed.index", {"list": "returns"}),
     "to_invoice": ("orders.index", {"view": "not_invoiced"}),
     "expiring": ("orders.index", {"view": "expiring"}),
-    "notes": ("credit_notes.index", {"view": "open", "sort": "date"}),
+    "notes": ("owed.index", {"list": "notes", "late": 1}),
     "approvals": ("credit_notes.index", {"view": "drafts"}),
-    "unpaid": ("invoices.index", {"view": "open", "sort": "date"}),
+    "unpaid": ("owed.index", {"list": "unpaid", "late": 1}),
 }
 """The list behind each card."""
 

@@ -22,8 +22,11 @@ from states import DocKind, Pile
 WEEKS = 12
 AGES = (7, 14, 30, 60)
 """Ends of the age groups of open claims, in days; the last group is what is older."""
-_UNPAID = sa.text("document.open_minor <> 0")
-"""Word for word the condition of a partial index."""
+AT_KLARNA = sa.text(
+    "document.open_minor <> 0"
+    " AND (document.issued_by_op_id IS NOT NULL OR document.without_klarna_reason = 'credited_in_portal')"
+)
+"""Open, and carried out at Klarna: word for word the condition of a partial index."""
 
 
 # --- Work lists (services.worklists puts them beside the others) -----------------------------------------------------------
@@ -46,9 +49,8 @@ def _documents(kind: DocKind) -> sa.Select[*tuple[Any, ...]]:
             Document.listed_on.label("day"),
         )
         .where(
-            _UNPAID,
+            AT_KLARNA,
             Document.kind == kind,
-            Document.with_klarna.is_(True),
             Document.listed_on <= sa.bindparam("unpaid_before"),
             Document.open_minor > 0 if kind is DocKind.INVOICE else Document.open_minor < 0,
         )
@@ -99,10 +101,13 @@ def is_return_alone() -> sa.ColumnElement[bool]:
 
 
 def klarna_owes(session: Session) -> dict[str, int]:
-    """What is issued with Klarna and not yet paid out, per currency, minor units; negative where we owe Klarna."""
+    """What was carried out at Klarna and is not yet paid out, per currency, minor units; negative where we owe Klarna.
+
+    With what customers owe the company itself it is the balance of the receivable accounts (A9).
+    """
     query = (
         sa.select(Document.currency, sa.func.sum(Document.open_minor))
-        .where(_UNPAID, Document.with_klarna.is_(True))
+        .where(AT_KLARNA)
         .group_by(Document.currency)
         .order_by(Document.currency)
     )
@@ -169,9 +174,8 @@ def ages(session: Session, currency: str = "SEK") -> Sequence[Age]:
     query = (
         sa.select(group.label("age"), sa.func.count(), sa.func.sum(Document.open_minor))
         .where(
-            _UNPAID,
+            AT_KLARNA,
             Document.kind == DocKind.INVOICE,
-            Document.with_klarna.is_(True),
             Document.open_minor > 0,
             Document.currency == currency,
         )

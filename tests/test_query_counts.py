@@ -19,7 +19,7 @@ import web
 from db import db, reading, writing
 from klarna_sandbox.control import Control
 from models import Document, Payout
-from services import credit_drafts, document_list, keyset, order_list, orders, settlements, worklists
+from services import credit_drafts, document_list, keyset, offsets, order_list, orders, owed_lists, settlements, worklists
 from services.gateway import Gateway
 from states import DocKind, DocState
 from tests import plans
@@ -295,6 +295,16 @@ def test_a_settlement_and_its_list_are_found_by_an_index() -> None:
     check(lambda session: settlements.listing(session, settlements.Filters()))
     check(lambda session: settlements.document_rows(session, 1, settlements.PILES[0]))
     check(lambda session: settlements.rows_of_document(session, 1))
+
+
+@pytest.mark.usefixtures("books")
+def test_pairs_to_offset_and_what_klarna_owes_are_found_by_an_index() -> None:
+    check(offsets.proposed)
+    check(lambda session: offsets.proposed(session, "42580"))
+    check(lambda session: offsets.partners_of(session, 1))
+    check(lambda session: offsets.made(session, "42580"))
+    for name in ("unpaid", "notes"):
+        check(lambda session, name=name: owed_lists.listed(session, name))
 
 
 def test_the_rules_catch_what_they_are_for(books: Flask) -> None:

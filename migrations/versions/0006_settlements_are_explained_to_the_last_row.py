@@ -18,13 +18,48 @@ DAY = sa.Text().with_variant(sa.Date(), "postgresql")
 
 
 def upgrade() -> None:
+    _lists_are_sorted_within_their_filters()
     _reports_are_kept_in_parts()
     _what_payments_are_and_where_rows_went()
     _what_came_to_the_bank()
     _accounts_change_and_have_their_box()
 
 
+def _lists_are_sorted_within_their_filters() -> None:
+    """A list's order beside its filter, so that neither has to be gathered and sorted, nor walked past what does not fit."""
+
+    def index(table: str, name: str, columns: list[str], where: str) -> None:
+        some = sa.text(where)
+        op.create_index(f"ix_{table}_{name}", table, columns, sqlite_where=some, postgresql_where=some)
+
+    for column in ("icon", "source"):
+        op.create_index(op.f(f"ix_sales_order_{column}_ordered_at_id"), "sales_order", [column, "ordered_at", "id"])
+    index("sales_order", "cancelled_ordered_at", ["ordered_at", "id"], "state = 'cancelled'")
+    at_work = (
+        "state = 'open' AND (delivered <> 'all' OR invoiced <> 'all')"
+        " AND (icon IS NULL OR icon <> 'cancelled' OR invoiced = 'part')"
+    )
+    index("sales_order", "work", ["delivered", "invoiced", "id"], at_work)
+    for column in ("ordered_at", "total_minor"):
+        index("sales_order", f"work_{column}", [column, "id"], at_work)
+    for column in ("listed_on", "listed_basis", "listed_method", "type", "open_minor", "listed_paid", "listed_klarna"):
+        index("document", f"unpaid_{column}", [column, "id"], "open_minor <> 0")
+        index("document", f"note_{column}", [column, "id"], "kind = 'credit_note'")
+    index("document", "without", ["id"], "without_klarna_reason NOT IN ('ordinary','nothing_to_pay')")
+
+
+AT_KLARNA = "open_minor <> 0 AND (issued_by_op_id IS NOT NULL OR without_klarna_reason = 'credited_in_portal')"
+
+
 def _what_payments_are_and_where_rows_went() -> None:
+    op.create_index(
+        "ix_document_at_klarna",
+        "document",
+        ["kind", "listed_on", "currency", "open_minor"],
+        unique=False,
+        sqlite_where=sa.text(AT_KLARNA),
+        postgresql_where=sa.text(AT_KLARNA),
+    )
     is_postgresql = op.get_bind().dialect.name == "postgresql"
     number = "BIGINT" if is_postgresql else "INTEGER"
     op.execute(

@@ -30,7 +30,7 @@ def test_the_charts_are_drawn_with_their_figures_beside(client: WebClient) -> No
     assert [cell.text for cell in shown.all("#ages tbody tr td")][:2] == ["1", "499,00"]
     card = shown.find("section#unpaid")
     assert "45 dagar" in card.text
-    assert card.find("a.button")["href"] == "/invoices?view=open&sort=date"
+    assert card.find("a.button")["href"] == "/settlements/owed?list=unpaid&late=1"
     assert "Klarna är skyldigt oss" in shown.text
     assert shown.find("nav.nav a[href=/] .count").text.endswith("1")
 
