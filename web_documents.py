@@ -204,6 +204,7 @@ def document_answer(
         afterwards=afterwards,
         approval=approval,
         made_elsewhere=shown(elsewhere.differences),
+        late=shown(elsewhere.late),
         refused=refused,
         void_form=void_form or ReasonForm(formdata=None, prefix="void-"),
         keep_form=keep_form or KeepForm(formdata=None),
@@ -242,14 +243,18 @@ WORDS: dict[str, Any] = {
 # --- Files -----------------------------------------------------------------------------------------------------------------
 
 
-def sheet(name: str, heads: Iterable[str], rows: Iterable[Sequence[str]], note: str = "") -> Response:
+def sheet(
+    name: str, heads: Iterable[str], rows: Iterable[Sequence[str]], note: str = "", *, said: bool = False
+) -> Response:
     """A file for a spreadsheet: semicolons, UTF-8 with its mark. A cell that would be a formula becomes text (catalogue 60).
+
+    ``said``: the heads are in the language that is spoken already.
 
     Amounts are written by ``money.plain`` and may begin with a minus; only cells of digits, point and minus keep it.
     """
     file = io.StringIO()
     written = csv.writer(file, delimiter=";", lineterminator="\r\n")
-    written.writerow(gettext(head) for head in heads)
+    written.writerow(head if said else gettext(head) for head in heads)
     for row in rows:
         written.writerow(_cell(cell) for cell in row)
     if note:

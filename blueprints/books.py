@@ -25,9 +25,11 @@ from web import (
     query_days,
     query_text,
 )
+from web_book_tables import balance_table, sheet_table
 from web_query import Days, typed_days
+from web_reports import answer, shape, ways
 from web_words import gettext as _
-from web_words import named
+from web_words import moment, named
 
 blueprint = Blueprint("books", __name__)
 
@@ -57,6 +59,7 @@ _HEADS = (
     N_("Debit, SEK"),
     N_("Credit, SEK"),
     N_("Document"),
+    N_("Registered"),
     N_("By"),
 )
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
@@ -142,6 +145,7 @@ def export() -> Response:
                     money.plain(row.debit) if row.debit else "",
                     money.plain(row.credit) if row.credit else "",
                     row.document_number or "",
+                    moment(row.created_at),
                     _cell(named(row.created_by, "actor")),
                 ]
             )
@@ -200,17 +204,24 @@ def trial_balance() -> Response:
         starts, ends, days = _period(looked)
         rows = book_lists.trial_balance(looked, starts, ends)
         years = _years(looked, "books.trial_balance", starts, ends)
-    return page(
-        "books/trial_balance.html",
-        panel="books/_trial_balance.html",
-        status=days.status,
-        days=days,
-        rows=rows,
-        sums=book_lists.balance_sums(rows),
-        starts=starts,
-        ends=ends,
-        years=years,
-    )
+    given = {"from": starts, "to": ends}
+
+    def shown() -> Response:
+        return page(
+            "books/trial_balance.html",
+            panel="books/_trial_balance.html",
+            status=days.status,
+            days=days,
+            rows=rows,
+            sums=book_lists.balance_sums(rows),
+            starts=starts,
+            ends=ends,
+            years=years,
+            ways=ways("books.trial_balance", **given),
+            ledger_ways=[each for each in ways("reports.ledger", **given) if each["how"] != "csv"],
+        )
+
+    return answer("" if days.wrong else shape(), [balance_table(rows, starts, ends)], shown)
 
 
 @blueprint.get("/books/accounts/<int:account>")
@@ -222,18 +233,24 @@ def account(account: int) -> Response:
         starts, ends, days = _period(looked)
         sheet = book_lists.account_sheet(looked, account, starts, ends, merge=merge)
         years = _years(looked, "books.account", starts, ends, account=account, merge="1" if merge else None)
-    return page(
-        "books/account.html",
-        panel="books/_account.html",
-        status=days.status,
-        days=days,
-        sheet=sheet,
-        starts=starts,
-        ends=ends,
-        merge=merge,
-        years=years,
-        most=book_lists.MOST_SHEET_ROWS,
-    )
+    given = {"account": account, "from": starts, "to": ends, "merge": "1" if merge else None}
+
+    def shown() -> Response:
+        return page(
+            "books/account.html",
+            panel="books/_account.html",
+            status=days.status,
+            days=days,
+            sheet=sheet,
+            starts=starts,
+            ends=ends,
+            merge=merge,
+            years=years,
+            most=book_lists.MOST_SHEET_ROWS,
+            ways=ways("books.account", **given),
+        )
+
+    return answer("" if days.wrong else shape(), [sheet_table(sheet, starts, ends)], shown)
 
 
 @blueprint.get("/books/series")

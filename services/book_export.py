@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -28,6 +28,7 @@ class FileRow:
     debit: int
     credit: int
     document_number: str | None
+    created_at: datetime
     created_by: str
 
 
@@ -51,6 +52,7 @@ def posting_rows(
             Posting.text.label("row_text"),
             Posting.amount_minor,
             Document.number_text,
+            Voucher.created_at,
             Voucher.created_by,
         )
         .join(Posting, Posting.voucher_id == Voucher.id)
@@ -77,5 +79,6 @@ def posting_rows(
             max(row.amount_minor, 0),
             max(-row.amount_minor, 0),
             row.number_text,
+            row.created_at,
             row.created_by,
         )

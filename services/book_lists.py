@@ -301,13 +301,23 @@ class AccountSheet:
 
 
 def account_sheet(
-    session: Session, account: int, starts: date, ends: date, *, merge: bool = False, limit: int = MOST_SHEET_ROWS
+    session: Session,
+    account: int,
+    starts: date,
+    ends: date,
+    *,
+    merge: bool = False,
+    limit: int = MOST_SHEET_ROWS,
+    balance: BalanceRow | None = None,
 ) -> AccountSheet:
-    """One account in booking order; ``merge`` joins the rows of each document into one (B34). Raises NotFound."""
+    """One account in booking order; ``merge`` joins the rows of each document into one (B34). Raises NotFound.
+
+    Whoever has its row of the trial balance already gives it along.
+    """
     found = session.get(Account, account)
     if found is None:
         raise NotFound
-    balance = next((row for row in trial_balance(session, starts, ends) if row.account == account), None)
+    balance = balance or next((row for row in trial_balance(session, starts, ends) if row.account == account), None)
     rows = session.execute(
         _merged(account, starts, ends, limit) if merge else _plain(account, starts, ends, limit)
     ).all()

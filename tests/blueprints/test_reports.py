@@ -1,0 +1,167 @@
+"""Reports of the books: VAT return, age of receivables, ledger; each as a page, a file, a print page and a PDF (B34)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date, timedelta
+
+import pytest
+from flask import Flask
+from pypdf import PdfReader
+
+import clock
+from db import reading, writing
+from klarna_sandbox.control import Control
+from models import Account
+from rights import Actor
+from services import ageing, ledger, vat_report
+from services.gateway import Gateway
+from services.ledger import Entry
+from tests import builders
+from tests.services.test_ledger import a_claim
+from tests.web_client import Page, WebClient
+
+TODAY = clock.today()
+YEAR = TODAY.year
+
+
+def post(day: date, *entries: Entry) -> None:
+    """A voucher outside the documents' series, balanced on the bank."""
+    whole = [*entries, Entry(1930, -sum(each.amount_minor for each in entries))]
+    with writing() as session:
+        source = f"prov:{day}:{len(entries)}:{entries[0].account}"
+        ledger.post(session, builders.FINANCE, series="I", day=day, text="Prov", source=source, entries=whole)
+
+
+def rows_of(answer: Page) -> list[list[str]]:
+    assert "attachment" in answer.headers["Content-Disposition"]
+    return list(csv.reader(io.StringIO(answer.body.decode("utf-8-sig")), delimiter=";"))
+
+
+def words_of(answer: Page) -> str:
+    assert answer.headers["Content-Type"] == "application/pdf"
+    return " ".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.body)).pages).replace("\xa0", " ")
+
+
+def boxes(first: date, last: date) -> dict[int, tuple[int, int]]:
+    with reading() as session:
+        return {each.number: (each.whole, each.minor) for each in vat_report.report(session, first, last).boxes}
+
+
+def a_year_of_vat() -> None:
+    """January: E1, food of E12, a fee, and the advance of E3; February: it is paid; March: its final invoice; April: E13c."""
+    post(
+        date(YEAR, 1, 10),
+        Entry(3001, -1_917_60, vat_rate=2500), Entry(3520, -30_40, vat_rate=2500), Entry(2611, -487_00, vat_rate=2500),
+    )  # fmt: skip
+    post(date(YEAR, 1, 11), Entry(3003, -102_59, vat_rate=600), Entry(2631, -6_16, vat_rate=600))
+    post(date(YEAR, 1, 31), Entry(6060, 36_53), Entry(2641, 9_13))
+    post(date(YEAR, 1, 12), Entry(2420, -2_400_00, vat_rate=2500), Entry(2618, -600_00, vat_rate=2500))
+    post(date(YEAR, 2, 1), Entry(2618, 600_00, vat_rate=2500), Entry(2611, -600_00, vat_rate=2500))
+    post(
+        date(YEAR, 3, 1),
+        Entry(2420, 2_400_00, vat_rate=2500), Entry(3001, -8_000_00, vat_rate=2500), Entry(2611, -1_400_00, vat_rate=2500),
+    )  # fmt: skip
+    post(date(YEAR, 4, 1), Entry(6060, 45_00), Entry(2645, 11_25), Entry(2614, -11_25))
+
+
+@pytest.mark.usefixtures("books")
+def test_the_vat_return_has_its_boxes_and_an_advance_stands_there_when_its_vat_falls_due() -> None:
+    """B36, E1, E3, E12, E13c: whole kronor, öre left out; box 49 is the sum of what is declared."""
+    a_year_of_vat()
+    january = boxes(date(YEAR, 1, 1), date(YEAR, 1, 31))
+    assert january == {
+        5: (2_050, 2_050_59), 10: (487, 487_00), 12: (6, 6_16), 48: (9, 9_13), 49: (484, 484_03),
+    }  # fmt: skip
+    february = boxes(date(YEAR, 2, 1), date(YEAR, 2, 28))
+    assert february == {5: (2_400, 2_400_00), 10: (600, 600_00), 49: (600, 600_00)}
+    assert boxes(date(YEAR, 3, 1), date(YEAR, 3, 31)) == {
+        5: (5_600, 5_600_00), 10: (1_400, 1_400_00), 49: (1_400, 1_400_00),
+    }  # fmt: skip
+    with reading() as session:
+        report = vat_report.report(session, date(YEAR, 1, 1), date(YEAR, 1, 31))
+        april = vat_report.report(session, date(YEAR, 4, 1), date(YEAR, 4, 30))
+    assert report.dormant_minor == 600_00 and not report.basis_missing
+    assert [(each.rate, each.basis_minor, each.booked_minor, each.difference_minor) for each in report.proofs] == [
+        (2500, 1_948_00, 487_00, 0), (600, 102_59, 6_16, 0),
+    ]  # fmt: skip
+    assert (april.basis_missing, april.due_whole) == (True, 0)
+    with writing() as session:
+        session.get_one(Account, 6060).vat_box = 21
+    assert boxes(date(YEAR, 4, 1), date(YEAR, 4, 30))[21] == (45, 45_00)
+    assert boxes(date(YEAR, 9, 1), date(YEAR, 9, 2)) == {49: (0, 0)}
+
+
+def test_reports_are_pages_files_and_papers(app: Flask, client: WebClient) -> None:
+    """B34: CSV of what is listed, PDF of trial balance, VAT report and ledger."""
+    a_year_of_vat()
+    days = f"from={YEAR}-01-01&to={YEAR}-01-31"
+    page = client.log_in("viewer").get(f"/books/vat?{days}")
+    assert page.status == 200 and "484" in page.find("dl.figure").text
+    assert page.has("a[href^=/books/accounts/2611]") and "600,00" in page.find("main").text
+    assert [way["href"].partition("as=")[2] for way in page.all(".page-head .menu a")] == ["csv", "print", "pdf"]
+    told = rows_of(client.get(f"/books/vat?{days}&as=csv"))
+    assert ["05", "Momspliktig försäljning", "2050", "2050.59"] in told
+    assert "487,00" in words_of(client.get(f"/books/vat?{days}&as=pdf"))
+    paper = client.get(f"/books/vat?{days}&as=print")
+    assert paper.has("article.sheet") and paper.find("nav a")["href"].startswith("/books/vat?from=")
+
+    told = rows_of(client.get(f"/books/trial-balance?{days}&as=csv"))
+    assert ["2611", "Utgående moms på försäljning inom Sverige, 25 %", "0.00", "0.00", "487.00", "-487.00"] in told
+    pdf = words_of(client.get(f"/books/trial-balance?{days}&as=pdf"))
+    assert "Provbolaget AB" in pdf and "1 917,60" in pdf
+    told = rows_of(client.get(f"/books/accounts/2420?from={YEAR}-01-01&to={YEAR}-12-31&as=csv"))
+    assert [row[-1] for row in told[1:]] == ["0.00", "-2400.00", "0.00", "0.00"]
+    told = rows_of(client.get(f"/books/ledger?{days}&as=csv"))
+    assert ["", "3520", "Fakturerade frakter", "", "", "", ""] in told and told[0][0] == "Datum"
+    assert "Huvudbok" in words_of(client.get(f"/books/ledger?{days}&as=pdf"))
+    assert client.get(f"/books/ledger?{days}").has("table.lines")
+    for wrong in ("vat", "ageing", "ledger", "trial-balance"):
+        assert client.get(f"/books/{wrong}?from=2026-02-30&day=2026-02-30&as=pdf").status == 422, wrong
+    assert client.get("/books/vat").status == client.get("/books/vat?from=2026-01-01").status == 200
+
+
+def test_what_is_too_long_for_paper_is_said(app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web_reports.MOST_ON_PAPER", 3)
+    post(TODAY, Entry(6060, 1), Entry(2641, 1))
+    answer = client.log_in("viewer").get("/books/ledger?as=pdf")
+    assert answer.status == 409 and "för många för papper" in answer.text
+
+
+def test_receivables_stand_by_age_and_add_up_to_the_ledger(
+    app: Flask, client: WebClient, klarna: Gateway, sandbox: Control
+) -> None:
+    """A9, B9: Klarna's from the day of issue, the customers' own from their due date."""
+    sold = builders.a_captured_invoice(klarna, sandbox, lines=[builders.row("Jacka", 1_000_00)])
+    with writing() as session:
+        order = builders.an_order(session, lines=[builders.row("Bok", 106_00, rate=600)])
+        builders.a_delivery(session, order)
+    own = builders.an_invoice(klarna, order)
+    with reading() as session:
+        found = ageing.ageing(session, TODAY + timedelta(days=45))
+    assert [(each.number, each.days, each.group) for each in found.rows] == [
+        (sold.number_text, 45, 2), (own.number_text, 15, 1),
+    ]  # fmt: skip
+    assert (found.klarna.minor, list(found.customers.groups)) == (1_000_00, [0, 106_00, 0, 0, 0])
+    assert found.total_minor == found.ledger_minor == 1_106_00
+    page = client.log_in("viewer").get(f"/books/ageing?day={TODAY}")
+    assert page.has(f"a[href=/invoices/{own.id}]") and not page.has("main .banner.warn")
+    assert page.find("tfoot").text.split()[-2:] == ["1", "106,00"] or "1 106,00" in page.find("tfoot").text
+    told = rows_of(client.get(f"/books/ageing?day={TODAY}&as=csv"))
+    assert told[1][0] == "Klarna" and told[1][-1] == "1000.00" and own.number_text in {row[0] for row in told if row}
+    assert not client.get(f"/books/ageing?day={TODAY - timedelta(days=1)}").has("a[href^=/invoices/]")
+
+
+@pytest.mark.usefixtures("books")
+@pytest.mark.untrue_books("a draft is booked on by hand")
+def test_the_age_on_a_day_that_has_passed_is_what_was_open_then(finance: Actor) -> None:
+    with writing() as session:
+        claim = a_claim(session, builders.a_customer(session).id).id
+    post(TODAY - timedelta(days=10), Entry(1510, 70_00, document_id=claim))
+    post(TODAY - timedelta(days=2), Entry(1510, -70_00, document_id=claim))
+    with reading() as session:
+        then = ageing.ageing(session, TODAY - timedelta(days=5))
+        assert [(each.document_id, each.open_minor) for each in then.rows] == [(claim, 70_00)]
+        assert then.total_minor == then.ledger_minor == 70_00
+        assert ageing.ageing(session, TODAY - timedelta(days=1)).rows == ageing.ageing(session, TODAY).rows == []

@@ -1,0 +1,86 @@
+"""Trial balance, account sheet and general ledger as tables for a file or for paper (B34)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from sqlalchemy.orm import Session
+
+from services import book_lists
+from services.book_lists import AccountSheet, BalanceRow
+from web_reports import Column, Line, Table
+from web_words import day
+from web_words import gettext as _
+
+
+def period(starts: date, ends: date) -> str:
+    """The days of a report, in words."""
+    return _("%(first)s to %(last)s", first=day(starts), last=day(ends))
+
+
+def balance_table(rows: Sequence[BalanceRow], starts: date, ends: date) -> Table:
+    """«Saldobalans»."""
+    sums = book_lists.balance_sums(rows)
+    columns = [
+        Column(_("Account")),
+        Column(_("Account name"), "wide"),
+        Column(_("Opening, SEK"), "money"),
+        Column(_("Debit, SEK"), "money"),
+        Column(_("Credit, SEK"), "money"),
+        Column(_("Closing, SEK"), "money"),
+    ]
+    lines = [Line([str(row.account), row.name, row.opening, row.debit, row.credit, row.closing]) for row in rows]
+    foot = [
+        Line(["", _("Sum of the movements"), None, sums.debit, sums.credit, None]),
+        Line(["", _("Result: a profit is positive"), None, None, None, sums.result]),
+    ]
+    return Table("trial-balance", _("Trial balance"), period(starts, ends), columns, lines, foot)
+
+
+def _columns() -> list[Column]:
+    """The columns of an account's rows."""
+    return [
+        Column(_("Date"), "day"),
+        Column(_("Voucher")),
+        Column(_("Text"), "wide"),
+        Column(_("Document")),
+        Column(_("Debit, SEK"), "money"),
+        Column(_("Credit, SEK"), "money"),
+        Column(_("Balance, SEK"), "money"),
+    ]
+
+
+def _sheet_lines(sheet: AccountSheet, starts: date) -> Iterator[Line]:
+    """An account's rows between its opening and its closing balance."""
+    yield Line([starts, "", _("Opening balance"), "", None, None, sheet.opening], strong=True)
+    for row in sheet.rows:
+        label = row.label or _("%(count)s rows", count=row.joined)
+        yield Line(
+            [row.day, label, row.text, row.document_number or "", row.debit or None, row.credit or None, row.balance]
+        )
+    yield Line([None, "", _("Closing balance"), "", None, None, sheet.closing], strong=True)
+
+
+def _ledger_lines(session: Session, starts: date, ends: date) -> Iterator[Line]:
+    for balance in book_lists.trial_balance(session, starts, ends):
+        sheet = book_lists.account_sheet(session, balance.account, starts, ends, balance=balance)
+        yield Line([None, str(sheet.account), sheet.name, "", None, None, None], strong=True)
+        yield from _sheet_lines(sheet, starts)
+        if sheet.cut:
+            told = _(
+                "Only the first %(most)s rows are shown. Choose a shorter period.", most=book_lists.MOST_SHEET_ROWS
+            )
+            yield Line([None, "", told, "", None, None, None], strong=True)
+
+
+def sheet_table(sheet: AccountSheet, starts: date, ends: date) -> Table:
+    """«Kontoanalys» of one account."""
+    title = f"{sheet.account} {sheet.name}"
+    return Table(f"account-{sheet.account}", title, period(starts, ends), _columns(), _sheet_lines(sheet, starts))
+
+
+def ledger_table(session: Session, starts: date, ends: date) -> Table:
+    """«Huvudbok»: every account that has a figure in the period, with its rows."""
+    lines = list(_ledger_lines(session, starts, ends))
+    return Table("ledger", _("General ledger"), period(starts, ends), _columns(), lines)
