@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,9 +66,11 @@ def read_before(session: Session, order_id: int, moment: datetime) -> bool:
 
 def differences(session: Session, order: Order) -> list[Difference]:
     """What differs between us and Klarna, as sentences: open differences first, then sums that none of them speaks of."""
-    found = [told(session, each) for each in breaks.open_of(session, order.id)]
+    standing = breaks.open_of(session, order.id)
+    late = [told(session, each) for each in standing if each.kind is BreakKind.UNPAID_TOO_LONG]
+    found = [told(session, each) for each in standing if each.kind is not BreakKind.UNPAID_TOO_LONG]
     if order.klarna_read_at is None or found:
-        return found
+        return found + late
     apart = changes.sums_apart(session, order.id, order.captured_minor or 0, order.refunded_minor or 0)
     captured, refunded = orders.moved(session, order.id)
     if apart not in changes.explained(session, order.id):
@@ -76,7 +78,8 @@ def differences(session: Session, order: Order) -> list[Difference]:
             found.append(_sums(N_("Activated: Klarna shows %(klarna)s, Kvitta %(kvitta)s."), order, captured, apart[0]))
         if apart[1]:
             found.append(_sums(N_("Credited: Klarna shows %(klarna)s, Kvitta %(kvitta)s."), order, refunded, apart[1]))
-    return found or _booked_beside(session, order)
+    # Money that is late says nothing of the sums.
+    return (found or _booked_beside(session, order)) + late
 
 
 def _sums(message: str, order: Order, ours: int, apart: int) -> Difference:
@@ -148,7 +151,7 @@ def _sentence(session: Session, found: KlarnaBreak) -> tuple[str, dict[str, Any]
             "found": found.found,
             "expected": found.expected,
         }
-    known = _standing(found) or _totals(found)
+    known = _late(session, found, amount) or _standing(found) or _totals(found)
     if known is not None:
         return known
     if found.difference_minor:
@@ -158,12 +161,14 @@ def _sentence(session: Session, found: KlarnaBreak) -> tuple[str, dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What stands beside a document because something was done outside Kvitta: differences, and whose place it takes.
+    """What stands beside a document because something was done outside Kvitta, or not at all: differences, and whose place it
+    takes. ``late`` says that Klarna has not paid it out.
 
     ``replaces`` and ``replaced_by`` are kind, id and number of the void or refused document and of the one that stands for it.
     """
 
     differences: Sequence[Difference]
+    late: Sequence[Difference]
     replaces: tuple[DocKind, int, str] | None
     replaced_by: tuple[DocKind, int, str] | None
 
@@ -174,10 +179,14 @@ def elsewhere(session: Session, document_id: int) -> Elsewhere:
     found: list[KlarnaBreak] = []
     if document.kind is DocKind.INVOICE and document.order_id is not None:
         found = breaks.open_of(session, document.order_id, BreakKind.REFUND_UNKNOWN)
+    late: list[KlarnaBreak] = []
+    if document.order_id is not None:
+        late = breaks.open_of(session, document.order_id, BreakKind.UNPAID_TOO_LONG)
     instead = None
     if document.state in (DocState.VOID, DocState.REFUSED):
         instead = session.scalar(sa.select(Document).where(Document.replaces_id == document.id).limit(1))
-    return Elsewhere([told(session, each) for each in found], _named(document.replaces), _named(instead))
+    unpaid = [told(session, each) for each in late if each.document_id == document.id]
+    return Elsewhere([told(session, each) for each in found], unpaid, _named(document.replaces), _named(instead))
 
 
 def _named(document: Document | None) -> tuple[DocKind, int, str] | None:
@@ -189,6 +198,16 @@ _ENDED = {
     changes.EXPIRED: N_("The reservation has expired at Klarna with something left of it."),
     changes.RELEASED: N_("What was left of the reservation was released at Klarna, outside Kvitta."),
 }
+
+
+def _late(session: Session, found: KlarnaBreak, amount: Amount) -> tuple[str, dict[str, Any]] | None:
+    if found.kind is not BreakKind.UNPAID_TOO_LONG or found.document_id is None:
+        return None
+    document = session.get_one(Document, found.document_id)
+    message = N_("Invoice %(number)s was activated on %(day)s, and no payout has brought its %(amount)s.")
+    if document.kind is DocKind.CREDIT_NOTE:
+        message = N_("Credit note %(number)s was refunded on %(day)s, and no payout has taken up its %(amount)s.")
+    return message, {"number": document.number_text or "", "day": date.fromisoformat(found.expected), "amount": amount}
 
 
 def _standing(found: KlarnaBreak) -> tuple[str, dict[str, Any]] | None:

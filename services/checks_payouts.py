@@ -45,10 +45,14 @@ def rows_have_partners(session: Session) -> Iterator[Finding]:
         session,
         "SELECT d.id, d.number_text, d.issue_date FROM document d JOIN klarna_op k ON k.id = d.issued_by_op_id"
         " WHERE k.klarna_event_at < :before AND NOT EXISTS (SELECT 1 FROM row_match m WHERE m.document_id = d.id)"
+        " AND NOT EXISTS (SELECT 1 FROM row_share s WHERE s.document_id = d.id)"
+        " AND NOT EXISTS (SELECT 1 FROM row_share s WHERE s.document_id = d.id)"
+        " AND NOT EXISTS (SELECT 1 FROM row_placing w WHERE w.to_document_id = d.id)"
         " AND NOT EXISTS (SELECT 1 FROM klarna_break b WHERE b.document_id = d.id OR b.op_id = k.id)",
         "document:{0}",
         "{1} of {2} has no settlement row and no break",
-        before=clock.now() - wait,
+        # The nightly look opens the break: what has passed the limit since then is not forgotten.
+        before=clock.now() - wait - timedelta(days=1),
     )
 
 
@@ -81,6 +85,18 @@ def payouts_add_up(session: Session) -> Iterator[Finding]:
         " AND p.state <> 'booked'",
         "voucher:{0}",
         "books payout {1}, which does not say so",
+    )
+
+
+def rows_are_shared_whole(session: Session) -> Iterator[Finding]:
+    """M17: the parts of a row that was split add up to it, and such a row belongs to no document besides."""
+    yield from broken(
+        session,
+        "SELECT r.id, r.amount_minor, sum(s.amount_minor) FROM payout_row r JOIN row_share s ON s.row_id = r.id"
+        " JOIN row_match m ON m.row_id = r.id GROUP BY r.id, r.amount_minor, m.document_id, m.pile"
+        " HAVING r.amount_minor <> sum(s.amount_minor) OR m.document_id IS NOT NULL OR m.pile <> 'handled'",
+        "row:{0}",
+        "is of {1}, and its parts come to {2}",
     )
 
 
@@ -120,4 +136,5 @@ CHECKS: dict[str, Check] = {
     "M8": rows_have_partners,
     "M9": payouts_add_up,
     "M16": readings_stay_as_they_came,
+    "M17": rows_are_shared_whole,
 }

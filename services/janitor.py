@@ -19,7 +19,7 @@ import db
 from errors import N_, Busy, Refusal, Throttled
 from models import Document, JobLease, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
 from rights import JANITOR, Actor, Right
-from services import breaks, changes, drift, operations, orders, reservation_acts, reservations
+from services import breaks, changes, drift, operations, orders, overdue, reservation_acts, reservations
 from services.gateway import Gateway
 from services.looks import OF_THE_RESERVATION, Look
 from services.reservations import FOLLOW, NotReached
@@ -337,8 +337,12 @@ def nightly(klarna: Gateway) -> int:
     """Rule 8: look at every order with an act in the last 30 days, an open claim, a reservation that lasts or a difference.
 
     What was extended, cancelled or released elsewhere, what has expired, and what differs no more is found that way. One
-    order that goes wrong keeps no other from being looked at. Returns how many differ.
+    order that goes wrong keeps no other from being looked at. Returns how many differ. What should have been paid out long ago
+    becomes a difference, and is none any more when a payout has brought it.
     """
+    db.transact(overdue.close_settled)
+    while db.transact(overdue.open_some):
+        pass
     with db.reading() as session:
         wanted = list(session.scalars(_to_look_at(clock.now())))
     return sum(_differs(klarna, order_id) for order_id in wanted)

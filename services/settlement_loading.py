@@ -23,7 +23,7 @@ import db
 from errors import N_, Refusal, Stale
 from models import JobLease, Payout, PayoutRow, ReadingFile
 from rights import Actor
-from services import bank_ties, settlement_booking, settlement_bytes, settlement_matching
+from services import bank_ties, overdue, settlement_booking, settlement_bytes, settlement_matching
 from services.gateway import Gateway
 from services.settlement_layouts import Row
 from services.settlement_proof import content_key
@@ -293,6 +293,7 @@ def settle(actor: Actor, payout_id: int) -> None:
         if settlement_matching.settle(session, actor, payout_id) is PayoutState.READY:
             settlement_booking.post(session, actor, payout_id)
         bank_ties.tie_payout(session, payout_id)
+        overdue.close_settled(session)
 
     try:
         db.transact(whole)
@@ -304,6 +305,7 @@ def settle(actor: Actor, payout_id: int) -> None:
             settlement_matching.settle(session, actor, payout_id)
             session.execute(sa.update(Payout).where(Payout.id == payout_id).values(parked_because=sentence))
             bank_ties.tie_payout(session, payout_id)
+            overdue.close_settled(session)
 
         db.transact(unbooked)
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from models import Document, KlarnaBreak, KlarnaOp, Order
-from states import BreakState, DocKind, DocState, OpState
+from states import BreakKind, BreakState, DocKind, DocState, OpState
 
 
 def settled() -> sa.ColumnElement[bool]:
@@ -34,5 +34,10 @@ def _agrees() -> sa.ColumnElement[bool]:
     )
     at_klarna = sa.func.coalesce(Order.captured_minor, 0) - sa.func.coalesce(Order.refunded_minor, 0)
     same = sa.exists().where(Order.id == Document.order_id, Order.klarna_order_id.is_not(None), at_klarna == booked)
-    differs = sa.exists().where(KlarnaBreak.order_id == Document.order_id, KlarnaBreak.state == BreakState.OPEN)
+    # That Klarna is late with the money says nothing against the sums.
+    differs = sa.exists().where(
+        KlarnaBreak.order_id == Document.order_id,
+        KlarnaBreak.state == BreakState.OPEN,
+        KlarnaBreak.kind != BreakKind.UNPAID_TOO_LONG,
+    )
     return sa.and_(same, sa.not_(differs))

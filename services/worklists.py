@@ -27,7 +27,7 @@ from models import (
     Push,
 )
 from services import owed, pushes, to_invoice
-from states import BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState
+from states import BreakKind, BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState
 
 MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
@@ -218,7 +218,8 @@ def _breaks() -> sa.Select[*tuple[Any, ...]]:
         )
         .outerjoin(Order, Order.id == KlarnaBreak.order_id)
         .outerjoin(Document, Document.id == KlarnaBreak.document_id)
-        .where(KlarnaBreak.state == BreakState.OPEN)
+        # What is not paid out has a list of its own.
+        .where(KlarnaBreak.state == BreakState.OPEN, KlarnaBreak.kind != BreakKind.UNPAID_TOO_LONG)
         .order_by(KlarnaBreak.opened_at, KlarnaBreak.id)
     )
 

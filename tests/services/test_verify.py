@@ -884,6 +884,21 @@ BREAKS: dict[str, tuple[str, ...]] = {
             " VALUES (1910, 'x', 1, 0, 1, '2020-01-01T00:00:00.000Z', 'x')"
         ),
     ),
+    "M17 a deposit tied twice": (
+        "is tied 2 times",
+        (
+            "INSERT INTO bank_tie (entry_id, payout_id, how, reason, at, by) VALUES"
+            " (1, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x'), (2, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x')"
+        ),
+    ),
+    "M17 another's tie untied": (
+        "unties",
+        (
+            "INSERT INTO bank_tie (id, entry_id, payout_id, undoes_id, how, reason, at, by) VALUES"
+            " (1, 1, :payout, NULL, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x'),"
+            " (2, 2, :payout, 1, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x')"
+        ),
+    ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
         "mail has waited for more than a day after",
