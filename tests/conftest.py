@@ -12,7 +12,7 @@ import gc
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +57,27 @@ COMPILED = _Compiled()
 
 
 def _compile_addresses_once() -> None:
-    """How a route's addresses are put together is compiled once per test process, not once per app: most of making an app."""
-    known: dict[tuple[object, ...], Callable[..., Any]] = {}
-    compile_builder = Rule._compile_builder
+    """A route's address is compiled once per test process, not once per app: most of making an app."""
+    known: dict[tuple[object, ...], Rule] = {}
+    compile_rule = Rule.compile
 
-    def kept(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-        if rule.defaults:
-            return compile_builder(rule, append_unknown)
-        # What else it needs, it takes from the rule it is asked on.
-        key = (rule.rule, *rule._trace, append_unknown)
-        if key not in known:
-            known[key] = compile_builder(rule, append_unknown)
-        return known[key]
+    def kept(rule: Rule) -> None:
+        assert rule.map is not None
+        if rule.defaults or rule.host or rule.subdomain or rule.map.host_matching:
+            compile_rule(rule)
+            return
+        # All that compiling looks at; what else is needed, a rule takes from itself when it is asked.
+        key = (rule.rule, rule.merge_slashes, *rule.map.converters.items())
+        first = known.setdefault(key, rule)
+        if first is rule:
+            compile_rule(rule)
+            return
+        rule._parts, rule._trace, rule._converters = first._parts, first._trace, first._converters
+        rule.arguments |= first.arguments
+        rule._build = first._build.__func__.__get__(rule, None)  # type: ignore[attr-defined]
+        rule._build_unknown = first._build_unknown.__func__.__get__(rule, None)  # type: ignore[attr-defined]
 
-    Rule._compile_builder = kept  # type: ignore[method-assign]
+    Rule.compile = kept  # type: ignore[method-assign]
 
 
 _compile_addresses_once()
@@ -169,7 +176,7 @@ def database(request: pytest.FixtureRequest, all_databases: databases.Databases)
     worlds.here = worlds.Place(kind, url, request)
     yield url
     worlds.here = None
-    kind.drop(url)
+    kind.give_back(url)
 
 
 @pytest.fixture

@@ -134,6 +134,10 @@ class Sqlite:
         self.lay_out(url, f"template-{template}")
         self._made[url] = _marks(Path(url.removeprefix("sqlite:///")))
 
+    def give_back(self, url: str) -> None:
+        """The test is over: a copy costs less than to ask whether another test could use it."""
+        self.drop(url)
+
     def drop(self, url: str) -> None:
         """Remove the file and what lies beside it."""
         self._made.pop(url, None)
@@ -166,7 +170,8 @@ class Postgres:
             raise CannotBeHad(f"PostgreSQL cannot be started here: {error}") from error
         self._numbers = itertools.count(1)
         self._templates: set[str] = set()
-        self._made: dict[str, str] = {}
+        self._made: dict[str, tuple[str, str]] = {}
+        self._spare: dict[str, list[str]] = {}
         self._connection = psycopg.connect(self._server.get_uri(), autocommit=True)
 
     def _url(self, database: str) -> str:
@@ -182,9 +187,13 @@ class Postgres:
 
     def make(self, template: str) -> str:
         """A fresh copy of a template; gives its address."""
-        name = f"test_{next(self._numbers)}"
-        self._copy(f"template-{template}", name)
-        self._made[name] = self._next_transaction()
+        spare = self._spare.get(template)
+        if spare:
+            name = spare.pop()
+        else:
+            name = f"test_{next(self._numbers)}"
+            self._copy(f"template-{template}", name)
+        self._made[name] = template, self._next_transaction()
         return self._url(name)
 
     def _copy(self, source: str, name: str) -> None:
@@ -197,7 +206,7 @@ class Postgres:
 
     def is_untouched(self, url: str) -> bool:
         """Whether nothing has been written on this server since the copy was made; it serves one test at a time."""
-        return self._made.get(_name(url)) == self._next_transaction()
+        return self._made.get(_name(url), ("", ""))[1] == self._next_transaction()
 
     def keep(self, url: str, name: str) -> None:
         """Keep what a database holds that nobody uses any more; who is still connected is sent away."""
@@ -217,7 +226,16 @@ class Postgres:
     def renew(self, url: str, template: str) -> None:
         """Let a database be as it was when it was made."""
         self.lay_out(url, f"template-{template}")
-        self._made[_name(url)] = self._next_transaction()
+        self._made[_name(url)] = template, self._next_transaction()
+
+    def give_back(self, url: str) -> None:
+        """The test is over: a copy that nothing was written to serves another test, the others are removed."""
+        name = _name(url)
+        if not self.is_untouched(url):
+            self.drop(url)
+            return
+        self._send_away(name)
+        self._spare.setdefault(self._made.pop(name)[0], []).append(name)
 
     def drop(self, url: str) -> None:
         """Remove the database, whoever is still connected."""
