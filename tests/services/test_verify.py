@@ -838,6 +838,10 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "refers to a row of customer that is not there",
         "UPDATE sales_order SET customer_id = 999",
     ),
+    "X1 a row that breaks the second rule of its table": (
+        "article",
+        "UPDATE article SET cost_minor = -1",
+    ),
     "X2 a row without a name": (
         "lacks who, what or object",
         "UPDATE audit SET actor = ''",
@@ -888,7 +892,8 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "is tied 2 times",
         (
             "INSERT INTO bank_tie (entry_id, payout_id, how, reason, at, by) VALUES"
-            " (1, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x'), (2, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x')"
+            " (1, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x'),"
+            " (2, :payout, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x')"
         ),
     ),
     "M17 another's tie untied": (
