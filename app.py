@@ -67,6 +67,7 @@ ROOMS = (
     "sie",
     "closing",
     "reports",
+    "history",
     "stock",
     "register",
     "settings",

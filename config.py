@@ -27,6 +27,7 @@ class Config:
     proxies: int
     https: bool
     janitor_in_web: bool
+    settlement_folder: Path | None = None
     testing: bool = False
 
 
@@ -73,12 +74,25 @@ def _key_file(path: Path) -> bytes:
     return key[:32]
 
 
+def _watched(typed: str) -> Path | None:
+    """The folder that is watched, if any. Raises Misconfigured when it is none that can be looked into and changed."""
+    if not typed:
+        return None
+    path = Path(typed)
+    if not path.is_absolute() or not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise Misconfigured(
+            f"SETTLEMENT_FOLDER must be the whole path of a folder that Kvitta may read and write: {typed}."
+        )
+    return path
+
+
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """Read the settings. Raises Misconfigured with one sentence.
 
     KVITTA_DATA (folder, default ``var``), DATABASE_URL (default SQLite in that folder), REDIS_URL, SECRET_KEY (at least
     32 characters; default a key file in the data folder), SECRET_KEY_OLD (comma-separated, for rotation), TRUSTED_HOSTS
-    (comma-separated), PROXIES (number of proxies in front), HTTPS (1 behind TLS), JANITOR_IN_WEB (1 where no worker runs).
+    (comma-separated), PROXIES (number of proxies in front), HTTPS (1 behind TLS), JANITOR_IN_WEB (1 where no worker runs),
+    SETTLEMENT_FOLDER (a folder whose reports are read in by themselves; default none).
     """
     env = os.environ if environ is None else environ
     data_dir = _private_dir(Path(env.get("KVITTA_DATA", "var")).absolute())
@@ -105,4 +119,5 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         proxies=int(proxies),
         https=env.get("HTTPS") == "1",
         janitor_in_web=env.get("JANITOR_IN_WEB") == "1",
+        settlement_folder=_watched(env.get("SETTLEMENT_FOLDER", "")),
     )

@@ -26,11 +26,12 @@ import clock
 import config
 from config import Config
 from job_keeper import KeepsItsJobs
-from services import batch_run, janitor, order_uploads, postman, pushes, settlements
+from services import batch_run, janitor, order_uploads, postman, pushes, settlement_folder, settlements
 from services.gateway import Gateway
 from web_papers import Papers
 
 JANITOR_SECONDS = 15.0
+READINGS_SECONDS = 2.0
 INTAKE_SECONDS = 2.0
 """How soon what has come in is attended to: Klarna's pushes, files of orders."""
 POSTMAN_SECONDS = 10.0
@@ -215,6 +216,23 @@ def start_batches(app: Flask) -> Round:
     return made
 
 
+def start_readings(app: Flask, settings: Config) -> Round:
+    """Let what was begun be loaded, and the watched folder be looked into, in a thread of this process."""
+    # In a process that serves pages, too, nobody waits for this thread.
+    klarna = Gateway(settings.credentials_key, settings.data_dir, settings.database_url, in_worker=True)
+    folder = settings.settlement_folder
+    watch = settlement_folder.Watch(folder, settings.data_dir) if folder is not None else None
+
+    def work() -> None:
+        settlements.finish(klarna)
+        if watch is not None:
+            watch.run(klarna)
+
+    made = Round(app, work, READINGS_SECONDS, "readings")
+    made.start()
+    return made
+
+
 def start_rounds(app: Flask, settings: Config, *, in_worker: bool = False) -> list[Round]:
     """Start every loop in this process."""
     return [
@@ -222,6 +240,7 @@ def start_rounds(app: Flask, settings: Config, *, in_worker: bool = False) -> li
         start_postman(app),
         start_intake(app),
         start_batches(app),
+        start_readings(app, settings),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, flash, request, send_file, url_for
@@ -11,19 +11,16 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from db import reading, writing
-from errors import N_, BadInput, Refusal
+from errors import N_, BadInput
 from models import Payout
 from rights import Actor, Right
-from services import bank_list, settlements
-from services.settlements import Fate, Filters, Outcome, Report
+from services import bank_list, settlement_changes, settlements
+from services.settlements import Filters
 from states import PayoutState, Pile
 from web import (
-    MEGABYTE,
-    ChoiceField,
     Form,
     LineField,
     LinesField,
-    UploadField,
     actor,
     done,
     fragment,
@@ -39,6 +36,7 @@ from web import (
 from web_access import is_htmx
 from web_documents import off
 from web_query import Days, typed_days
+from web_settlements import arrivals, came_and_booked
 from web_words import gettext as _
 from web_words import label, ngettext
 
@@ -68,7 +66,7 @@ class NoteForm(Form):
 class DocumentForm(Form):
     """The document a row belongs to."""
 
-    document_number = LineField(lazy("Invoice or credit note"), most=40)
+    document_number = LineField(lazy("Invoice or credit note"), most=400)
 
 
 # --- The list ------------------------------------------------------------------------------------------------------------
@@ -105,6 +103,7 @@ def index() -> Response:
     with reading() as looked:
         shown = settlements.listing(looked, filters, after=query_whole("after", 0) or None)
         accounts = settlements.accounts_read(looked)
+        on_the_way = arrivals(looked)
     boxes = [{"name": name, "label": _(BOX_NAMES[name]), "ticked": pile in filters.piles} for name, pile in BOXES]
     return page(
         "settlements/index.html",
@@ -122,6 +121,7 @@ def index() -> Response:
         troubles=[(each.name, say(each.trouble)) for each in accounts if each.trouble],
         next_fetch=f"{settlements.FETCHED_AT:%H:%M}",
         no_fetch=why_not(Right.BOOKS),
+        **on_the_way,
     )
 
 
@@ -169,6 +169,8 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
         found = settlements.reading(looked, payout_id)
         chosen = pile or _pile(found.counts)
         rows, older = settlements.document_rows(looked, payout_id, chosen, after=query_whole("after", 0) or None)
+        is_loading = found.payout.state is PayoutState.LOADING
+        loading = settlements.progress(looked, found.payout.file_id) if is_loading else ()
         deposit = bank_list.found_of(looked, payout_id)
     tabs = [
         {
@@ -196,6 +198,9 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
         "why": off(found.why),
         "no_booking": _why_no_booking(found.payout, off(found.why)),
         "may_act": may_act,
+        "may_decide": may(Right.DECIDE),
+        "loading": loading,
+        "changes": {each.id: change for each in found.breaks if (change := settlement_changes.of_break(each))},
         "failed": failed or {},
     }
 

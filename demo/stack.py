@@ -34,6 +34,7 @@ SETTINGS = frozenset(
         "PROXIES",
         "HTTPS",
         "JANITOR_IN_WEB",
+        "SETTLEMENT_FOLDER",
     }
 )
 """Settings that are never taken over from whoever starts the demo: it must not touch other books by mistake."""

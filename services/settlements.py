@@ -5,9 +5,10 @@ Functions that take ``klarna`` own their transactions. Amounts are minor units. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import sqlalchemy as sa
@@ -106,17 +107,19 @@ PAGE_SECONDS = 10.0
 CALL_SECONDS = 30.0
 PAGE_CALL_SECONDS = 5.0
 PAGE_SIZE = 500
+MEMORY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """What a fetch brought: payouts that are new or changed, those known before, what went wrong per account, and whether
-    there is more than the time allowed."""
+    there is more than the time allowed. ``listed`` is how many payouts Klarna told of."""
 
     payouts: Sequence[Done]
     known: int
     trouble: Sequence[tuple[str, Refusal]]
     more: bool
+    listed: int = 0
 
 
 class _TimeIsOut(Exception):
@@ -128,41 +131,49 @@ class _Source:
     access: Access
     name: str
     since: datetime
+    ends: float
 
 
-def fetch_all(klarna: Gateway, actor: Actor = SYSTEM) -> Fetched:
+def fetch_all(klarna: Gateway, actor: Actor = SYSTEM, seconds: float = PAGE_SECONDS) -> Fetched:
     """Fetch the payouts of every active account since the last fetch, and read each in.
 
     The worker reads known payouts again, so that one that came back different is seen; a page takes only new ones, and
-    stops after ten seconds. What goes wrong with one account is kept with it and never stops the others.
+    begins no other after so many seconds. What goes wrong with one account is kept with it and never stops the others.
     """
     if actor is not SYSTEM:
         actor.require(Right.BOOKS)
     began = clock.monotonic()
-    finish(klarna)
+    if klarna.in_worker:
+        finish(klarna)
     payouts: list[Done] = []
     trouble: list[tuple[str, Refusal]] = []
-    known, more = 0, False
-    for source in _sources():
+    known, listed, more = 0, 0, False
+    for source in _sources(began + PAGE_SECONDS):
         at = clock.now()
         try:
             with klarna.slot() as free:
                 _require(free)
-                whole = True
-                for found in _fetch(klarna, actor, source, began):
-                    if found is None:
-                        whole = False
-                    elif isinstance(found, Done):
-                        payouts.append(found)
-                    else:
+                client = _client(klarna, source)
+                there = list(_pages(klarna, source, client, "payouts", ""))
+                listed += len(there)
+                for payout in there:
+                    if not klarna.in_worker and _is_known(source, _reference(payout)):
                         known += 1
-            more = more or not whole
-            _note(source, at if whole else None, None)
+                        continue
+                    if payouts:
+                        _require_time(klarna, began + seconds)
+                    outcome = _take(klarna, actor, source, client, payout)
+                    known += outcome.already is not None or all(each.fate is Fate.SAME for each in outcome.payouts)
+                    payouts += (each for each in outcome.payouts if each.fate is not Fate.SAME)
+            _note(source, at, None)
+        except _TimeIsOut:
+            more = True
+            _note(source, None, None)
         except Refusal as no:
             log.info("settlements.fetch_failed", account=source.access.account_id, cause=str(no))
             trouble.append((source.name, no))
             _note(source, None, no)
-    return Fetched(payouts, known, trouble, more)
+    return Fetched(payouts, known, trouble, more, listed)
 
 
 def _require(free: bool) -> None:
@@ -170,13 +181,18 @@ def _require(free: bool) -> None:
         raise Refusal(N_("All lines to Klarna are busy. Try again in a moment."))
 
 
-def _sources() -> Sequence[_Source]:
+def _require_time(klarna: Gateway, ends: float) -> None:
+    if not klarna.in_worker and clock.monotonic() > ends:
+        raise _TimeIsOut
+
+
+def _sources(ends: float) -> Sequence[_Source]:
     with db.reading() as session:
         installation = session.get_one(Installation, 1)
         live = installation.environment_class == "live"
         accounts = session.scalars(sa.select(KlarnaAccount).where(KlarnaAccount.active.is_(True)))
         return [
-            _Source(access_of(each), each.name, (each.settlements_read_at or clock.now() - FIRST_FETCH) - OVERLAP)
+            _Source(access_of(each), each.name, (each.settlements_read_at or clock.now() - FIRST_FETCH) - OVERLAP, ends)
             for each in accounts
             if (each.environment == "live") is live
         ]
@@ -193,30 +209,28 @@ def _note(source: _Source, read_at: datetime | None, trouble: Refusal | None) ->
     db.transact(work)
 
 
-def _fetch(klarna: Gateway, actor: Actor, source: _Source, began: float) -> Iterator[Done | str | None]:
-    """Each payout as it is read; a known one as its reference; None when time is out."""
+def _client(klarna: Gateway, source: _Source) -> KlarnaClient:
     if is_open(source.access, clock.now()):
         raise _not_reached(source.access.breaker == CREDENTIALS)
-    client = klarna.client(source.access)
-    for payout in _pages(klarna, source, client, "payouts", "", began):
-        reference = payout.get("payment_reference")
-        if not isinstance(reference, str) or not reference:
-            raise Refusal(N_("Klarna's list of payouts cannot be read. Nothing has been fetched."))
-        if not klarna.in_worker:
-            if _is_known(source, reference):
-                yield reference
-                continue
-        try:
-            rows = list(_pages(klarna, source, client, "transactions", reference, began))
-        except _TimeIsOut:
-            yield None
-            return
-        content = canonical({"payout": payout, "transactions": rows})
-        report = Report(content, f"payout.{reference}.json")
-        outcome = read_in(klarna, actor, report, source="api", account_id=source.access.account_id)
-        if outcome.already is not None or all(each.fate is Fate.SAME for each in outcome.payouts):
-            yield reference
-        yield from (each for each in outcome.payouts if each.fate is not Fate.SAME)
+    return klarna.client(source.access)
+
+
+def _reference(payout: Mapping[str, Any]) -> str:
+    reference = payout.get("payment_reference")
+    if not isinstance(reference, str) or not reference:
+        raise Refusal(N_("Klarna's list of payouts cannot be read. Nothing has been fetched."))
+    return reference
+
+
+def _take(klarna: Gateway, actor: Actor, source: _Source, client: KlarnaClient, payout: Mapping[str, Any]) -> Outcome:
+    """Fetch a payout's rows, a line for each, and read it in; what comes is laid aside on the disk when it is much."""
+    reference = _reference(payout)
+    with SpooledTemporaryFile(max_size=MEMORY_BYTES) as answer:
+        answer.write(canonical({"payout": payout}) + b"\n")
+        for row in _pages(klarna, source, client, "transactions", reference):
+            answer.write(canonical(row) + b"\n")
+        report = Report(answer, f"payout.{reference}.json")
+        return read_in(klarna, actor, report, source="api", account_id=source.access.account_id)
 
 
 def _is_known(source: _Source, reference: str) -> bool:
@@ -231,14 +245,13 @@ def _is_known(source: _Source, reference: str) -> bool:
 
 
 def _pages(
-    klarna: Gateway, source: _Source, client: KlarnaClient, what: str, reference: str, began: float
+    klarna: Gateway, source: _Source, client: KlarnaClient, what: str, reference: str
 ) -> Iterator[dict[str, Any]]:
     """Everything in a list of the Settlements API, page by page. Raises Refusal in words for the page, _TimeIsOut."""
     seconds = CALL_SECONDS if klarna.in_worker else PAGE_CALL_SECONDS
     offset = 0
     while True:
-        if not klarna.in_worker and clock.monotonic() - began > PAGE_SECONDS:
-            raise _TimeIsOut
+        _require_time(klarna, source.ends)
         try:
             if what == "payouts":
                 answer = client.list_payouts(

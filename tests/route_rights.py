@@ -88,6 +88,8 @@ ROUTES: dict[str, Right | str] = {
     "goods_returns.condition": Right.CREDIT,
     "goods_returns.new": Right.WORK,
     "goods_returns.receive": Right.WORK,
+    "history.description": Right.READ,
+    "history.index": Right.READ_AUDIT,
     "incoming.again": Right.WORK,
     "incoming.aside": Right.WORK,
     "incoming.attach": Right.WORK,

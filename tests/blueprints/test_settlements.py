@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from db import reading
+import clock
+from db import reading, writing
+from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Document, Payout, ReadingFile, RowMatch
+from models import Document, FolderFile, Payout, ReadingFile, RowMatch
+from services import settlement_import, settlements
 from services.gateway import Gateway
+from services.settlement_sentences import keep
 from states import PayoutState, Pile
 from tests import worlds
 from tests.services.settlement_parts import Doc, a_sale, csv_of, fees, fetched, payout_of, rows_of
@@ -141,10 +147,21 @@ def test_the_list_of_invoices_shows_when_and_by_which_payout_one_was_paid(
     assert note == f"{paid_at} · {made['payment_reference']}"
 
 
-def test_fetching_by_htmx_leads_to_the_list(made: Doc, finance_client: WebClient) -> None:
+def test_fetching_by_htmx_goes_by_steps_that_say_how_far_it_is(
+    made: Doc, klarna: Gateway, sandbox: Control, finance_client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K47: a bar while there is more, each step asking for the next; then the list, with what all of them brought."""
+    a_sale(klarna, sandbox, 300_00)
+    sandbox.pay_out()
+    monkeypatch.setattr("blueprints.settlements.STEP_SECONDS", 0.0)
     finance_client.get("/settlements")
-    answer = finance_client.submit("/settlements/fetch", htmx="messages")
+    page = finance_client.submit("/settlements/fetch", htmx="messages")
+    assert (page.find("progress")["value"], page.find("progress")["max"]) == ("1", "2")
+    assert page.find("form")["hx-trigger"].startswith("load") and "1 av 2" in page.text
+    answer = finance_client.submit("#fetching", htmx="fetching", page=page)
     assert (answer.status, answer.headers["HX-Redirect"]) == (204, "/settlements")
+    said = finance_client.get("/settlements").find("#messages").text
+    assert "2 nya utbetalningar har kommit. Bokförda: 2." in said
 
 
 def test_what_goes_wrong_at_klarna_is_said_and_stays_on_the_page(
@@ -182,22 +199,90 @@ def test_a_report_is_looked_at_first_and_nothing_is_stored(
         assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
 
 
-def test_a_preview_by_htmx_leaves_the_form_with_its_file_alone(
-    made: Doc, sandbox: Control, finance_client: WebClient
-) -> None:
+def read_in(client: WebClient, content: bytes, shown: bytes | None = None, **more: Any) -> Page:
+    """Send the file with the second step, as the button in the preview of ``shown`` does."""
+    client.get("/settlements/upload")
+    seen = hashlib.sha256(content if shown is None else shown).hexdigest()
+    data = {"file": a_file(content), "account_id": "0", "step": "read", "shown": seen}
+    return client.post("/settlements/upload", data, follow=True, **more)
+
+
+def test_only_the_file_that_was_shown_is_read_in(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    """The preview leaves the form with its file alone; another file that is chosen after it is shown before it is read."""
+    content = csv_of(sandbox, made)
+    other = content + b"\n"
     finance_client.get("/settlements/upload")
-    answer = finance_client.submit(
-        "#upload form", press="step=preview", htmx="upload", file=a_file(csv_of(sandbox, made))
-    )
+    answer = finance_client.submit("#upload form", press="step=preview", htmx="upload", file=a_file(content))
     assert answer.headers["HX-Retarget"] == "#planned"
     assert not answer.has("form") and answer.has("button[value=read]")
+    page = read_in(finance_client, other, shown=content)
+    assert page.status == 409 and "inte filen som visades" in page.find("#planned").text
+    assert page.find("#planned input[name=shown]")["value"] == hashlib.sha256(other).hexdigest()
+    with reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
+    assert read_in(finance_client, other).find("h1").text == f"Inläsning {payout_of(made).id}"
 
 
-def read_in(client: WebClient, content: bytes, **more: Any) -> Page:
-    """Send the file with the second step, as the button in the preview does."""
-    client.get("/settlements/upload")
-    data = {"file": a_file(content), "account_id": "0", "step": "read"}
-    return client.post("/settlements/upload", data, follow=True, **more)
+def test_a_large_report_is_left_to_the_worker_and_its_progress_shown(
+    made: Doc, sandbox: Control, klarna: Gateway, finance_client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement_import, "AT_ONCE", 0)
+    page = read_in(finance_client, csv_of(sandbox, made))
+    assert "Rapporten läses in." in page.find("#messages").text
+    rows = payout_of(made).row_count
+    assert payout_of(made).state is PayoutState.LOADING
+    assert page.find("#reading")["hx-trigger"] == "every 2s"
+    for shown in (page, finance_client.get("/settlements"), finance_client.get("/settlements/coming", htmx="coming")):
+        assert (shown.find("progress")["value"], shown.find("progress")["max"]) == ("0", str(rows))
+    assert settlements.finish(klarna)
+    answer = finance_client.get("/settlements/coming", htmx="coming")
+    assert (answer.status, answer.headers["HX-Redirect"]) == (204, "/settlements")
+    page = finance_client.get(f"/settlements/{payout_of(made).id}")
+    assert payout_of(made).state is PayoutState.BOOKED and not page.has("progress")
+
+
+def test_a_payout_that_came_back_different_is_shown_row_beside_row(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    """Operations 14, fault row 32: before it is read, and afterwards as a difference for Finance to explain."""
+    content = csv_of(sandbox, made)
+    read_in(finance_client, content)
+    other = content.replace(b"2435.00", b"2445.00").replace(b"2389.34", b"2399.34")
+    finance_client.get("/settlements/upload")
+    page = finance_client.submit("#upload form", press="step=preview", file=a_file(other))
+    shown = [plain(cell.text) for cell in page.all("#planned tbody td")]
+    assert [cell for cell in shown if "2 4" in cell] == ["2 435,00", "2 445,00"]
+    page = read_in(finance_client, other)
+    assert "10,00 kr" in plain(page.find("#reading .change caption").text)
+    cells = [plain(cell.text) for cell in page.all("#reading .change tbody td")]
+    assert cells[0].startswith("Försäljning") and (cells[1], cells[4]) == ("2 435,00", "2 445,00")
+    assert page.has("#reading .change header a[href$=/explain]")
+    assert payout_of(made).state is PayoutState.BOOKED
+
+
+def test_what_could_not_be_read_in_the_folder_waits_on_the_page(
+    app: Flask, client: WebClient, finance_client: WebClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SETTLEMENT_FOLDER", tmp_path)
+    why = keep(BadInput("Row %(row)s has no type.", row=7))
+    with writing() as session:
+        session.add_all(
+            FolderFile(name=f"<b>{n}.csv", size_bytes=1, modified_ns=n, state="wrong", because=why, seen_at=clock.now())
+            for n in range(2)
+        )
+    page = finance_client.get("/settlements")
+    assert [row.all("td")[0].text for row in page.all("#coming tbody tr")] == ["<b>1.csv", "<b>0.csv"]
+    assert "Rad 7 saknar typ." in page.find("#coming").text
+    page = finance_client.submit("/settlements/folder/2/aside", htmx="coming")
+    assert page.status == 200 and "läggs åt sidan" in page.text
+    page = finance_client.get("/settlements")
+    page = finance_client.submit("/settlements/folder/1/again")
+    assert page.status == 200 and not page.has("#coming table")
+    with reading() as session:
+        assert session.scalars(sa.select(FolderFile.state)).all() == ["aside"]
+    assert finance_client.post("/settlements/folder/2/again").status == 404
+    client.log_in("clerk")
+    assert client.post("/settlements/folder/1/again").status == 403
 
 
 def test_a_report_is_read_in_and_its_page_shown(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
