@@ -6,6 +6,7 @@ A command speaks English to whoever runs it, ends with 0 when all went well and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from functools import wraps
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
+import clock
 import config
 import db
 import migrations
@@ -20,11 +22,12 @@ import tasks
 from config import Misconfigured
 from errors import Refusal
 from rights import Actor
-from services import janitor, periods, settlements, users, verify
+from services import checks_at_klarna, janitor, periods, settlements, system_facts, users, verify
 from services.gateway import Gateway
 from services.passwords import Passwords, check, forbidden_words
 from states import Role
 
+PROGRESS_SECONDS = 5.0
 OPERATOR = Actor("command line", roles=frozenset({Role.ADMIN, Role.FINANCE}))
 """Whoever may run commands on the machine holds its database anyway; the audit log names the way it was done."""
 
@@ -56,28 +59,73 @@ def migrate() -> None:
     """Bring the database up to this program, all of it or nothing."""
     before = migrations.current(db.db.engine)
     migrations.upgrade(db.db.engine)
+    with db.writing() as session:
+        system_facts.note_version(session)
     click.echo(f"The database is at {migrations.head()}" + (", as before." if before == migrations.head() else "."))
 
 
 @click.command("verify")
 @click.argument("ids", nargs=-1)
+@click.option(
+    "--klarna", "with_klarna", is_flag=True, help="Ask Klarna too, order by order, by GET alone (M5, M7, M8)."
+)
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), help="With --klarna: only orders placed on this day or later."
+)
 @with_appcontext
 @_plainly
-def verify_books(ids: Sequence[str]) -> None:
+def verify_books(ids: Sequence[str], with_klarna: bool, since: datetime | None) -> None:
     """Check what must always be true, all of it or the rules with these IDS (A5 M7 …); changes nothing."""
+    wanted = [each.upper() for each in ids]
     failed = 0
     with db.reading() as session:
-        for result in verify.run(session, [each.upper() for each in ids] or None):
-            click.echo(
-                f"{result.id:4} {result.state:14} {result.title}" + (f" ({result.because})" * bool(result.because))
-            )
-            for finding in result.findings:
-                click.echo(f"     {finding}")
-            if result.more:
-                click.echo("     … and more")
+        for result in verify.run(session, wanted or None):
+            if (
+                with_klarna
+                and result.id in checks_at_klarna.TITLES
+                and result.state is verify.CheckState.NOT_APPLICABLE
+            ):
+                continue
+            _tell(result.id, result.state, result.title, result.findings, more=result.more, because=result.because)
             failed += result.state is verify.CheckState.FAILED
+    if with_klarna:
+        asked = set(wanted) & checks_at_klarna.TITLES.keys() if wanted else set(checks_at_klarna.TITLES)
+        failed += _at_klarna(asked, since.date() if since is not None else None) if asked else 0
     if failed:
         raise click.ClickException(f"{failed} of the rules do not hold.")
+
+
+def _tell(
+    name: str, state: str, title: str, findings: Sequence[object], *, more: bool = False, because: str = ""
+) -> None:
+    click.echo(f"{name:4} {state:14} {title}" + (f" ({because})" * bool(because)))
+    for finding in findings:
+        click.echo(f"     {finding}")
+    if more:
+        click.echo("     … and more")
+
+
+def _at_klarna(wanted: set[str], since: date | None) -> int:
+    """Ask Klarna about every order, say how far it has come, then what was found; gives how many rules do not hold."""
+    report, told = checks_at_klarna.Report(0), clock.monotonic()
+    for report in checks_at_klarna.run(_klarna(), since):
+        if clock.monotonic() - told >= PROGRESS_SECONDS:
+            click.echo(f"     {report.done} of {report.total} orders asked about …", err=True)
+            told = clock.monotonic()
+    most, failed = checks_at_klarna.MOST_FINDINGS, 0
+    for name in sorted(wanted):
+        found = report.findings[name]
+        state = verify.CheckState.FAILED if found else verify.CheckState.OK
+        _tell(name, state, f"{checks_at_klarna.TITLES[name]} (Klarna)", found[:most], more=len(found) > most)
+        failed += bool(found)
+    click.echo(
+        f"     {report.asked} of {report.total} orders compared with Klarna, {report.under_way} under way left out."
+    )
+    for why, count in report.silent.items():
+        click.echo(f"     {count} could not be asked about: {why}")
+    if report.silent:
+        raise click.ClickException("Not every order could be compared with Klarna.")
+    return failed
 
 
 @click.command("open-books")

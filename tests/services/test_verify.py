@@ -904,6 +904,15 @@ BREAKS: dict[str, tuple[str, ...]] = {
             " (2, 2, :payout, 1, 'hand', 'x', '2020-01-01T00:00:00.000Z', 'x')"
         ),
     ),
+    "M18 paid without a link": (
+        "its rows, payments and offsets leave",
+        "DELETE FROM row_match WHERE document_id = :invoice",
+    ),
+    "M18 parts that are not the whole": (
+        "and its parts come to",
+        "INSERT INTO row_share (row_id, document_id, amount_minor)"
+        " SELECT m.row_id, m.document_id, 1 FROM row_match m WHERE m.document_id = :invoice",
+    ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
         "mail has waited for more than a day after",
