@@ -152,10 +152,12 @@ WITHIN = {
     "payments": "invoices",
     "offsets": "settlements",
     "owed": "settlements",
+    "settlement_moves": "settlements",
     "credit_rows": "credit_notes",
     "exchange": "credit_notes",
     "free_credits": "credit_notes",
     "bank": "settlements",
+    "settlement_files": "settlements",
     "agreement": "start",
     "adoption": "start",
 }

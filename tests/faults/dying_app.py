@@ -6,9 +6,10 @@
 Points (invariants 2): ``T1.before_commit``, ``T1.after_commit``, ``look.after``, ``T2.before_commit``, ``T2.after_commit``,
 ``wire.before`` (permitted, and others may write again), ``wire.connected``, ``wire.first_byte``, ``wire.sent`` (the whole
 request is out), ``wire.answer``, ``T3.statement_<n>`` (before the n-th statement), ``T3.before_commit``, ``T3.after_commit``,
-``T3x.before_commit``, ``T3x.after_commit``. The product knows none of them: functions are wrapped here, in this process. T1,
-T2, T3 and T3x are told apart by which of ``intend``, ``permit``, ``record`` and ``record_failed`` of services/operations.py
-runs in the transaction.
+``T3x.before_commit``, ``T3x.after_commit``; of a settlement reading ``reading.kept`` (its bytes are), ``reading.begun``
+(its payouts, not committed), ``reading.block`` (some rows), ``reading.settled`` (a payout). The product knows none of them:
+functions are wrapped here, in this process. T1, T2, T3 and T3x are told apart by which of ``intend``, ``permit``, ``record``
+and ``record_failed`` of services/operations.py runs in the transaction.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from werkzeug.serving import make_server
 
 import klarna_client
 from app import create_app
-from services import beats, operations, reservations
+from services import beats, operations, reservations, settlement_bytes, settlement_import, settlement_loading
 from states import DocType
 from tests import builders
 
 BEATS = {"intend": "T1", "permit": "T2", "record": "T3", "record_failed": "T3x"}
 POINT = re.compile(
     r"(T1|T2|T3|T3x)\.(before_commit|after_commit)|T3\.statement_\d+|look\.after|wire\.(before|connected|first_byte|sent|answer)"
+    r"|reading\.(kept|begun|block|settled)"
 )
 
 
@@ -158,6 +160,25 @@ def arrange(fate: Fate) -> None:
         return get(self)
 
     http.client.HTTPConnection.getresponse = gets  # type: ignore[method-assign]
+    for room, name, point in (
+        (settlement_bytes, "keep", "reading.kept"),
+        (settlement_import, "_store", "reading.begun"),
+        (settlement_loading.Turn, "_write", "reading.block"),
+        (settlement_loading, "settle", "reading.settled"),
+    ):
+        _after(room, name, fate, point)
+
+
+def _after(room: Any, name: str, fate: Fate, point: str) -> None:
+    original = getattr(room, name)
+
+    @wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        fate.reached(point)
+        return found
+
+    setattr(room, name, wrapped)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

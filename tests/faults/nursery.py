@@ -30,7 +30,7 @@ import db
 import models
 from klarna_sandbox import server as sandbox_server
 from klarna_sandbox.control import Control
-from services import invoices, janitor, reservations
+from services import invoices, janitor, reservations, settlement_loading, settlements
 from services.gateway import Gateway
 from services.reservations import MoneyForm
 from states import DocType
@@ -62,12 +62,18 @@ def _janitor(klarna: Gateway) -> None:
     janitor.run(klarna)
 
 
+def _read_in(klarna: Gateway, *, path: str, block: int) -> None:
+    settlement_loading.BLOCK = block
+    settlements.read_in(klarna, builders.FINANCE, settlements.Report(Path(path).read_bytes(), "settlement.csv"))
+
+
 ACTS: dict[str, Callable[..., None]] = {
     "invoice": _invoice,
     "credit": _credit,
     "send_now": _send_now,
     "retry": _retry,
     "janitor": _janitor,
+    "read_in": _read_in,
 }
 
 
