@@ -61,6 +61,7 @@ ROOMS = (
     "owed",
     "batches",
     "settlements",
+    "settlement_moves",
     "settlement_files",
     "bank",
     "books",

@@ -22,7 +22,7 @@ from services import printing, settings
 from web import page, query_choice, say
 from web_documents import sheet
 from web_papers import Sheet, papers, pdf_answer
-from web_words import amount, day, gettext, spoken
+from web_words import amount, day, gettext, moment, spoken
 
 SHAPES = ("", "csv", "pdf", "print")
 MOST_ON_PAPER = 3_000
@@ -31,7 +31,7 @@ MOST_ON_PAPER = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A head and what its cells are: ``text``, ``wide`` (may wrap), ``day``, ``whole`` or ``money`` (minor units)."""
+    """A head and what its cells are: ``text``, ``wide`` (may wrap), ``day``, ``moment``, ``whole`` or ``money`` (minor units)."""
 
     head: str
     sort: str = "text"
@@ -47,12 +47,16 @@ class Column:
             return ""
         if self.sort == "money":
             return amount(cell)
+        if self.sort == "moment":
+            return moment(cell)
         return day(cell) if isinstance(cell, date) else str(cell)
 
     def written(self, cell: Any) -> str:
         """A cell as a file has it."""
         if cell is None:
             return ""
+        if self.sort == "moment":
+            return moment(cell)
         return money.plain(cell) if self.sort == "money" and cell != "" else str(cell)
 
 
@@ -89,9 +93,13 @@ def ways(endpoint: str, **values: Any) -> list[dict[str, str]]:
     if printing.missing() is None:
         told.append(("pdf", gettext(N_("PDF")), "file-text"))
     return [
-        {"how": how, "label": label, "url": url_for(endpoint, **values, **{"as": how}), "icon": icon}
-        for how, label, icon in told
+        {"how": how, "label": label, "url": _address(endpoint, values, how), "icon": icon} for how, label, icon in told
     ]
+
+
+def _address(endpoint: str, values: dict[str, Any], how: str) -> str:
+    given: dict[str, Any] = {**values, "as": how}
+    return url_for(endpoint, **given)
 
 
 def answer(asked: str, tables: Sequence[Table], shown: Callable[[], Response] | None = None) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from itertools import pairwise
+from typing import Any
 
 from flask import Blueprint, url_for
 from werkzeug.wrappers import Response
@@ -40,6 +41,10 @@ def _months(count: int = 6) -> list[tuple[date, date]]:
     return told
 
 
+def _between(starts: date, ends: date) -> dict[str, Any]:
+    return {"from": starts, "to": ends}
+
+
 def _box_name(number: int) -> str:
     if number == DUE:
         return _("VAT to pay, or to get back when negative")
@@ -61,7 +66,7 @@ def _vat_tables(report: vat_report.Report) -> list[Table]:
             url = (
                 None
                 if part.account is None
-                else url_for("books.account", account=part.account, **{"from": report.starts, "to": report.ends})
+                else url_for("books.account", account=part.account, **_between(report.starts, report.ends))
             )
             lines.append(Line(["" if url is None else str(part.account), name, None, part.minor], url=url))
     notes = [_("Whole kronor are declared, öre left out, box by box.")]
@@ -106,14 +111,14 @@ def vat() -> Response:
         choices = [
             {
                 "label": f"{first:%Y-%m}",
-                "url": url_for("reports.vat", **{"from": first, "to": last}),
+                "url": url_for("reports.vat", **_between(first, last)),
                 "active": (first, last) == (starts, ends),
             }
             for first, last in months
         ]
         return page(
             "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices,
-            ways=ways("reports.vat", **{"from": starts, "to": ends}),
+            ways=ways("reports.vat", **_between(starts, ends)),
         )  # fmt: skip
 
     return answer("" if days.wrong else shape(), tables, shown)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, url_for
 from werkzeug.wrappers import Response
 
 import clock
+import web_history
 from db import reading, writing
 from errors import N_, Refusal
 from rights import Right
 from services import accounts, audit, hosts, set_up, setting_groups, settings
-from services.account_trial import SAID
 from services.setting_groups import Entry, Kind
 from web import (
     AmountField,
@@ -32,10 +32,9 @@ from web import (
     needs,
     query_whole,
 )
-from web_labels import VAT_CLASS_NAMES
+from web_history import setting_name, written
 from web_settings import settings_page, step_rows
 from web_words import gettext as _
-from web_words import money, percent
 
 blueprint = Blueprint("settings", __name__)
 
@@ -69,47 +68,6 @@ ABOUT = {
     ),
 }
 """Title of each group, and the paragraph at its top."""
-ACTIONS = ("setting.", "klarna_account.", "payment_method.", "vat_rate.", "fiscal_year.")
-ACTION_NAMES = {
-    "setting.change": N_("Setting"),
-    "klarna_account.create": N_("Klarna account added"),
-    "klarna_account.change": N_("Klarna account changed"),
-    "klarna_account.test": N_("Connection tried"),
-    "payment_method.create": N_("Payment method added"),
-    "payment_method.change": N_("Payment method changed"),
-    "vat_rate.change": N_("VAT rate"),
-    "fiscal_year.open": N_("Financial year opened"),
-}
-DETAIL_NAMES = {
-    "name": N_("Name"),
-    "store_id": N_("Store id"),
-    "provider": N_("Provider"),
-    "region": N_("Region"),
-    "environment": N_("Environment"),
-    "address": N_("Address"),
-    "buyer": N_("Buyer of the claim"),
-    "active": N_("In use"),
-    "credentials": N_("Credentials"),
-    "result": N_("Answer"),
-    "kind": N_("Kind"),
-    "name_sv": N_("Name of the method"),
-    "name_en": N_("Name of the method, in English"),
-    "heading_sv": N_("Document heading"),
-    "heading_en": N_("Document heading, in English"),
-    "document_name_sv": N_("Document name"),
-    "document_name_en": N_("Document name, in English"),
-}
-VALUE_NAMES = {
-    "typed": N_("typed anew"),
-    "eu": N_("Europe"),
-    "na": N_("North America"),
-    "oc": N_("Oceania"),
-    "live": N_("Live"),
-    "klarna": N_("Klarna"),
-    "kustom": N_("Kustom"),
-    "invoice": N_("Invoice"),
-    **{result.value: sentence for result, sentence in SAID.items()},
-}
 
 
 @blueprint.get("/settings")
@@ -124,23 +82,6 @@ def index() -> Response:
 # --- The groups ---------------------------------------------------------------------------------------------------------
 
 
-def _written(entry: Entry, text: str, names: Mapping[int, str]) -> str:
-    """A setting's value as a person reads it."""
-    if entry.kind is Kind.AMOUNT:
-        return money(int(text))
-    if entry.kind is Kind.TICK:
-        return _("Yes") if text == "1" else _("No")
-    if entry.kind is Kind.CHOICE:
-        return _(dict(entry.choices).get(text, text))
-    if entry.kind is Kind.ACCOUNT:
-        return f"{text} {names.get(int(text), '')}".strip() if text.isdigit() else ""
-    return text
-
-
-def _name(entry: Entry) -> str:
-    return _(entry.label, rate=percent(entry.rate)) if entry.rate is not None else _(entry.label)
-
-
 @blueprint.get("/settings/<any(company,limits,accounts,texts):group>")
 @needs(Right.READ)
 def group(group: str) -> Response:
@@ -151,8 +92,10 @@ def group(group: str) -> Response:
         later = setting_groups.coming(looked, shown)
         names = {each.number: each.name for each in accounts.chart(looked)}
     of = {entry.setting: entry for entry in shown}
-    rows = [(_name(entry), _written(entry, told[entry.setting], names)) for entry in shown]
-    coming = [(each.valid_from, _name(of[each.name]), _written(of[each.name], each.value, names)) for each in later]
+    rows = [(setting_name(entry), written(entry, told[entry.setting], names)) for entry in shown]
+    coming = [
+        (each.valid_from, setting_name(of[each.name]), written(of[each.name], each.value, names)) for each in later
+    ]
     title, about = ABOUT[group]
     return settings_page(
         "settings/group.html",
@@ -168,7 +111,7 @@ def group(group: str) -> Response:
 
 def _field(entry: Entry, chart: Sequence[tuple[str, str]]) -> Any:
     """The form field of a setting."""
-    name = _name(entry)
+    name = setting_name(entry)
     made: dict[Kind, Any] = {
         Kind.LINE: lambda: LineField(name, most=settings.LONGEST, required=entry.required),
         Kind.LINES: lambda: LinesField(name, most=settings.LONGEST_TEXT, required=False),
@@ -278,44 +221,18 @@ def sending() -> Response:
     )
 
 
-def _detail(name: str, value: Any) -> str:
-    """A part of a change as a person reads it."""
-    if isinstance(value, bool):
-        value = _("Yes") if value else _("No")
-    elif value in VALUE_NAMES:
-        value = _(VALUE_NAMES[value])
-    return f"{_(DETAIL_NAMES.get(name, name))}: {value}"
-
-
-def _change(line: audit.Line, names: Mapping[int, str]) -> dict[str, Any]:
-    """A row of the log as a person reads it."""
-    detail, about = line.detail, line.object.partition(":")[2]
-    what = _(ACTION_NAMES.get(line.action, line.action))
-    if line.action == "setting.change":
-        entry = setting_groups.entry_of(about)
-        what, says = _name(entry), _written(entry, str(detail.get("value", "")), names)
-    elif line.action == "vat_rate.change":
-        what = f"{what}: {_(VAT_CLASS_NAMES.get(about, about))}"
-        says = percent(detail.get("rate"))
-    elif line.action == "fiscal_year.open":
-        says = f"{detail.get('starts')} – {detail.get('ends')}"
-    else:
-        says = ", ".join(_detail(name, value) for name, value in detail.items() if value != "")
-    return {"at": line.at, "by": line.actor, "what": what, "says": says, "from": detail.get("valid_from")}
-
-
 @blueprint.get("/settings/changes")
 @needs(Right.READ_AUDIT)
 def changes() -> Response:
     """«Ändringar»: who changed which setting, when, and from which day it holds."""
     after = query_whole("after", 0, most=2**53) or None
     with reading() as looked:
-        lines = audit.listing(looked, kinds=ACTIONS, after=after, limit=ROWS + 1)
+        lines = audit.listing(looked, kinds=web_history.SETTINGS, after=after, limit=ROWS + 1)
         names = {each.number: each.name for each in accounts.chart(looked)}
     return settings_page(
         "settings/changes.html",
         url_for("settings.changes"),
-        rows=[_change(line, names) for line in lines[:ROWS]],
+        rows=[web_history.told(line, names) for line in lines[:ROWS]],
         first=url_for("settings.changes") if after else None,
         older=url_for("settings.changes", after=lines[ROWS - 1].id) if len(lines) > ROWS else None,
     )

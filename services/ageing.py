@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -84,9 +85,7 @@ def ageing(session: Session, day: date) -> Ageing:
     )
 
 
-def _open(day: date) -> sa.Select[
-    tuple[int, DocKind, str | None, int, str, bool, date | None, date | None, int]
-]:  # fmt: skip
+def _open(day: date) -> sa.Select[*tuple[Any, ...]]:
     columns = (
         Document.id,
         Document.kind,
@@ -121,9 +120,7 @@ def _open(day: date) -> sa.Select[
     )
 
 
-def _row(
-    found: sa.Row[tuple[int, DocKind, str | None, int, str, bool, date | None, date | None, int]], day: date
-) -> Row:
+def _row(found: Any, day: date) -> Row:
     key, kind, number, customer, name, with_klarna, issued, due, minor = found
     issued = issued or day
     ages_from = due if due is not None and not with_klarna and kind is DocKind.INVOICE else issued

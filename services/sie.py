@@ -23,9 +23,7 @@ from money import Amount
 from services import settings, sie_check, year_end
 from services.book_lists import trial_balance
 from services.sie_text import PAGE, amount, day, in_page, quoted
-
-PROGRAM = "Kvitta"
-VERSION = "1.0"
+from services.system_facts import PROGRAM, VERSION
 
 
 class Kind(StrEnum):

@@ -89,7 +89,7 @@ def report(session: Session, starts: date, ends: date) -> Report:
     )
     for box, number, name, total in rows:
         minor = int(total) if box in _DEBIT else -int(total)
-        parts.setdefault(box, []).append(Part(number, name, minor))
+        parts.setdefault(box or 0, []).append(Part(number, name, minor))
     advances = _advances(session, within)
     if any(advances.values()):
         parts.setdefault(SALES, []).append(Part(None, "", sum(advances.values())))
@@ -159,7 +159,7 @@ def _per_rate(session: Session, within: sa.ColumnElement[bool], accounts: Sequen
         .where(Posting.account.in_(accounts), Posting.vat_rate.is_not(None), within)
         .group_by(Posting.vat_rate)
     )
-    return {int(rate): int(total) for rate, total in rows}
+    return {rate or 0: int(total) for rate, total in rows}
 
 
 def _proofs(session: Session, within: sa.ColumnElement[bool], advances: dict[int, int]) -> list[Proof]:
@@ -170,7 +170,7 @@ def _proofs(session: Session, within: sa.ColumnElement[bool], advances: dict[int
         .where(Account.vat_box == SALES, within, Posting.vat_rate.is_not(None))
         .group_by(Posting.vat_rate)
     )
-    basis = {int(rate): -int(total) for rate, total in sales}
+    basis = {rate or 0: -int(total) for rate, total in sales}
     told = []
     for rate in vat_rates.rates_known(session):
         if not rate:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from pypdf import PdfReader
 
 import clock
+import migrations
 from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Account
 from rights import Actor
-from services import ageing, ledger, vat_report
+from services import ageing, chart_changes, ledger, settings, system_facts, vat_report
 from services.gateway import Gateway
 from services.ledger import Entry
+from states import Role
 from tests import builders
 from tests.services.test_ledger import a_claim
 from tests.web_client import Page, WebClient
@@ -165,3 +169,41 @@ def test_the_age_on_a_day_that_has_passed_is_what_was_open_then(finance: Actor) 
         assert [(each.document_id, each.open_minor) for each in then.rows] == [(claim, 70_00)]
         assert then.total_minor == then.ledger_minor == 70_00
         assert ageing.ageing(session, TODAY - timedelta(days=1)).rows == ageing.ageing(session, TODAY).rows == []
+
+
+def test_the_description_follows_the_settings_and_the_history_tells_what_they_were(
+    app: Flask, client: WebClient
+) -> None:
+    """B36; bokföringslagen 5 kap. 11 §, BFNAR 2013:2 p. 9.16: both as page, paper and file."""
+    admin = builders.actor(Role.ADMIN)
+    page = client.log_in("finance").get("/books/description")
+    told = page.find("main").text
+    assert "Provbolaget AB 559999-0008" in told and "1510 Kundfordringar" in told and "vilande moms" in told
+    with writing() as session:
+        settings.change(session, admin, "advance_vat_rule", "at_once", TODAY)
+        facts = chart_changes.facts_of(chart_changes.get(session, 6064))
+        chart_changes.change(session, admin, 6064, replace(facts, name="Factoring", active=False), facts.fingerprint)
+        ledger.lock(session, builders.FINANCE, TODAY - timedelta(days=9), "månadsslut")
+        assert system_facts.note_version(session) and not session.new
+    with writing() as session:
+        assert not system_facts.note_version(session), "the same program is noted once"
+    told = client.get("/books/description").find("main").text
+    assert "vilande moms" not in told and "Factoring" in told
+    assert "Systembeskrivning" in words_of(client.get("/books/description?as=pdf"))
+    page = client.get("/books/history")
+    told = [[cell.text for cell in row.all("td")][1:4] for row in page.all("main tbody tr")][:4]
+    assert told == [
+        ["Kvitta", "Programversion", f"Databasrevision: {migrations.head()}, Version: 1.0"],
+        ["Ekonomen", "Period låst", f"Orsak: månadsslut, Till och med: {TODAY - timedelta(days=9)}"],
+        ["Administratören", "Ändrat konto: 6064", "Factoring"],
+        ["Administratören", "Moms på förskott", "Genast"],
+    ]
+    lines = rows_of(client.get("/books/history?as=csv"))
+    assert lines[1][2] == "Programversion" and len(lines) > 12
+    assert WebClient(app).log_in("clerk").get("/books/history").status == 403
+    assert client.get("/books/history?after=1").status == 200
+
+
+@pytest.mark.only_on("sqlite")
+def test_the_version_that_is_noted_is_the_programs() -> None:
+    assert f'version = "{system_facts.VERSION}"' in Path("pyproject.toml").read_text(encoding="utf-8")
