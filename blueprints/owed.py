@@ -30,7 +30,7 @@ def _mark() -> tuple[str, int] | None:
 @needs(Right.READ)
 def index() -> Response:
     """The figures against the ledger, and one of the lists."""
-    name = query_choice("list", owed_lists.NAMES, "unpaid")
+    name = query_choice("list", list(owed_lists.NAMES), "unpaid")
     late = request.args.get("late") == "1"
     mark = _mark()
     if mark is not None and name in ("unpaid", "notes") and not mark[0]:

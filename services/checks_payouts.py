@@ -88,8 +88,35 @@ def payouts_add_up(session: Session) -> Iterator[Finding]:
     )
 
 
-def rows_are_shared_whole(session: Session) -> Iterator[Finding]:
-    """M17: the parts of a row that was split add up to it, and such a row belongs to no document besides."""
+_CLAIMS = (
+    "r.type IN ('SALE','RETURN','REVERSAL','REVERSAL_MERCHANT_PROTECTION')"
+    " AND r.detailed_type NOT IN ('COMMISSION_RETURN','COMMISSION_RETURN_GROSS')"
+)
+_OFFSETS = (
+    'SELECT sum(CASE WHEN o.credit_note_id = d.id THEN o.amount_minor ELSE -o.amount_minor END) FROM "offset" o'
+    " WHERE (o.invoice_id = d.id OR o.credit_note_id = d.id)"
+    " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = o.voucher_id)"
+)
+
+
+def links_explain_what_is_settled(session: Session) -> Iterator[Finding]:
+    """M18: what remains of a document is its sum less its rows, payments and offsets; parts of a row add up to it."""
+    booked = f"FROM payout_row r JOIN payout p ON p.id = r.payout_id AND p.state = 'booked' AND {_CLAIMS}"
+    yield from broken(
+        session,
+        "SELECT id, open_minor, told FROM (SELECT d.id, d.open_minor,"
+        " CASE WHEN d.reversed_at IS NOT NULL THEN 0 WHEN d.kind = 'invoice' THEN d.gross_minor ELSE -d.gross_minor END"
+        f" - coalesce((SELECT sum(r.amount_minor) {booked} JOIN row_match m ON m.row_id = r.id"
+        " WHERE m.document_id = d.id), 0)"
+        f" - coalesce((SELECT sum(s.amount_minor) {booked} JOIN row_share s ON s.row_id = r.id"
+        " WHERE s.document_id = d.id), 0)"
+        " - coalesce((SELECT sum(y.amount_minor) FROM payment y WHERE y.document_id = d.id), 0)"
+        " * CASE WHEN d.kind = 'invoice' THEN 1 ELSE -1 END"
+        f" + coalesce(({_OFFSETS}), 0) AS told"
+        " FROM document d WHERE d.state = 'issued') AS linked WHERE open_minor <> told",
+        "document:{0}",
+        "says that {1} remains, its rows, payments and offsets leave {2}",
+    )
     yield from broken(
         session,
         "SELECT r.id, r.amount_minor, sum(s.amount_minor) FROM payout_row r JOIN row_share s ON s.row_id = r.id"
@@ -136,5 +163,5 @@ CHECKS: dict[str, Check] = {
     "M8": rows_have_partners,
     "M9": payouts_add_up,
     "M16": readings_stay_as_they_came,
-    "M17": rows_are_shared_whole,
+    "M18": links_explain_what_is_settled,
 }

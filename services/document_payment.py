@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
 from errors import Refusal
-from models import Document, Payout, PayoutRow, RowMatch
+from models import Document, Payout, PayoutRow, RowMatch, RowShare
 from rights import Actor
 from services import offset_pairs, payments
 from states import DocKind, PayoutState
@@ -74,6 +74,13 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
         .where(RowMatch.document_id == document.id, Payout.state == PayoutState.BOOKED)
+        .order_by(PayoutRow.id)
+    ).all()
+    rows += session.execute(
+        select(PayoutRow.type, PayoutRow.detailed_type, RowShare.amount_minor, literal(0), Payout)
+        .join(RowShare, RowShare.row_id == PayoutRow.id)
+        .join(Payout, Payout.id == PayoutRow.payout_id)
+        .where(RowShare.document_id == document.id, Payout.state == PayoutState.BOOKED)
         .order_by(PayoutRow.id)
     ).all()
     if not rows:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BrokenRule, Refusal, Stale
-from models import Account, Document, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, Voucher
+from models import Account, Document, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, RowShare, Voucher
 from rights import Actor, Right
 from services import advance_booking, audit, ledger, settlement_matching
 from services.ledger import Entry
@@ -133,8 +134,9 @@ def _is_claim() -> sa.ColumnElement[bool]:
 def _is_unplaced() -> sa.ColumnElement[bool]:
     """A claim without a document, a loan, or a row of a type nobody knows: a person has explained it or will."""
     known = (*CLAIMS, *COSTS, *WITHHELD, "TAX")
+    shared = sa.exists().where(RowShare.row_id == RowMatch.row_id)
     return sa.or_(
-        sa.and_(_is_claim(), RowMatch.document_id.is_(None)),
+        sa.and_(_is_claim(), RowMatch.document_id.is_(None), sa.not_(shared)),
         sa.and_(PayoutRow.type.in_(("CHARGE", "CREDIT")), PayoutRow.detailed_type.in_(LOANS)),
         PayoutRow.type.not_in(known),
     )
@@ -152,37 +154,46 @@ def _sums(session: Session, payout: Payout) -> dict[str, tuple[int, int]]:
     return {type_: (int(amount), int(vat)) for type_, amount, vat in rows}
 
 
+def _parts(payout: Payout) -> sa.Subquery:
+    """What each row of the payout does to a document's claim: whole, or the share of a row that was split."""
+    of_payout = (PayoutRow.payout_id == payout.id, _is_claim())
+    whole = (
+        sa.select(RowMatch.document_id, PayoutRow.type, PayoutRow.amount_minor)
+        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
+        .where(*of_payout, RowMatch.document_id.is_not(None))
+    )
+    shared = (
+        sa.select(RowShare.document_id, PayoutRow.type, RowShare.amount_minor)
+        .join(PayoutRow, PayoutRow.id == RowShare.row_id)
+        .where(*of_payout)
+    )
+    return sa.union_all(whole, shared).subquery("parts")
+
+
 def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
     """What the payout does to each document's claim, on the account the claim stands on."""
+    parts = _parts(payout)
     stands_on = (
         sa.select(Posting.document_id, sa.func.max(Posting.account).label("account"))
         .join(Account, sa.and_(Account.number == Posting.account, Account.receivable.is_(True)))
         .group_by(Posting.document_id)
-        .where(
-            Posting.document_id.in_(
-                sa.select(RowMatch.document_id)
-                .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
-                .where(PayoutRow.payout_id == payout.id)
-            )
-        )
+        .where(Posting.document_id.in_(sa.select(parts.c.document_id)))
         .subquery()
     )
     rows = session.execute(
         sa.select(
-            RowMatch.document_id,
+            parts.c.document_id,
             Document.number_text,
             Document.kind,
             stands_on.c.account,
-            sa.func.sum(PayoutRow.amount_minor).label("amount"),
-            sa.func.min(PayoutRow.type).label("first_type"),
-            sa.func.max(PayoutRow.type).label("last_type"),
+            sa.func.sum(parts.c.amount_minor).label("amount"),
+            sa.func.min(parts.c.type).label("first_type"),
+            sa.func.max(parts.c.type).label("last_type"),
         )
-        .select_from(PayoutRow)
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .join(Document, Document.id == RowMatch.document_id)
-        .outerjoin(stands_on, stands_on.c.document_id == RowMatch.document_id)
-        .where(PayoutRow.payout_id == payout.id, _is_claim())
-        .group_by(RowMatch.document_id, Document.number_text, Document.kind, Document.number, stands_on.c.account)
+        .select_from(parts)
+        .join(Document, Document.id == parts.c.document_id)
+        .outerjoin(stands_on, stands_on.c.document_id == parts.c.document_id)
+        .group_by(parts.c.document_id, Document.number_text, Document.kind, Document.number, stands_on.c.account)
         .order_by(Document.number)
     )
     receivable = ledger.role(session, "receivable", day)
@@ -209,12 +220,11 @@ def _unplaced(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
 # --- What follows ----------------------------------------------------------------------------------------------------------
 
 
-def _documents(payout: Payout) -> sa.Select[int | None]:
-    return (
-        sa.select(RowMatch.document_id)
-        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
-        .where(PayoutRow.payout_id == payout.id, _is_claim(), RowMatch.document_id.is_not(None))
-    )
+def _documents(payout: Payout, *, taken_back: bool = False) -> sa.Select[Any]:
+    """The documents whose claims the payout moves, or those among them of which Klarna has taken something back."""
+    parts = _parts(payout)
+    query = sa.select(parts.c.document_id)
+    return query.where(parts.c.type.not_in(("SALE", "RETURN"))) if taken_back else query
 
 
 def _mark_paid(session: Session, payout: Payout, day: date) -> None:
@@ -225,7 +235,7 @@ def _mark_paid(session: Session, payout: Payout, day: date) -> None:
         .values(paid_at=day, paid_reference=payout.payment_reference)
         .execution_options(synchronize_session=False)
     )
-    taken_back = _documents(payout).where(PayoutRow.type.not_in(("SALE", "RETURN")))
+    taken_back = _documents(payout, taken_back=True)
     session.execute(
         sa.update(Document)
         .where(Document.id.in_(taken_back), Document.open_minor > 0, Document.paid_at.is_not(None))

@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
+import money
 from errors import N_, BadInput, NotFound, Refusal
-from models import Document, KlarnaBreak, Order, Payout, PayoutRow, RowMatch
+from models import Document, KlarnaBreak, Order, Payout, PayoutRow, RowMatch, RowShare
+from money import Amount
 from rights import Actor, Right
 from services import audit, documents, settlement_matching
 from services.settlement_sentences import Why
@@ -18,6 +20,8 @@ from states import BreakState, DocKind, DocState, PayoutState, Pile
 
 WITH_DOCUMENT = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION", "FEE", "FEE_REFUND", "CORRECTION")
 """Types of rows that can belong to a document."""
+SHARED = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION")
+"""Types of rows that can be split over several, since their amount is a claim of a document."""
 
 
 def _open_row(session: Session, actor: Actor, row_id: int) -> tuple[Payout, PayoutRow, RowMatch]:
@@ -77,17 +81,66 @@ def accept(session: Session, actor: Actor, row_id: int, reason: str) -> Payout:
 
 
 def assign(session: Session, actor: Actor, row_id: int, document_number: str) -> Payout:
-    """Let a row belong to a document that a person chose. Raises BadInput when the document does not fit it."""
+    """Let a row belong to a document that a person chose, or to several, as «42580 300,00; 42581 500,00» (B4).
+
+    Raises BadInput when a document does not fit it, and when the parts do not add up to the row.
+    """
     found = _open_row(session, actor, row_id)
     payout, row, match = found
     if row.type not in WITH_DOCUMENT or settlement_matching.is_commission_return(row):
         raise Refusal(N_("A row of this type belongs to no document."))
-    document = _fitting(session, payout, row, document_number.strip())
+    _take_shares_back(session, match)
+    if ";" in document_number:
+        return _split(session, actor, found, document_number)
+    document = fitting(session, payout, row, document_number.strip())
     match.document_id, match.because = document.id, Why.ASSIGNED
     return _settle(session, actor, found, "row_assigned", document.number_text or "")
 
 
-def _fitting(session: Session, payout: Payout, row: PayoutRow, number: str) -> Document:
+def _split(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowMatch], text: str) -> Payout:
+    """Share a row out over several documents: each once, none by more than is open of it, all of the row to the öre."""
+    payout, row, match = found
+    if row.type not in SHARED:
+        raise Refusal(N_("Only what pays a document or is paid back of one can be split."))
+    shares: dict[int, int] = {}
+    sign = 1 if row.amount_minor > 0 else -1
+    for part in filter(None, (each.strip() for each in text.split(";"))):
+        number, _, amount = part.partition(" ")
+        document = fitting(session, payout, row, number)
+        minor = money.parse_amount(amount, field="document_number")
+        if document.id in shares:
+            raise BadInput(N_("%(number)s stands there twice."), field="document_number", number=number)
+        if minor > abs(document.open_minor):
+            raise BadInput(
+                N_("Of %(number)s only %(left)s is open."),
+                field="document_number",
+                number=number,
+                left=Amount(abs(document.open_minor), document.currency),
+            )
+        shares[document.id] = sign * minor
+    if len(shares) < 2 or sum(shares.values()) != row.amount_minor:
+        raise BadInput(
+            N_("The parts come to %(sum)s, the row to %(row)s. Write them as 42580 300,00; 42581 500,00."),
+            field="document_number",
+            sum=Amount(abs(sum(shares.values())), payout.currency),
+            row=Amount(abs(row.amount_minor), payout.currency),
+        )
+    match.document_id, match.because = None, Why.SPLIT
+    session.flush()
+    session.add_all(
+        RowShare(row_id=row.id, document_id=document_id, amount_minor=minor) for document_id, minor in shares.items()
+    )
+    return _settle(session, actor, found, "row_split", " ".join(text.split())[:500])
+
+
+def _take_shares_back(session: Session, match: RowMatch) -> None:
+    """A row that is given anew belongs to nobody first."""
+    session.execute(sa.delete(RowShare).where(RowShare.row_id == match.row_id))
+
+
+def fitting(session: Session, payout: Payout, row: PayoutRow, number: str) -> Document:
+    """The document of this number, where a row of this payout may belong to it. Raises BadInput beside its field."""
+
     def no(message: str) -> BadInput:
         return BadInput(message, field="document_number", number=number)
 
@@ -112,7 +165,12 @@ def _fitting(session: Session, payout: Payout, row: PayoutRow, number: str) -> D
             .join(RowMatch, RowMatch.row_id == PayoutRow.id)
             .where(RowMatch.document_id == document.id, PayoutRow.type == row.type, PayoutRow.id != row.id)
         )
-        if session.scalar(taken.limit(1)) is not None:
+        shared = (
+            sa.select(PayoutRow.id)
+            .join(RowShare, RowShare.row_id == PayoutRow.id)
+            .where(RowShare.document_id == document.id, PayoutRow.type == row.type, PayoutRow.id != row.id)
+        )
+        if session.scalar(taken.limit(1)) is not None or session.scalar(shared.limit(1)) is not None:
             raise no(N_("Another settlement row belongs to %(number)s already. A document is paid by one row."))
     return document
 

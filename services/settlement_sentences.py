@@ -31,6 +31,8 @@ class Why(StrEnum):
     REVERSAL = "reversal"
     UNALLOCATED = "unallocated"
     ASSIGNED = "assigned"
+    SPLIT = "split"
+    MOVED = "moved"
 
 
 WHY: Mapping[str, str] = {
@@ -47,6 +49,8 @@ WHY: Mapping[str, str] = {
     Why.REVERSAL: N_("Klarna has taken the payment back, or given some of it back. The invoice's claim changes."),
     Why.UNALLOCATED: N_("It is booked on the account for what nobody has placed yet, until Finance clears it."),
     Why.ASSIGNED: N_("A person chose the document."),
+    Why.SPLIT: N_("A person has split it over several documents."),
+    Why.MOVED: N_("A person has moved it after it was booked."),
     **{fault.value: sentence for fault, sentence in FAULT_SENTENCES.items()},
 }
 """Why a row stands in its pile, in one sentence."""

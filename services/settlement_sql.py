@@ -23,6 +23,8 @@ _UNMATCHED = "NOT EXISTS (SELECT 1 FROM row_match m WHERE m.row_id = r.id)"
 _NOT_TAKEN = (
     "NOT EXISTS (SELECT 1 FROM row_match m JOIN payout_row x ON x.id = m.row_id"
     " WHERE m.document_id = d.id AND x.type = r.type)"
+    " AND NOT EXISTS (SELECT 1 FROM row_share s JOIN payout_row x ON x.id = s.row_id"
+    " WHERE s.document_id = d.id AND x.type = r.type)"
 )
 _NUMBER = "CASE r.type WHEN 'SALE' THEN r.capture_reference ELSE r.refund_reference END"
 _OBJECT = "CASE r.type WHEN 'SALE' THEN r.capture_id ELSE r.refund_id END"

@@ -75,6 +75,7 @@ ROUTES: dict[str, Right | str] = {
     "exchange.replace": Right.WORK,
     "deliveries.create": Right.WORK,
     "deliveries.new": Right.WORK,
+    "flow.index": Right.READ,
     "free_credits.add_article": Right.CREDIT,
     "free_credits.add_free": Right.CREDIT,
     "free_credits.change": Right.CREDIT,

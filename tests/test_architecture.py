@@ -67,7 +67,7 @@ SANDBOX_PLACES = {
 }
 """Functions of services that may know the word, and why."""
 LONGEST = 400
-LONGER = {"models": (1600, "the tables in the order money flows, one to read from top to bottom")}
+LONGER = {"models": (1700, "the tables in the order money flows, one to read from top to bottom")}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "managers", "base", "misc"}
 WEB_PACKAGES = {"flask", "flask_babel", "flask_wtf", "wtforms", "werkzeug", "jinja2", "markupsafe"}
 STANDARD = set(__import__("sys").stdlib_module_names) | {"__future__"}

@@ -13,9 +13,16 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
 from klarna_sandbox.control import Control
 from models import Document, KlarnaOp, Order, Payout, PayoutRow, RowMatch
-from services import credit_drafts, credit_notes, ledger, orders, reservations, settlement_rows, settlements
+from services import (
+    credit_drafts,
+    credit_notes,
+    orders,
+    payments,
+    reservations,
+    settlement_rows,
+    settlements,
+)
 from services.gateway import Gateway
-from services.ledger import Entry
 from states import (
     BreakKind,
     DocState,
@@ -415,15 +422,8 @@ def test_an_invoice_that_was_paid_before_becomes_overpaid_with_a_warning(klarna:
     """B8, E14a: the reading is booked all the same."""
     invoice = a_sale(klarna, sandbox, 800_00)
     with writing() as session:
-        ledger.post(
-            session,
-            FINANCE,
-            series="I",
-            day=clock.today(),
-            text="Betald för hand",
-            source="payment:1",
-            entries=[Entry(1930, 800_00), Entry(1510, -800_00, document_id=invoice.id)],
-        )
+        typed = payments.Wanted(800_00, clock.today(), 1930, "betald till oss")
+        payments.register(session, FINANCE, invoice.id, "1" * 32, typed)
     payout = booked(klarna, sandbox)
     _, match = the_row(payout, "SALE")
     assert (match.pile, match.because) == (Pile.WARNING, "paid")

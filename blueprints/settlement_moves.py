@@ -1,0 +1,87 @@
+"""A booked settlement row moved to another document, or to none, and back: a page of its own, for it corrects the books (B4)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, url_for
+from flask_babel import lazy_gettext as lazy
+from werkzeug.wrappers import Response
+
+import money
+from db import reading, writing
+from errors import Refusal
+from rights import Right
+from services import settlement_moves
+from web import Form, LineField, LinesField, WholeField, actor, done, needs, page, read_nonce
+from web_documents import ReasonForm, document_url, off
+from web_words import gettext as _
+
+blueprint = Blueprint("settlement_moves", __name__)
+
+
+class MoveForm(Form):
+    """The document a row is moved to, none for not yet placed; why; and the document the page showed."""
+
+    document_number = LineField(lazy("Invoice or credit note"), most=40, required=False)
+    reason = LinesField(lazy("Reason"), most=500)
+    shown = WholeField(lazy("Document"), most=money.MAX_AMOUNT_MINOR)
+
+
+def _answer(row_id: int, form: MoveForm | None = None, back: ReasonForm | None = None, status: int = 200) -> Response:
+    with reading() as looked:
+        row = settlement_moves.movable(looked, actor(), row_id)
+    return page(
+        "settlements/move.html",
+        status=status,
+        row=row,
+        form=form or MoveForm(formdata=None),
+        back_form=back or ReasonForm(formdata=None),
+        why_off=off(row.why_not),
+        document_url=document_url,
+    )
+
+
+@blueprint.get("/settlements/rows/<int:row_id>/move")
+@needs(Right.READ)
+def show(row_id: int) -> Response:
+    """A booked row: where it stands, where it has been, and the form that moves it."""
+    return _answer(row_id)
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/move")
+@needs(Right.BOOKS)
+def move(row_id: int) -> Response:
+    """Move the row by a correcting voucher; one form does it once."""
+    form = MoveForm()
+    nonce = read_nonce(settlement_moves.ACTION, row_id)
+    if not form.accepted():
+        return _answer(row_id, form, status=422)
+    try:
+        with writing() as changed:
+            settlement_moves.move(
+                changed, actor(), row_id, nonce,
+                shown_id=form.shown.data, number=form.document_number.data or "", reason=form.reason.data,
+            )  # fmt: skip
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            raise
+        return _answer(row_id, form, status=form.refuse(refusal))
+    return done(url_for("settlement_moves.show", row_id=row_id), ("success", _("The row has been moved and booked.")))
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/move/<int:placing_id>/take-back")
+@needs(Right.BOOKS)
+def take_back(row_id: int, placing_id: int) -> Response:
+    """Undo the last move, with a reason."""
+    form = ReasonForm()
+    if not form.accepted():
+        return _answer(row_id, back=form, status=422)
+    try:
+        with writing() as changed:
+            settlement_moves.take_back(changed, actor(), row_id, placing_id, form.reason.data)
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            raise
+        return _answer(row_id, back=form, status=form.refuse(refusal))
+    return done(
+        url_for("settlement_moves.show", row_id=row_id), ("success", _("The move has been taken back by a reversal."))
+    )

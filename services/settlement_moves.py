@@ -1,0 +1,262 @@
+"""A booked row that a person gives to another document, or to none, by a correcting voucher; and back by its reversal (B4).
+
+Nothing booked is changed: the payout and its voucher stay, and what is moved is moved in the open period. Amounts are minor
+units with the sign of their effect on the payout. Source: operations 14; accounting reference 6, corrections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+import clock
+from errors import N_, BadInput, NotFound, Refusal, Stale
+from models import Document, Payout, PayoutRow, RowMatch, RowPlacing, RowShare, Voucher
+from rights import Actor, Right
+from services import (
+    advance_booking,
+    audit,
+    documents,
+    ledger,
+    money_forms,
+    payment_rows,
+    settlement_matching,
+    settlement_rows,
+)
+from services.settlement_sentences import Why
+from states import DocKind, PayoutState, Pile
+
+ACTION = "settlement.move"
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """One move of a row, with its voucher; ``undone_by`` is the voucher that took it back."""
+
+    id: int
+    from_number: str | None
+    to_number: str | None
+    voucher_id: int
+    voucher: str
+    reason: str
+    at: datetime
+    by: str
+    undone_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Movable:
+    """A booked row as its page shows it: where it stands now, and where it has been."""
+
+    row_id: int
+    row_no: int
+    type: str
+    amount_minor: int
+    currency: str
+    payout_id: int
+    payment_reference: str
+    document_id: int | None
+    document: str | None
+    kind: DocKind | None
+    placings: Sequence[Placing]
+    why_not: Refusal | None
+
+
+def movable(session: Session, actor: Actor, row_id: int) -> Movable:
+    """A row of a booked payout. Raises NotFound for any other."""
+    payout, row, match = _booked(session, row_id)
+    document = session.get(Document, match.document_id) if match.document_id is not None else None
+    return Movable(
+        row.id, row.row_no, row.type, row.amount_minor, payout.currency, payout.id, payout.payment_reference,
+        document.id if document else None, document.number_text if document else None,
+        document.kind if document else None, _placings(session, row_id), _why_not(session, actor, row),
+    )  # fmt: skip
+
+
+def may_move(row_type: str) -> bool:
+    """Whether a row of this type can be moved: its amount is a claim of a document."""
+    return row_type in settlement_rows.SHARED
+
+
+def _booked(session: Session, row_id: int, *, lock: bool = False) -> tuple[Payout, PayoutRow, RowMatch]:
+    row = session.get(PayoutRow, row_id)
+    if row is None:
+        raise NotFound
+    payout = settlement_matching.get(session, row.payout_id, lock=lock)
+    match = session.get(RowMatch, row_id, populate_existing=True)
+    if payout.state is not PayoutState.BOOKED or match is None:
+        raise NotFound
+    return payout, row, match
+
+
+def _why_not(session: Session, actor: Actor, row: PayoutRow) -> Refusal | None:
+    try:
+        actor.require(Right.BOOKS)
+    except Refusal as no:
+        return no
+    if not may_move(row.type) or settlement_matching.is_commission_return(row):
+        return Refusal(N_("Only what pays a document or is paid back of one can be moved."))
+    if session.scalar(sa.select(RowShare.row_id).where(RowShare.row_id == row.id).limit(1)) is not None:
+        return Refusal(N_("The row was split before it was booked, and stays so."))
+    return None
+
+
+def _placings(session: Session, row_id: int) -> list[Placing]:
+    undone, source, target = aliased(Voucher), aliased(Document), aliased(Document)
+    query = (
+        sa.select(RowPlacing, source.number_text, target.number_text, Voucher, undone.id)
+        .join(Voucher, Voucher.id == RowPlacing.voucher_id)
+        .outerjoin(source, source.id == RowPlacing.from_document_id)
+        .outerjoin(target, target.id == RowPlacing.to_document_id)
+        .outerjoin(undone, undone.reverses_id == RowPlacing.voucher_id)
+        .where(RowPlacing.row_id == row_id)
+        .order_by(RowPlacing.id)
+    )
+    return [
+        Placing(each.id, before, after, voucher.id, ledger.label(voucher), each.reason, each.at, each.by, undone_by)
+        for each, before, after, voucher, undone_by in session.execute(query)
+    ]
+
+
+def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: int, number: str, reason: str) -> int:
+    """Give a booked row to the document of this number, or with none to what nobody has placed; gives the move's id.
+
+    ``shown_id`` is the document the page showed, 0 for none. The same form again is answered with the move it made. Raises
+    NotAllowed, NotFound, BadInput, Refusal; Stale when the row has been moved since the page was drawn.
+    """
+    actor.require(Right.BOOKS)
+    payout, row, match = _booked(session, row_id, lock=True)
+    values = [shown_id, number, reason]
+    earlier = money_forms.earlier_use(session, actor, nonce, ACTION, str(row_id), values)
+    if earlier is not None:
+        return int(earlier)
+    no = _why_not(session, actor, row)
+    if no is not None:
+        raise no
+    if (match.document_id or 0) != shown_id:
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    reason = documents.read_reason(reason)
+    number = number.strip()
+    target = settlement_rows.fitting(session, payout, row, number) if number else None
+    if (target.id if target else None) == match.document_id:
+        raise BadInput(N_("The row stands there already."), field="document_number")
+    before, after = _locked(session, match.document_id), _locked(session, target.id if target else None)
+    day = clock.today()
+    loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
+    place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
+    voucher = ledger.post(
+        session,
+        actor,
+        series="K",
+        day=day,
+        text=f"Rättelse återläsning {payout.payment_reference} rad {row.row_no}: {reason}",
+        source=f"row:{row.id}:{place + 1}",
+        entries=[_entry(session, before, loose, row.amount_minor), _entry(session, after, loose, -row.amount_minor)],
+        payout_id=payout.id,
+        currency=payout.currency,
+    )
+    made = RowPlacing(
+        row_id=row.id,
+        from_document_id=match.document_id,
+        to_document_id=after.id if after else None,
+        amount_minor=row.amount_minor,
+        voucher_id=voucher.id,
+        reason=reason,
+        at=clock.now(),
+        by=actor.name,
+    )
+    session.add(made)
+    session.flush()
+    _follow(session, actor, payout, row, match, before, after, reason, f"row_advance_vat:{made.id}")
+    money_forms.use_form(session, actor, nonce, ACTION, str(row_id), values, str(made.id))
+    return made.id
+
+
+def _locked(session: Session, document_id: int | None) -> Document | None:
+    return documents.get(session, document_id, lock=True) if document_id is not None else None
+
+
+def _entry(session: Session, document: Document | None, loose: int, amount_minor: int) -> ledger.Entry:
+    if document is None:
+        return ledger.Entry(loose, amount_minor, "ej placerat")
+    return ledger.Entry(
+        payment_rows.receivable_of(session, document), amount_minor, document.number_text or "", document.id
+    )
+
+
+def _follow(
+    session: Session, actor: Actor, payout: Payout, row: PayoutRow, match: RowMatch, before: Document | None,
+    after: Document | None, note: str, vat_source: str,
+) -> None:  # fmt: skip
+    """The link, the fees that belong to the same activation, ticks, orders and the VAT of advances follow the voucher."""
+    if row.type == "SALE" and before is not None and row.capture_id is not None:
+        fees = (
+            sa.select(PayoutRow.id)
+            .where(PayoutRow.payout_id == payout.id, PayoutRow.capture_id == row.capture_id)
+            .where(PayoutRow.type.in_(("FEE", "FEE_REFUND", "CORRECTION")))
+        )
+        session.execute(
+            sa.update(RowMatch)
+            .where(RowMatch.row_id.in_(fees), RowMatch.document_id == before.id)
+            .values(document_id=after.id if after else None)
+            .execution_options(synchronize_session=False)
+        )
+    match.document_id = after.id if after else None
+    match.pile, match.because, match.note = Pile.HANDLED, Why.MOVED, note
+    match.handled_by, match.handled_at = actor.name, clock.now()
+    paid_on = clock.local_date(payout.payout_date)
+    day = clock.today()
+    if before is not None:
+        payment_rows.mark_paid(session, before, day)
+        if before.paid_at is None:
+            before.paid_reference = None
+        again = advance_booking.rests_again(session, before, day)
+        payment_rows.move_vat(session, actor, before, day, f"{vat_source}:from", again)
+    if after is not None:
+        payment_rows.mark_paid(session, after, paid_on)
+        if after.paid_at is not None:
+            after.paid_reference = payout.payment_reference
+        due = advance_booking.falls_due(session, [after.id], day)
+        payment_rows.move_vat(session, actor, after, day, f"{vat_source}:to", due)
+    session.flush()
+    audit.write(
+        session,
+        actor,
+        "settlement.row_moved",
+        f"payout:{payout.id}",
+        {"row": row.row_no, "from": before.number_text if before else "", "to": after.number_text if after else ""},
+    )
+
+
+def take_back(session: Session, actor: Actor, row_id: int, placing_id: int, reason: str) -> None:
+    """Undo the last move of a row: its voucher is reversed, and the row stands where it stood. Raises NotAllowed, NotFound,
+    BadInput, Refusal for one that is not the last, or was taken back."""
+    actor.require(Right.BOOKS)
+    payout, row, match = _booked(session, row_id, lock=True)
+    last = session.scalars(
+        sa.select(RowPlacing)
+        .where(RowPlacing.row_id == row_id)
+        .where(sa.not_(sa.exists().where(Voucher.reverses_id == RowPlacing.voucher_id)))
+        .order_by(RowPlacing.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if session.get(RowPlacing, placing_id) is None:
+        raise NotFound
+    if last is None or last.id != placing_id:
+        raise Refusal(N_("Only the last move of a row can be taken back, and only once."))
+    reason = documents.read_reason(reason)
+    before, after = _locked(session, last.to_document_id), _locked(session, last.from_document_id)
+    day: date = clock.today()
+    ledger.reverse(
+        session,
+        actor,
+        session.get_one(Voucher, last.voucher_id),
+        day=day,
+        text=f"Återförd rättelse återläsning {payout.payment_reference} rad {row.row_no}: {reason}",
+        source=f"row:{row.id}:{last.id}:taken back",
+    )
+    _follow(session, actor, payout, row, match, before, after, reason, f"row_advance_vat:{last.id}:taken back")

@@ -1,0 +1,58 @@
+"""Splitting a row in place, and moving a booked one on its own page, as a browser sees them (B4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from tests.builders import the_document
+from tests.services.test_settlement_moves import lump, open_of
+from tests.web_client import WebClient
+
+__all__ = ("lump",)
+
+
+def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, client: WebClient, lump: Any) -> None:
+    """B4: the same field takes one document or several; what does not add up is said beside it and stays typed."""
+    payout, row_id, three, five = lump
+    numbers = [the_document(each).number_text for each in (three, five)]
+    page = client.log_in("finance").get(f"/settlements/{payout.id}")
+    assert client.get(f"/settlements/rows/{row_id}/move").status == 404
+    assign = f"form[action^=/settlements/rows/{row_id}/assign]"
+    wrong = f"{numbers[0]} 300,00; {numbers[1]} 400,00"
+    refused = client.submit(assign, page=page, document_number=wrong, htmx=True)
+    assert refused.status == 422 and "Delarna blir 700,00 kr, raden är på 800,00 kr." in refused.text
+    assert refused.find("input[aria-invalid=true]")["value"] == wrong
+    split = client.submit(assign, page=page, document_number=f"{numbers[0]} 300,00; {numbers[1]} 500,00")
+    assert "En person har delat den på flera dokument." in client.get(f"/settlements/{payout.id}?pile=handled").text
+    assert split.status == 200
+    page = client.get(f"/settlements/{payout.id}?pile=handled")
+    client.submit(f"form[action^=/settlements/rows/{row_id}/undo]", page=page)
+    page = client.get(f"/settlements/{payout.id}")
+    client.submit(f"form[action^=/settlements/rows/{row_id}/handle]", page=page, note="utreds")
+    client.submit(f"form[action$=/{payout.id}/book]", page=client.get(f"/settlements/{payout.id}"))
+    assert client.get(f"/settlements/{payout.id}?pile=handled").has(f"a[href=/settlements/rows/{row_id}/move]")
+    address = f"/settlements/rows/{row_id}/move"
+    page = client.get(address)
+    refused = client.submit("#move-form", page=page, document_number="99999", reason="fel")
+    assert refused.status == 422 and refused.has("#document_number[aria-invalid=true]")
+    for _ in range(2):
+        after = client.submit("#move-form", page=page, document_number=numbers[1], reason="kundens rätta faktura")
+    assert "Raden är flyttad och bokförd." in after.text and "kundens rätta faktura" in after.text
+    assert open_of(three, five) == [300_00, -300_00]
+    stale = client.submit(
+        "#move-form", page=page, document_number=numbers[0], reason="igen", nonce=nonce_of(client, address)
+    )
+    assert stale.status == 409
+    page = client.get(address)
+    assert client.submit("form[action$=take-back]", page=page, reason="").status == 422
+    after = client.submit("form[action$=take-back]", page=page, reason="ångrat")
+    assert "Flytten är återtagen genom en återföring." in after.text and open_of(three, five) == [300_00, 500_00]
+    client.log_in("viewer")
+    assert client.get(address).has("[aria-disabled=true]") and client.post(address, {}).status == 403
+
+
+def nonce_of(client: WebClient, address: str) -> str:
+    """A fresh form's nonce, for a form whose other fields are old."""
+    return client.get(address).form("#move-form").values["nonce"]

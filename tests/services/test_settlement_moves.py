@@ -1,0 +1,174 @@
+"""Rows split over several documents before they are booked, and moved to another one afterwards (B4)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from db import reading, writing
+from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
+from klarna_sandbox.control import Control
+from models import Payout, PayoutRow, RowMatch, RowShare, Voucher
+from services import document_page, owed_lists, settlement_moves, settlements
+from services.gateway import Gateway
+from states import PayoutState, Pile
+from tests import worlds
+from tests.builders import CLERK, FINANCE, the_document
+from tests.services.settlement_parts import a_sale, all_is_well, booked, entries, fees, fetched, payout_of, rows_of
+from tests.threads import in_threads
+
+
+def act(function: Any, *given: Any) -> None:
+    with writing() as session:
+        function(session, FINANCE, *given)
+
+
+@pytest.fixture
+@worlds.kept
+def lump(klarna: Gateway, sandbox: Control) -> tuple[Payout, int, int, int]:
+    """A sale of 800,00 that fits no document, in a payout that waits, and invoices of 300,00 and 500,00 without a row."""
+    fees(sandbox, 0)
+    three, five = a_sale(klarna, sandbox, 300_00), a_sale(klarna, sandbox, 500_00)
+    with worlds.running.world.lock:  # type: ignore[union-attr]
+        worlds.running.world.unpaid.clear()  # type: ignore[union-attr]
+    sandbox.order(mid="K000001", order_amount=800_00, captures=[{"captured_amount": 800_00}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    payout = payout_of(made)
+    assert payout.state is PayoutState.PARKED
+    ((row, _),) = rows_of(payout)
+    return payout, row.id, three.id, five.id
+
+
+def test_a_row_is_split_over_several_documents_taken_back_and_booked(
+    books: Any, lump: tuple[Payout, int, int, int]
+) -> None:
+    """B4: the parts add up to the row to the öre, none is more than is open; each document gets its tick and its figures."""
+    payout, row_id, three, five = lump
+    numbers = [the_document(each).number_text for each in (three, five)]
+    for typed, sentence in (
+        (f"{numbers[0]} 300,00; {numbers[1]} 400,00", r"come to SEK 700\.00, the row to SEK 800\.00"),
+        (f"{numbers[0]} 300,00;", "come to SEK 300.00"),
+        (f"{numbers[0]} 300,01; {numbers[1]} 499,99", "only SEK 300.00 is open"),
+        (f"{numbers[0]} 300,00; {numbers[0]} 500,00", "stands there twice"),
+        (f"{numbers[0]} 300,00; 99999 500,00", "There is no invoice"),
+        (f"{numbers[0]}; {numbers[1]} 500,00", "Enter an amount"),
+    ):
+        with pytest.raises(BadInput, match=sentence) as refused:
+            act(settlements.assign, row_id, typed)
+        assert refused.value.field == "document_number"
+    typed = f"{numbers[0]} 300,00; {numbers[1]} 500,00"
+    act(settlements.assign, row_id, typed)
+    ((_, match),) = rows_of(payout)
+    assert (match.pile, match.document_id, match.because, match.note) == (Pile.HANDLED, None, "split", typed)
+    act(settlements.undo, row_id)
+    ((_, match),) = rows_of(payout)
+    assert (match.pile, match.note) == (Pile.FAULTY, None)
+    with reading() as session:
+        assert not session.scalar(sa.select(sa.func.count()).select_from(RowShare))
+    act(settlements.assign, row_id, typed)
+    act(settlements.book, payout.id)
+    with reading() as session:
+        again = session.get_one(Payout, payout.id)
+    assert entries(again) == {1930: 800_00, 1510: -800_00}
+    for document_id, amount in ((three, 300_00), (five, 500_00)):
+        paid = the_document(document_id)
+        assert (paid.open_minor, paid.paid_reference) == (0, payout.payment_reference)
+        with reading() as session:
+            shown = document_page.overview(session, FINANCE, document_id).payment
+            assert shown is not None and (shown.bank_minor, shown.payout_id) == (amount, payout.id)
+    with reading() as session:
+        assert not owed_lists.listed(session, "sales").rows
+        no = settlement_moves.movable(session, FINANCE, row_id).why_not
+    assert str(no) == "The row was split before it was booked, and stays so."
+    all_is_well()
+
+
+def move(row_id: int, number: str | None, shown: int, reason: str = "fel faktura", nonce: str | None = None) -> int:
+    with writing() as session:
+        return settlement_moves.move(
+            session, FINANCE, row_id, nonce or secrets.token_hex(16), shown_id=shown, number=number or "", reason=reason
+        )
+
+
+def open_of(*documents: int) -> list[int]:
+    return [the_document(each).open_minor for each in documents]
+
+
+def last_voucher() -> tuple[str, list[tuple[int, int]]]:
+    with reading() as session:
+        found = session.scalars(sa.select(Voucher).order_by(Voucher.id.desc()).limit(1)).one()
+        return found.series, [(each.account, each.amount_minor) for each in found.postings]
+
+
+def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_back_by_reversal(
+    books: Any, lump: tuple[Payout, int, int, int]
+) -> None:
+    """B4, golden: off 2999 and onto the claim, then on to another document; each undo restores both sides to the öre."""
+    payout, row_id, three, five = lump
+    with reading() as session, pytest.raises(NotFound):
+        settlement_moves.movable(session, FINANCE, row_id)
+    act(settlements.mark_handled, row_id, "utreds")
+    act(settlements.book, payout.id)
+    numbers = [the_document(each).number_text for each in (three, five)]
+    with pytest.raises(NotAllowed), writing() as session:
+        settlement_moves.move(session, CLERK, row_id, "0" * 32, shown_id=0, number=numbers[0] or "", reason="x")
+    for number, reason, sentence in (
+        (None, "x", "stands there already"),
+        (numbers[0], " ", "reason"),
+        ("9", "x", "no inv"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            move(row_id, number, 0, reason)
+    nonce = secrets.token_hex(16)
+    made = [move(row_id, numbers[1], 0, nonce=nonce) for _ in range(2)]
+    assert made[0] == made[1], "one form moves it once"
+    assert last_voucher() == ("K", [(2999, 800_00), (1510, -800_00)])
+    assert open_of(three, five) == [300_00, -300_00] and the_document(five).paid_reference == payout.payment_reference
+    with pytest.raises(Stale):
+        move(row_id, numbers[0], 0)
+    second = move(row_id, numbers[0], five, "och nu rätt")
+    assert last_voucher() == ("K", [(1510, 800_00), (1510, -800_00)])
+    assert open_of(three, five) == [-500_00, 500_00] and the_document(five).paid_at is None
+    all_is_well()
+    with pytest.raises(Refusal, match="Only the last move"), writing() as session:
+        settlement_moves.take_back(session, FINANCE, row_id, made[0], "fel ordning")
+    for placing in (second, made[0]):
+        with writing() as session:
+            settlement_moves.take_back(session, FINANCE, row_id, placing, "ångrat")
+    assert open_of(three, five) == [300_00, 500_00]
+    with reading() as session:
+        (lost,) = owed_lists.listed(session, "sales").rows
+        assert lost.amount_minor == 800_00
+        assert [each.undone_by is not None for each in settlement_moves.movable(session, FINANCE, row_id).placings] == [
+            True,
+            True,
+        ]
+    with pytest.raises(Refusal, match="Only the last move"), writing() as session:
+        settlement_moves.take_back(session, FINANCE, row_id, second, "en gång till")
+    all_is_well()
+
+
+def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
+    books: Any, klarna: Gateway, sandbox: Control
+) -> None:
+    """B1: fee and VAT stand with the document that the sale belongs to; the payout's lock lets the second see the first."""
+    fees(sandbox, 3_00)
+    invoice = a_sale(klarna, sandbox, 300_00)
+    payout = booked(klarna, sandbox)
+    other = a_sale(klarna, sandbox, 300_00)
+    with reading() as session:
+        row_id = session.scalars(sa.select(PayoutRow.id).where(PayoutRow.type == "SALE")).one()
+    raised = in_threads(books, lambda n: move(row_id, other.number_text, invoice.id, nonce=f"{n:032x}") and None, 3)
+    assert [type(each) for each in raised] == [Stale] * 2, raised
+    assert open_of(invoice.id, other.id) == [300_00, 0]
+    with reading() as session:
+        links = session.scalars(sa.select(RowMatch.document_id).distinct()).all()
+        assert links == [other.id], "sale and fee together"
+        shown = document_page.overview(session, FINANCE, other.id).payment
+        assert shown is not None and (shown.bank_minor, shown.fee_minor, shown.fee_vat_minor) == (296_25, 3_00, 75)
+        assert session.get_one(Payout, payout.id).voucher_id == payout.voucher_id
+    all_is_well()
