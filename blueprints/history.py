@@ -103,8 +103,8 @@ def _rules(told: Description) -> Table:
     columns = [
         Column(_("Event"), "wide"),
         Column(_("Series")),
-        Column(_("Debit"), "wide"),
-        Column(_("Credit"), "wide"),
+        Column(_("Debit side"), "wide"),
+        Column(_("Credit side"), "wide"),
         Column(_("When"), "wide"),
     ]
     lines = [Line([_(each.event), each.series, _(each.debit), _(each.credit), _(each.when)]) for each in told.rules]
