@@ -64,6 +64,7 @@ ROOMS = (
     "settlement_moves",
     "settlement_files",
     "bank",
+    "flow",
     "books",
     "sie",
     "closing",
@@ -131,6 +132,13 @@ def _setup_services(app: Flask, settings: Config) -> None:
     app.extensions["postman"] = Postman(settings.credentials_key, app.extensions["klarna"], app.extensions["papers"])
     cheap = partial(passwords.Passwords, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     app.extensions["passwords"] = cheap() if settings.testing else passwords.STRONG
+
+
+def set_upon(app: Flask, settings: Config) -> None:
+    """Give the app its settings, and the database and the services that follow from them."""
+    _setup_config(app, settings)
+    _setup_database(app, settings)
+    _setup_services(app, settings)
 
 
 def _setup_languages(app: Flask) -> None:
@@ -217,9 +225,7 @@ def create_app(settings: Config | None = None) -> Flask:
     if not settings.testing:
         web_log.set_up()
     app = Flask(__name__)
-    _setup_config(app, settings)
-    _setup_database(app, settings)
-    _setup_services(app, settings)
+    set_upon(app, settings)
     _setup_languages(app)
     _setup_templates(app)
     _setup_rooms(app)

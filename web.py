@@ -157,6 +157,7 @@ WITHIN = {
     "exchange": "credit_notes",
     "free_credits": "credit_notes",
     "bank": "settlements",
+    "flow": "settlements",
     "settlement_files": "settlements",
     "agreement": "start",
     "adoption": "start",

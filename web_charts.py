@@ -1,4 +1,4 @@
-"""Column charts as figures for SVG: whole numbers for attributes, no style, so that the security policy lets them be."""
+"""Charts as figures for SVG: whole numbers for attributes, no style, so that the security policy lets them be."""
 
 from __future__ import annotations
 
@@ -88,3 +88,107 @@ def columns(groups: Sequence[tuple[str, Sequence[tuple[int, str, str]]]]) -> Cha
         names.append(Name(LEFT + place * slot + slot // 2, name))
     marks = sorted({highest, highest // 2, 0, lowest}, reverse=True)
     return Chart(bars, [Line(level(mark), quantity(mark * 10)) for mark in marks], names, zero)
+
+
+# --- From one sum to another, step by step ----------------------------------------------------------------------------
+
+NAMES, VALUES, ROW, THICK = 150, 96, 26, 18
+"""Room for the names at the left and the figures at the right; the height of a step and of its bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A step of a waterfall: its bar, what stands beside it, and the thread to the next one (None for the last)."""
+
+    bar: Bar
+    name: str
+    value: str
+    base: int
+    value_x: int
+    thread: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """Everything that is drawn of a way from gross to net."""
+
+    falls: Sequence[Fall]
+    zero: int
+    height: int
+    width: int = WIDTH
+
+
+def waterfall(steps: Sequence[tuple[str, int, int, str, str]]) -> Waterfall:
+    """Steps below each other: a name, the minor units it begins and ends with, its tone and its figure as text."""
+    ends = [minor for _, begins, ends, *_ in steps for minor in (begins, ends)]
+    least, most = min([*ends, 0]), max([*ends, 0])
+    room = WIDTH - NAMES - VALUES
+
+    def place(minor: int) -> int:
+        return NAMES + (minor - least) * room // max(most - least, 1)
+
+    falls = []
+    for row, (name, begins, ends_at, tone, text) in enumerate(steps):
+        left, right = sorted((place(begins), place(ends_at)))
+        bar = Bar(left, row * ROW + 5, max(right - left, 2), THICK, tone, f"{name}: {text}")
+        last = row == len(steps) - 1
+        falls.append(Fall(bar, name, text, row * ROW + 18, bar.x + bar.width + 6, None if last else place(ends_at)))
+    return Waterfall(falls, place(0), len(steps) * ROW + 8)
+
+
+# --- Several rows of columns over the same days -----------------------------------------------------------------------
+
+BAND, BETWEEN = 52, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One row of columns with its name; ``zero`` is the line they stand on."""
+
+    name: str
+    top: int
+    zero: int
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Rows of columns on one scale, so that their heights can be compared."""
+
+    bands: Sequence[Band]
+    names: Sequence[Name]
+    highest: str
+    height: int
+    below: int
+    width: int = WIDTH
+    left: int = LEFT
+
+
+def bands(names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[tuple[int, str]]]]) -> Bands:
+    """A row of columns per series: its name, its tone, and minor units with a sentence for each of the names below.
+
+    What is below zero has no column: it stands in the table.
+    """
+    highest = _above(max((minor for _, _, each in rows for minor, _ in each), default=0))
+    slot = (WIDTH - LEFT) // max(len(names), 1)
+    wide = max(slot - max(slot // 4, 2), 2)
+    drawn = []
+    for row, (name, tone, each) in enumerate(rows):
+        top = TOP + row * (BAND + BETWEEN)
+        zero = top + BAND
+        bars = []
+        for n, (minor, text) in enumerate(each):
+            high = max(minor, 0) * BAND // highest
+            if minor > 0:
+                high = max(high, 1)
+                bars.append(Bar(LEFT + n * slot + (slot - wide) // 2, zero - high, wide, high, tone, text))
+        drawn.append(Band(name, top, zero, bars))
+    # As many names as there is room for.
+    step = max(1, -(-34 // max(slot, 1)))
+    below = [
+        Name(LEFT + n * slot + slot // 2, name) for n, name in enumerate(names) if n % step == 0 or n == len(names) - 1
+    ]
+    if len(below) > 1 and below[-1].x - below[-2].x < 34:
+        del below[-2]
+    height = TOP + len(rows) * (BAND + BETWEEN) + 8
+    return Bands(drawn, below, quantity(highest * 10), height, height - 6)

@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+import web_flow
 from db import reading, writing
 from errors import N_, BadInput
 from models import Payout
@@ -185,6 +186,7 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
     return {
         "found": found,
         "deposit": deposit,
+        "way": web_flow.way(found),
         "payout": found.payout,
         "pile": chosen,
         "tabs": tabs,

@@ -40,6 +40,14 @@ TOTAL_NAMES: dict[str, str] = {
     "repay": N_("Repaid debt"),
 }
 """The totals in the order in which a page shows them."""
+STEP_NAMES: dict[str, str] = {
+    **TOTAL_NAMES,
+    "opening_debt": N_("Opening debt"),
+    "closing_debt": N_("Closing debt"),
+    "difference": N_("Does not add up"),
+    "settlement": N_("Net paid out"),
+}
+"""What the steps from gross to net are called."""
 TAKES = frozenset({"return_", "reversal", "fee", "tax", "commission_reversal", "charge", "holdback", "repay"})
 """Totals that make the payout smaller."""
 
@@ -100,7 +108,7 @@ def reading(session: Session, payout_id: int) -> Reading:
         voucher=(booked.id, f"{booked.series}{booked.number}") if booked else None,
         counts=pile_counts(session, [payout.id]).get(payout.id, {}),
         proof=proof,
-        steps=_steps(proof, payout.settlement_minor),
+        steps=_steps(proof, payout),
         why=told(payout.parked_because) if payout.parked_because else None,
         breaks=settlement_rows.open_breaks(session, payout.id),
     )
@@ -150,13 +158,20 @@ def _vat_line(name: str, ours: Totals, totals: Totals, stated: frozenset[str]) -
     return -ours.tax, -totals.tax
 
 
-def _steps(proof: Sequence[ProofLine], settlement_minor: int) -> Sequence[Step]:
-    """From gross to net, in the order of the proof; what the totals leave open is not drawn."""
+def _steps(proof: Sequence[ProofLine], payout: Payout) -> Sequence[Step]:
+    """From the debt before, over what was sold and taken away, to what is paid out; what the totals leave open is a step, too."""
+    carried = bool(payout.opening_debt_minor or payout.closing_debt_minor)
+    told = [line for line in proof if not carried or line.name not in ("deposit", "repay")]
+    amounts = [
+        ("opening_debt", -payout.opening_debt_minor),
+        *((line.name, line.stated_minor if line.stated_minor is not None else line.rows_minor or 0) for line in told),
+        ("closing_debt", payout.closing_debt_minor),
+    ]
+    amounts.append(("difference", payout.settlement_minor - sum(amount for _, amount in amounts)))
     steps, at = [], 0
-    for line in proof:
-        amount = line.stated_minor if line.stated_minor is not None else line.rows_minor or 0
+    for name, amount in amounts:
         if amount:
-            steps.append(Step(line.name, at, at + amount, amount))
+            steps.append(Step(name, at, at + amount, amount))
             at += amount
-    steps.append(Step("settlement", 0, settlement_minor, settlement_minor))
+    steps.append(Step("settlement", 0, payout.settlement_minor, payout.settlement_minor))
     return steps
