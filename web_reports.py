@@ -31,7 +31,10 @@ MOST_ON_PAPER = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A head and what its cells are: ``text``, ``wide`` (may wrap), ``day``, ``moment``, ``whole`` or ``money`` (minor units)."""
+    """A head and what its cells are.
+
+    ``text``, ``wide`` (may wrap), ``day``, ``moment``, ``whole``, ``kronor`` (whole ones), or ``money`` (minor units).
+    """
 
     head: str
     sort: str = "text"
@@ -39,7 +42,7 @@ class Column:
     @property
     def right(self) -> bool:
         """Whether its cells stand to the right."""
-        return self.sort in ("whole", "money")
+        return self.sort in ("whole", "kronor", "money")
 
     def shown(self, cell: Any) -> str:
         """A cell as a person reads it."""
@@ -47,6 +50,8 @@ class Column:
             return ""
         if self.sort == "money":
             return amount(cell)
+        if self.sort == "kronor":
+            return kronor(cell)
         if self.sort == "moment":
             return moment(cell)
         return day(cell) if isinstance(cell, date) else str(cell)
@@ -80,6 +85,11 @@ class Table:
     lines: Iterable[Line]
     foot: Sequence[Line] = ()
     notes: Sequence[str] = field(default=())
+
+
+def kronor(whole: int) -> str:
+    """Whole kronor, grouped: an amount without its decimals."""
+    return amount(whole * 100)[:-3]
 
 
 def shape() -> str:

@@ -91,7 +91,7 @@ def _program(told: Description) -> Table:
         (_("Database revision"), told.schema),
         (_("Financial years"), years),
         (_("Locked through"), day(told.locked_through) if told.locked_through else _("nothing")),
-        (_("Vouchers"), str(told.vouchers)),
+        (_("Number of vouchers"), str(told.vouchers)),
         (_("Rows of vouchers"), str(told.postings)),
         (_("Klarna's reports"), str(told.reports)),
     ]

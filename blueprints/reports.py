@@ -21,7 +21,7 @@ from states import DocKind
 from web import needs, page
 from web_book_tables import ledger_table, period
 from web_query import Days, typed_days
-from web_reports import Column, Line, Table, answer, shape, ways
+from web_reports import Column, Line, Table, answer, kronor, shape, ways
 from web_words import amount, day, percent
 from web_words import gettext as _
 
@@ -55,14 +55,14 @@ def _vat_tables(report: vat_report.Report) -> list[Table]:
     columns = [
         Column(_("Box")),
         Column(_("What"), "wide"),
-        Column(_("SEK, declared"), "whole"),
+        Column(_("SEK, declared"), "kronor"),
         Column(_("SEK"), "money"),
     ]
     lines = []
     for box in report.boxes:
         lines.append(Line([f"{box.number:02d}", _box_name(box.number), box.whole, box.minor], strong=True))
         for part in box.parts:
-            name = _("Advances whose VAT has fallen due") if part.account is None else f"{part.account} {part.name}"
+            name = _("Advances whose VAT has fallen due") if part.account is None else part.name
             url = (
                 None
                 if part.account is None
@@ -117,7 +117,7 @@ def vat() -> Response:
             for first, last in months
         ]
         return page(
-            "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices,
+            "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices, due=kronor(abs(report.due_whole)),
             ways=ways("reports.vat", **_between(starts, ends)),
         )  # fmt: skip
 

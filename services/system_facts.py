@@ -67,7 +67,10 @@ RULES: Sequence[Rule] = (
 )  # fmt: skip
 
 ARCHIVE: Sequence[tuple[str, str]] = (
-    (N_("Vouchers"), N_("In the database, append-only; each carries the hash of the one before it in its series.")),
+    (
+        N_("Vouchers and their rows"),
+        N_("In the database, append-only; each carries the hash of the one before it in its series."),
+    ),
     (N_("Invoices and credit notes"), N_("Frozen when their number is taken, with the hash of what stands on them.")),
     (N_("Klarna's reports"), N_("Byte for byte as they came, found by their SHA-256.")),
     (N_("Requests to Klarna and its answers"), N_("As they were sent and received, with their times.")),
