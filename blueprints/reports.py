@@ -117,7 +117,8 @@ def vat() -> Response:
             for first, last in months
         ]
         return page(
-            "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices, due=kronor(abs(report.due_whole)),
+            "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices,
+            due=kronor(abs(report.due_whole)),
             ways=ways("reports.vat", **_between(starts, ends)),
         )  # fmt: skip
 
