@@ -43,6 +43,7 @@ NO_PAGES = {
     "klarna_orders.decide": "needs an act that nobody can prove; drawn in tests/blueprints/test_klarna_orders.py",
     "operations.panel": "a part of a document's page",
     "credit_rows.find": "a part of a draft's page",
+    "offsets.after": "a part of a pair's page",
     "start.health": "not for people",
     "login.set_up": "only while nobody has an account; drawn in tests/journeys/test_first_start.py",
     "login.choose": "before one has logged in: walked by itself",
@@ -78,6 +79,8 @@ class Shop:
             settlements.fetch_all(house.klarna)
             self.invoice = self._invoice(house)
             self.ordinary = an_invoice(house.klarna, self.by_hand)
+            self.credited = self._invoice(house)
+            a_refund(house.klarna, self.credited)
             with writing() as session:
                 self.draft_id = credit_drafts.start(session, CLERK, self.invoice.id).id
                 self.free_id = free_credits.start(session, CLERK, self.order.customer_id).id
@@ -127,6 +130,8 @@ class Shop:
             f"/orders/{self.by_hand.id}/reservation",
             f"/documents/{invoice}/due-date",
             f"/documents/{self.ordinary.id}/payments",
+            f"/documents/{self.ordinary.id}/surplus",
+            f"/offsets?q={self.credited.number_text}",
             f"/orders/{self.held.id}/lift",
             f"/differences/{self.cancelled_id}/note",
             f"/differences/{self.captured_id}/adopt",
