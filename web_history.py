@@ -139,5 +139,5 @@ def told(line: audit.Line, names: Mapping[int, str]) -> dict[str, Any]:
     elif line.action == "fiscal_year.open":
         says = f"{detail.get('starts')} – {detail.get('ends')}"
     else:
-        says = ", ".join(_detail(name, value) for name, value in detail.items() if value != "")
+        says = ", ".join(_detail(name, value) for name, value in detail.items() if value != "" and name != "heads")
     return {"at": line.at, "by": line.actor, "what": what, "says": says, "from": detail.get("valid_from")}

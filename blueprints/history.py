@@ -145,13 +145,14 @@ def _series(told: Description) -> Table:
         Column(_("Financial year")),
         Column(_("First number"), "whole"),
         Column(_("Next number"), "whole"),
+        Column(_("Last hash"), "wide"),
     ]
     lines = []
     for each in told.series:
         code = each.code.removeprefix("V:")
         name = _("Documents") if each.code == "F" else f"{code} {_(SERIES.get(code, code))}"
         year = f"{day(each.year.starts)} – {day(each.year.ends)}" if each.year else _("runs on")
-        lines.append(Line([name, year, each.first_no, each.next_no]))
+        lines.append(Line([name, year, each.first_no, each.next_no, each.head_hash]))
     about = _(
         "Numbers are taken in the transaction that writes the voucher or freezes the document, so that none is lost."
     )

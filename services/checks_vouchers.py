@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import FiscalYear, NumberSeries, Posting, Voucher
+from models import Audit, FiscalYear, NumberSeries, Posting, Voucher
 from services.book_lists import trial_balance
 from services.findings import Check, Finding, NotApplicableError, ask, broken
 
@@ -178,8 +178,24 @@ def balances_carry_over(session: Session) -> Iterator[Finding]:
             )
 
 
+def _heads_at_locks(session: Session) -> Iterator[Finding]:
+    starts = {day.isoformat(): key for key, day in session.execute(sa.select(FiscalYear.id, FiscalYear.starts))}
+    rows = session.execute(sa.select(Audit.id, Audit.detail).where(Audit.object == "period_lock").order_by(Audit.id))
+    for key, detail in rows:
+        for name, head in json.loads(detail).get("heads", {}).items():
+            series, _blank, year = name.partition(" ")
+            there = sa.select(Voucher.id).where(
+                Voucher.series == series, Voucher.fiscal_year_id == starts.get(year), Voucher.hash == head
+            )
+            if session.scalar(there.limit(1)) is None:
+                yield Finding(f"audit:{key}", f"the last voucher of {name} at the lock is no longer there")
+
+
 def voucher_chain_is_whole(session: Session) -> Iterator[Finding]:
-    """A10: each voucher's hash follows from its content and the hash before it; the series knows the last one."""
+    """A10: each voucher's hash follows from its content and the hash before it; the series knows the last one, and what was
+    last at each lock is still there.
+    """
+    yield from _heads_at_locks(session)
     starts = {key: day.isoformat() for key, day in session.execute(sa.select(FiscalYear.id, FiscalYear.starts))}
     heads = {
         (series.code[2:], series.fiscal_year): series.head_hash

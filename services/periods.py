@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BadInput, Refusal
-from models import FiscalYear, PeriodLock
+from models import FiscalYear, NumberSeries, PeriodLock
 from rights import Actor, Right
 from services import accounts, audit, numbering
 
@@ -108,7 +108,19 @@ def _move_lock(session: Session, actor: Actor, through: date | None, reason: str
         raise BadInput(N_("Write a reason."), field="reason")
     session.add(PeriodLock(locked_through=through, at=clock.now(), by=actor.name, reason=reason.strip()))
     session.flush()
-    audit.write(session, actor, action, "period_lock", {"through": through, "reason": reason.strip()})
+    detail = {"through": through, "reason": reason.strip(), "heads": _heads(session)}
+    audit.write(session, actor, action, "period_lock", detail)
+
+
+def _heads(session: Session) -> dict[str, str]:
+    """The last hash of every voucher series: who rewrites what is locked has to forge the log as well (A10)."""
+    rows = session.execute(
+        sa.select(NumberSeries.code, FiscalYear.starts, NumberSeries.head_hash)
+        .join(FiscalYear, FiscalYear.id == NumberSeries.fiscal_year)
+        .where(NumberSeries.code.startswith("V:"), NumberSeries.head_hash != "")
+        .order_by(NumberSeries.code, FiscalYear.starts)
+    )
+    return {f"{code[2:]} {starts.isoformat()}": head for code, starts, head in rows}
 
 
 def stop_booking(session: Session) -> None:

@@ -98,12 +98,13 @@ FLOW: Sequence[tuple[str, str]] = (
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A number series: what it numbers, and how far it has come."""
+    """A number series: what it numbers, how far it has come, and the hash of its last voucher."""
 
     code: str
     year: FiscalYear | None
     first_no: int
     next_no: int
+    head_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def describe(session: Session) -> Description:
         chart,
         [(entry, by_number.get(told[entry.setting])) for entry in shown],
         [
-            Series(each.code, years.get(each.fiscal_year), each.first_no, each.next_no)
+            Series(each.code, years.get(each.fiscal_year), each.first_no, each.next_no, each.head_hash)
             for each in series
             if each.code == "F" or each.code.startswith("V:")
         ],

@@ -874,6 +874,14 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "activated 0, the invoices add up to",
         "DELETE FROM klarna_day",
     ),
+    "A10 a voucher that was there at a lock": (
+        "the last voucher of F 2026-01-01 at the lock is no longer there",
+        (
+            "INSERT INTO audit (at, actor, action, object, detail, previous_hash, hash) VALUES"
+            " ('2026-01-01T00:00:00.000Z', 'x', 'period.lock', 'period_lock',"
+            """ '{"heads":{"F 2026-01-01":"gone"}}', '', '')"""
+        ),
+    ),
     "A11 an account that was closed": (
         "which was closed then",
         (
