@@ -257,6 +257,20 @@ def test_two_people_tie_two_deposits_to_one_payout_and_one_of_them_does(paid: li
     all_is_well()
 
 
+def test_two_statements_with_the_same_entry_are_read_in_at_once_and_it_comes_in_once(
+    paid: list[Payout], books: Flask
+) -> None:
+    """The lease: without it both would find the entry unknown, and one person's reading would fail."""
+    one, two, three = paid
+    statements = [
+        camt(of(one), *[of(two, bank=str(n)) for n in range(40)]),
+        camt(of(three), *[of(two, bank=str(n)) for n in range(40)]),
+    ]
+    assert in_threads(books, lambda number: read(statements[number]), 2) == []
+    assert rows() == (2, 42, 2)
+    all_is_well()
+
+
 @pytest.mark.untrue_books("a tie is written that no rule would have made")
 def test_verify_finds_a_deposit_that_is_not_its_payout(paid: list[Payout]) -> None:
     """M17, the test of the test."""
