@@ -30,8 +30,7 @@ def finance_client(app: Any) -> WebClient:
 def a_draft(client: WebClient, klarna: Any, sandbox: Any, lines: Any = E1) -> Page:
     """The form that «Kreditera» opens on a captured invoice."""
     invoice = a_captured_invoice(klarna, sandbox, lines=lines)
-    client.get(f"/invoices/{invoice.id}")
-    return client.submit("/credit")
+    return client.post(f"/invoices/{invoice.id}/credit", follow=True)
 
 
 def rows_of(page: Page) -> list[str]:

@@ -20,8 +20,7 @@ def clerk_client(client: WebClient) -> WebClient:
 def a_draft(client: WebClient, klarna: Any, sandbox: Any, lines: Any = 1) -> Page:
     """The form that «Kreditera» opens on a captured invoice."""
     invoice = a_captured_invoice(klarna, sandbox, lines=lines)
-    client.get(f"/invoices/{invoice.id}")
-    return client.submit("/credit")
+    return client.post(f"/invoices/{invoice.id}/credit", follow=True)
 
 
 def new_row(page: Page) -> str:

@@ -26,8 +26,7 @@ def the_guide(client: WebClient, klarna: Any, sandbox: Any, price: int = 49_900)
     invoice = a_captured_invoice(klarna, sandbox, lines=[row("T-shirt röd", pieces=2)])
     with writing() as session:
         an_article(session, "T-shirt blå", price, number="BLÅ-1")
-    client.get(f"/invoices/{invoice.id}")
-    draft = client.submit("/credit")
+    draft = client.post(f"/invoices/{invoice.id}/credit", follow=True)
     page = client.get(f"{draft.url}/exchange")
     return page, str(page.find("input[name^=back-]")["name"])
 

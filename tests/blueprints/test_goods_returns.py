@@ -29,8 +29,7 @@ def test_the_return_is_received_from_the_credit_note(client: WebClient, klarna: 
 def test_the_condition_stands_beside_what_goes_back(client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K24: per row on the draft; damaged says that it is not put in stock."""
     invoice = a_captured_invoice(klarna, sandbox, lines=[row("T-shirt")])
-    in_english(client).get(f"/invoices/{invoice.id}")
-    page = client.submit("/credit")
+    page = in_english(client).post(f"/invoices/{invoice.id}/credit", follow=True)
     page = client.submit("#boxes", restock=True)
     line = page.find("select[id^=condition-]")["id"].removeprefix("condition-")
     page = client.submit(f"/rows/{line}/condition", **{f"condition-{line}": "damaged"})
