@@ -87,7 +87,7 @@ SELECT row_id, 'matched', document_id FROM (
   SELECT ranked.*, max(row_rank) OVER same AS row_count, max(document_rank) OVER same AS document_count
   FROM (
     SELECT pairs.*,
-      dense_rank() OVER (PARTITION BY order_id, type, amount_minor ORDER BY happened_at, row_key) AS row_rank,
+      dense_rank() OVER (PARTITION BY order_id, type, amount_minor ORDER BY happened_at, row_key, row_id) AS row_rank,
       dense_rank() OVER (PARTITION BY order_id, type, amount_minor ORDER BY number) AS document_rank
     FROM ({_PAIRS}) AS pairs
   ) AS ranked
