@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import request, url_for
 from flask_babel import lazy_gettext as lazy
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from db import reading
@@ -21,6 +22,8 @@ from web_words import gettext as _
 from web_words import percent
 
 LONGEST_TYPED = 100
+SUM_ONLY = "credit_notes/_row_saved.html"
+"""What a typed quantity changes: amounts, the sum and the Klarna block, and none of the boxes."""
 
 
 class OptionsForm(Form):
@@ -105,23 +108,20 @@ def read_form(draft_id: int) -> CreditForm:
         return credit_form.form(looked, actor(), draft_id)
 
 
-def around(draft_id: int) -> dict[str, Any]:
+def around(session: Session, draft_id: int, gross_minor: int, currency: str) -> dict[str, Any]:
     """What is about a draft and not in it: who else has it open, and whether it has been put before Finance (B31)."""
-    with reading() as looked:
-        others = draft_visits.others(looked, actor(), draft_id)
-        approval = approvals.on_draft(looked, actor(), draft_id)
+    others = draft_visits.others(session, actor(), draft_id)
+    approval = approvals.on_draft(session, actor(), draft_id, gross_minor, currency)
     here = url_for("credit_notes.show", document_id=draft_id)
     return {"others": others, "approval": approval, "stale": False, "first": True, "draft_id": draft_id, "here": here}
 
 
-def context(form: CreditForm, typed_now: Typed | None = None, options: OptionsForm | None = None) -> dict[str, Any]:
-    """What the draft's templates are drawn from."""
+def _drawn(form: CreditForm, typed_now: Typed | None) -> dict[str, Any]:
+    """What every part of the draft is drawn from."""
     return {
         "form": form,
-        "options": options or options_of(form),
         "typed": typed_now or Typed(),
         "conditions": goods_returns.AT_ONCE,
-        **around(form.id),
         "why_off": off(form.refusal),
         "differs": off(form.difference),
         "difference_minor": form.difference_minor,
@@ -140,8 +140,13 @@ def draft_answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
     """The draft: the whole page, or for htmx its panel with the Klarna block beside it."""
     with reading() as looked:
         form, rates = credit_form.form(looked, actor(), draft_id), credit_rows.rates(looked)
-    drawn = context(form, changes.pop("typed", None), changes.pop("options", None))
-    drawn |= {"rates": rates, "free": changes.pop("free", None) or free_row(rates)}
+        beside = around(looked, form.id, form.sums.gross_minor, form.currency)
+    drawn = _drawn(form, changes.pop("typed", None)) | beside
+    drawn |= {
+        "options": changes.pop("options", None) or options_of(form),
+        "rates": rates,
+        "free": changes.pop("free", None) or free_row(rates),
+    }
     drawn |= {"freight": changes.pop("freight", None) or FreightForm(formdata=None)}
     return page("credit_notes/draft.html", panel="credit_notes/_swap.html", status=status, **{**drawn, **changes})
 
@@ -158,8 +163,11 @@ def row_answer(draft_id: int, line_id: int, template: str, status: int, typed_no
             return done(_url(draft_id))
         off_now = {"why_off": _first(typed_now)} if typed_now.sentence else {}
         return draft_answer(draft_id, status, typed=typed_now, **off_now)
-    form = read_form(draft_id)
-    drawn = context(form, typed_now)
+    boxes = template != SUM_ONLY
+    with reading() as looked:
+        form = credit_form.form(looked, actor(), draft_id, whole=boxes)
+        approval = approvals.on_draft(looked, actor(), draft_id, form.sums.gross_minor, form.currency)
+    drawn = _drawn(form, typed_now) | {"approval": approval, "options": options_of(form) if boxes else None}
     if typed_now.sentence:
         drawn["why_off"] = _first(typed_now)
     rows: tuple[CreditRow | NewRow, ...] = (*form.rows, *form.removed, *form.added, *form.removed_new)

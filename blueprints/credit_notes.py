@@ -19,7 +19,7 @@ from services.drift import Differs
 from states import DocKind, DocState
 from web import Form, actor, done, gateway, label, needs, page, say
 from web_access import go_to
-from web_credit import Typed, draft_answer, options_of, read_form, row_answer, saved, typed, typed_row
+from web_credit import SUM_ONLY, Typed, draft_answer, options_of, read_form, row_answer, saved, typed, typed_row
 from web_document_list import list_answer, read_export
 from web_documents import WORDS, document_answer, document_url, money_form, read_page, sheet
 from web_words import day, gettext
@@ -94,7 +94,7 @@ def restock(document_id: int, line_id: int) -> Response:
 
 def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
     save = credit_drafts.set_quantity if field == "quantity" else credit_drafts.set_restock
-    template = "credit_notes/_row_saved.html"
+    template = SUM_ONLY
     try:
         with writing() as made:
             save(made, actor(), draft_id, line_id, text)

@@ -52,13 +52,14 @@ def _answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
     with reading() as looked:
         form = free_credits.form(looked, actor(), draft_id)
         hits = credit_rows.find(looked, changes.get("search", ""))
+        beside = around(looked, draft_id, form.gross_minor, form.currency)
     drawn = {
         "form": form,
         "why_off": off(form.refusal),
         "free": free_row(form.rates),
         "why": WhyForm(formdata=None, reason=form.reason),
         "typed": Typed(),
-        **around(draft_id),
+        **beside,
         "refused": None,
         "search": "",
         "hits": hits,

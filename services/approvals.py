@@ -60,20 +60,19 @@ def of(session: Session, document_id: int) -> Approval | None:
     )
 
 
-def on_draft(session: Session, actor: Actor, draft_id: int) -> OnDraft:
-    """What the form of a draft shows of approval. Pure reading."""
+def on_draft(session: Session, actor: Actor, draft_id: int, gross_minor: int, currency: str) -> OnDraft:
+    """What the form of a draft of this sum shows of approval. Pure reading."""
     request = of(session, draft_id)
-    draft = documents.get(session, draft_id)
     return OnDraft(
         request=request,
-        may_ask=request is None and actor.may(Right.CREDIT) and _above(session, actor, draft),
+        may_ask=request is None and actor.may(Right.CREDIT) and _above(session, actor, gross_minor, currency),
         may_take_back=request is not None and request.asked_by_id == actor.id,
     )
 
 
-def _above(session: Session, actor: Actor, draft: Document) -> bool:
+def _above(session: Session, actor: Actor, gross_minor: int, currency: str) -> bool:
     try:
-        credit_notes.require_within_limit(session, actor, _gross(draft), draft.currency)
+        credit_notes.require_within_limit(session, actor, gross_minor, currency)
     except Refusal:
         return True
     return False
@@ -101,9 +100,9 @@ def ask(session: Session, actor: Actor, draft_id: int) -> None:
     draft = _draft(session, actor, draft_id)
     if session.get(ApprovalRequest, draft_id) is not None:
         return
-    if not _above(session, actor, draft):
-        raise Refusal(N_("The credit is within your limit. You can create it yourself."))
     gross = _gross(draft)
+    if not _above(session, actor, gross, draft.currency):
+        raise Refusal(N_("The credit is within your limit. You can create it yourself."))
     session.add(
         ApprovalRequest(
             document_id=draft_id,

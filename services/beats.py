@@ -22,7 +22,7 @@ from services.asking import LOOK_SECONDS, NotReached, Silent, access_for, note_r
 from services.following import FOLLOW
 from services.gateway import Access, Gateway
 from services.looks import Look
-from states import OpKind
+from states import OPEN_OPS, OpKind
 
 log = structlog.get_logger()
 
@@ -82,13 +82,23 @@ def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
 
     def work(session: Session) -> None:
         order = orders.get(session, order_id, lock=True)
-        drift.keep_look(session, order, look)
+        before = _shown(order)
+        found = drift.keep_look(session, order, look)
         op = operations.open_of_order(session, order_id)
         if op is not None:
             operations.settle_by_look(session, operations.lock(session, op.id), look, actor, FOLLOW)
-        orders.refresh(session, order_id)
+        if found or op is not None or before != _shown(order):
+            orders.refresh(session, order_id)
 
     db.transact(work)
+
+
+def _shown(order: Order) -> tuple[object, ...]:
+    """What a look says of an order, whenever it was made: as long as it says the same, no copy of it has to be made anew."""
+    return (
+        order.klarna_status, order.fraud_status, order.klarna_method, order.klarna_reference, order.authorized_minor,
+        order.captured_minor, order.refunded_minor, order.remaining_minor, order.expires_at,
+    )  # fmt: skip
 
 
 def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
@@ -108,7 +118,8 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
     def record(session: Session) -> OpKind:
         operations.record(session, permission, outcome, actor, FOLLOW)
         op = session.get_one(KlarnaOp, op_id)
-        orders.refresh(session, op.order_id)
+        if op.state in OPEN_OPS:  # what has become final has refreshed the order with all that follows from it
+            orders.refresh(session, op.order_id)
         return op.kind
 
     try:
@@ -169,7 +180,7 @@ def look_before(
     with db.reading() as session:
         drift.require_same_currency(orders.get(session, order_id), look)
         ours = drift.ours(session, order_id)
-        difference = drift.difference(session, order_id, look)
+        difference = drift.difference(session, order_id, look, ours)
     looks.require_possible(look, kind, form.shown_minor, outside_minor=max(look.refunded - ours.refunded, 0))
     if difference not in (0, form.accepted_difference_minor):
         raise drift.Differs(look, ours, difference)

@@ -64,14 +64,9 @@ def open_of(session: Session, order_id: int, *kinds: BreakKind) -> list[KlarnaBr
     return list(session.scalars(query.order_by(KlarnaBreak.opened_at, KlarnaBreak.id)))
 
 
-def latest(session: Session, order_id: int, kind: BreakKind) -> KlarnaBreak | None:
-    """The last difference of this kind on an order, open or closed."""
-    return session.scalar(
-        select(KlarnaBreak)
-        .where(KlarnaBreak.order_id == order_id, KlarnaBreak.kind == kind)
-        .order_by(KlarnaBreak.id.desc())
-        .limit(1)
-    )
+def of_order(session: Session, order_id: int) -> list[KlarnaBreak]:
+    """Every difference of an order, open or closed, oldest first."""
+    return list(session.scalars(select(KlarnaBreak).where(KlarnaBreak.order_id == order_id).order_by(KlarnaBreak.id)))
 
 
 def get(session: Session, break_id: int, *, lock: bool = False) -> KlarnaBreak:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from errors import N_, NotFound, Refusal, Stale
-from models import Document, DocumentLine, Order
+from models import Document, DocumentLine, KlarnaOp, Order
 from money import Amount
 from rights import Actor
 from services import (
@@ -188,20 +188,24 @@ def require_shown(session: Session, draft_id: int, version: int) -> None:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
 
 
-def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
-    """The form of a draft. Raises NotFound for anything else."""
+def form(session: Session, actor: Actor, draft_id: int, *, whole: bool = True) -> CreditForm:
+    """The form of a draft. Raises NotFound for anything else.
+
+    Without ``whole`` what no key that is typed can change is left out: other drafts on the invoice, and the warehouses.
+    """
     draft = session.scalar(_DRAFT, {"draft_id": draft_id})
     if draft is None or draft.type is not DocType.CREDIT or draft.state is not DocState.DRAFT:
         raise NotFound
     _load_rows(session, draft)
     invoice, order = credit_drafts.original(draft), draft.order
     done = credited.credited(session, invoice.id)
+    op = latest(session, invoice) if invoice.issued_by_op_id is not None else None
     marked = captured_elsewhere.marked_rows(session, invoice)
     rows = [_row(session, line, done, marked) for line in draft.lines if not new_rows.is_new(line)]
     new = [line for line in draft.lines if new_rows.is_new(line)]
     kept = [row for row in rows if not row.removed or not row.removable]
     sums = credit_drafts.figures(session, draft)
-    klarna = _block(session, invoice, order, sums.gross_minor) if draft.with_klarna and order is not None else None
+    klarna = _block(op, order, sums.gross_minor) if draft.with_klarna and order is not None else None
     difference, difference_minor = drift.shown(session, order) if klarna and order else (None, 0)
     return CreditForm(
         id=draft.id,
@@ -232,8 +236,8 @@ def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
         restock=draft.restock,
         restockable=any(row.stock_kept for row in rows),
         warehouse_id=draft.restock_warehouse_id,
-        warehouses=[(each.id, each.name) for each in deliveries.warehouses(session)],
-        others=_others(session, draft, invoice),
+        warehouses=[(each.id, each.name) for each in deliveries.warehouses(session)] if whole else (),
+        others=_others(session, draft, invoice) if whole else (),
         refusal=_why_not(session, actor, draft, sums, klarna),
         difference=difference,
         difference_minor=difference_minor,
@@ -296,8 +300,7 @@ def _is_freight(line: DocumentLine) -> bool:
     return line.kind is LineKind.RETURN_FEE
 
 
-def _block(session: Session, invoice: Document, order: Order, gross_minor: int) -> KlarnaBlock:
-    op = latest(session, invoice)
+def _block(op: KlarnaOp | None, order: Order, gross_minor: int) -> KlarnaBlock:
     refundable = (order.captured_minor or 0) - (order.refunded_minor or 0)
     return KlarnaBlock(
         original_number=op.klarna_short_ref if op else None,

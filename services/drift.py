@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
@@ -71,27 +71,33 @@ def held(session: Session, order_id: int) -> Held:
     )
 
 
+_OPEN_BREAKS = select(KlarnaBreak.op_id).where(
+    KlarnaBreak.order_id == bindparam("order_id"),
+    KlarnaBreak.state == BreakState.OPEN,
+    KlarnaBreak.op_id.is_not(None),
+)
+_SETTLED = (
+    select(KlarnaOp.kind, func.sum(KlarnaOp.amount_minor))
+    .where(
+        KlarnaOp.order_id == bindparam("order_id"),
+        (KlarnaOp.state == OpState.CONFIRMED)
+        | ((KlarnaOp.state == OpState.EXTERNAL) & KlarnaOp.id.not_in(_OPEN_BREAKS)),
+    )
+    .group_by(KlarnaOp.kind)
+)
+"""Put together once, for it is asked with every key that is typed into a draft (performance, goal 11)."""
+
+
 def ours(session: Session, order_id: int) -> Totals:
     """Our totals: CONFIRMED, and EXTERNAL without an open break."""
-    open_breaks = select(KlarnaBreak.op_id).where(
-        KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN, KlarnaBreak.op_id.is_not(None)
-    )
-
-    settled = (KlarnaOp.state == OpState.CONFIRMED) | (
-        (KlarnaOp.state == OpState.EXTERNAL) & KlarnaOp.id.not_in(open_breaks)
-    )
-    rows = session.execute(
-        select(KlarnaOp.kind, func.sum(KlarnaOp.amount_minor))
-        .where(KlarnaOp.order_id == order_id, settled)
-        .group_by(KlarnaOp.kind)
-    )
+    rows = session.execute(_SETTLED, {"order_id": order_id})
     sums = {kind: int(amount or 0) for kind, amount in rows}
     return Totals(sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0))
 
 
-def difference(session: Session, order_id: int, look: Look) -> int:
+def difference(session: Session, order_id: int, look: Look, own: Totals | None = None) -> int:
     """How far the totals are apart, captured and refunded together; 0 means they agree, or that it has been explained."""
-    return _apart(session, order_id, look.captured, look.refunded, ours(session, order_id))
+    return _apart(session, order_id, look.captured, look.refunded, own or ours(session, order_id))
 
 
 def _apart(session: Session, order_id: int, captured: int, refunded: int, own: Totals) -> int:
@@ -127,13 +133,13 @@ def require_same_currency(order: Order, look: Look) -> None:
         )
 
 
-def keep_look(session: Session, order: Order, look: Look) -> None:
-    """Store what Klarna showed, fill in its ids and numbers for ours, and record what was made elsewhere."""
-    if order.klarna_read_at is not None and look.at < order.klarna_read_at:
-        return
+def keep_look(session: Session, order: Order, look: Look) -> bool:
+    """Store what Klarna showed, fill in its ids and numbers for ours, and record what was made elsewhere: True if any was."""
+    if order.klarna_read_at is not None and (look.at < order.klarna_read_at or _is_kept(order, look)):
+        return False
     if look.order_id != order.klarna_order_id or look.currency != order.currency:
         open_break(session, order, BreakKind.WRONG_OWNER, expected=order.currency, found=look.currency)
-        return
+        return False
     holds.note(session, order, look.fraud_status)
     changes.before_keeping(session, order, look)
     order.klarna_status = look.status
@@ -146,16 +152,33 @@ def keep_look(session: Session, order: Order, look: Look) -> None:
     order.remaining_minor = look.remaining
     order.expires_at = look.expires_at
     order.klarna_read_at = look.at
-    for kind in OBJECTS:
-        _compare_objects(session, order, look, kind)
+    recorded = [_compare_objects(session, order, look, kind) for kind in OBJECTS]
     session.flush()
     changes.after_keeping(session, order, look)
+    return any(recorded)
 
 
-def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> None:
+def _is_kept(order: Order, look: Look) -> bool:
+    """Whether this very look is what the order holds: it is kept before a number is taken, and asked again at the send."""
+    held = (
+        order.klarna_order_id,
+        order.klarna_read_at,
+        order.klarna_status,
+        order.fraud_status,
+        order.authorized_minor,
+    )
+    sums = (order.currency, order.captured_minor, order.refunded_minor, order.remaining_minor, order.expires_at)
+    return held == (look.order_id, look.at, look.status, look.fraud_status, look.order_amount) and sums == (
+        look.currency, look.captured, look.refunded, look.remaining, look.expires_at,
+    )  # fmt: skip
+
+
+def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> bool:
+    """Fill in Klarna's ids for ours and record the rest as made elsewhere; True if there is any."""
     known = list(session.scalars(select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.kind == kind)))
     by_id = {op.klarna_object_id: op for op in known if op.klarna_object_id is not None}
     nameless = [op for op in known if op.state is OpState.EXTERNAL and op.klarna_object_id is None]
+    recorded = False
     for found in look.objects(kind):
         op = by_id.get(found.object_id) if found.object_id is not None else None
         if op is None:
@@ -163,8 +186,10 @@ def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -
             if op is None:
                 if not _ours_to_come(known, found):
                     _external(session, order, look, kind, found, known)
+                    recorded = True
                 continue
         _fill(op, found)
+    return recorded
 
 
 def _waiting_for(known: list[KlarnaOp], found: Found) -> KlarnaOp | None:

@@ -80,7 +80,6 @@ class Proposal:
     vat: Sequence[VatSum]
     gross_minor: int
     without_klarna: WithoutKlarna | None
-    deliveries: Sequence[Delivery]
     percent: int | None = None
     is_last: bool = False
 
@@ -111,10 +110,11 @@ def propose(session: Session, order: Order, kind: DocType | None = None, percent
     if order.state is OrderState.CANCELLED:
         raise Refusal(N_("The order is cancelled and cannot be invoiced."))
     if chosen is DocType.ADVANCE:
-        return _proposal(session, order, chosen, advances.rows_of(session, order, percent), percent=percent)
-    shares = orders.to_invoice(session, order, delivered_only=chosen is DocType.DELIVERY)
+        return _proposal(order, chosen, advances.rows_of(session, order, percent), percent=percent)
+    everything = orders.to_invoice(session, order, delivered_only=False)
+    shares = everything if chosen is not DocType.DELIVERY else orders.to_invoice(session, order, delivered_only=True)
     if not shares:
-        if orders.to_invoice(session, order, delivered_only=False):
+        if everything:
             raise Refusal(N_("Nothing that has been delivered awaits invoicing."))
         raise Refusal(N_("Everything on the order has been invoiced."))
     rows = [
@@ -136,14 +136,12 @@ def propose(session: Session, order: Order, kind: DocType | None = None, percent
     ]
     documents.spread_vat(rows)
     taken = {share.line.id: share.quantity_milli for share in shares}
-    everything = orders.to_invoice(session, order, delivered_only=False)
     is_last = all(taken.get(share.line.id) == share.quantity_milli for share in everything)
     rows += advances.deductions(session, order, rows, last=is_last)
-    return _proposal(session, order, chosen, rows, is_last=is_last)
+    return _proposal(order, chosen, rows, is_last=is_last)
 
 
 def _proposal(
-    session: Session,
     order: Order,
     kind: DocType,
     rows: Sequence[Row],
@@ -169,7 +167,6 @@ def _proposal(
         vat=documents.vat_sums(rows),
         gross_minor=gross,
         without_klarna=without,
-        deliveries=deliveries.listing(session, order.id),
         percent=percent,
         is_last=is_last,
     )

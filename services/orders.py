@@ -296,16 +296,15 @@ def refresh(session: Session, order_id: int) -> None:
     """
     order = get(session, order_id, lock=True)
     gone, held = delivered(session, order_id), invoiced(session, order_id)
+    done = _measure([(line.quantity_milli, held.get(line.id, NOTHING).quantity_milli) for line in order.lines])
+    if done == "none" and _has_advance(session, order_id):
+        done = "part"
+    # Read first and written at once: a question asked in between would write what is set so far.
+    icon = _icon(session, order)
     order.delivered = _measure(
         [(line.quantity_milli, gone.get(line.id, 0)) for line in order.lines if is_delivered(line)]
     )
-    order.invoiced = _measure(
-        [(line.quantity_milli, held.get(line.id, NOTHING).quantity_milli) for line in order.lines]
-    )
-    if order.invoiced == "none" and _has_advance(session, order_id):
-        order.invoiced = "part"
-    order.icon = _icon(session, order)
-    order.total_minor = total(order)
+    order.invoiced, order.icon, order.total_minor = done, icon, total(order)
     order.changed_at = clock.now()
     session.flush()
 
@@ -351,11 +350,12 @@ def _icon(session: Session, order: Order) -> str | None:
     return "captured" if captured >= total(order) or order.remaining_minor == 0 else "partly"
 
 
+_OPEN = sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(sorted(OPEN_OPS)))
+
+
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:
     """The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
-    return session.scalar(
-        sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.state.in_(sorted(OPEN_OPS)))
-    )
+    return session.scalar(_OPEN, {"order_id": order.id})
 
 
 def require_no_open_operation(session: Session, order: Order) -> None:

@@ -111,15 +111,18 @@ def value(session: Session, name: str, day: date | None = None) -> str:
     return _set(session, day or clock.today()).get(name, DEFAULTS.get(name, ""))
 
 
+_AS_SET = (
+    sa.select(Setting.name, Setting.value)
+    .where(Setting.valid_from <= sa.bindparam("day"))
+    .order_by(Setting.valid_from, Setting.id)
+)
+
+
 def _set(session: Session, day: date) -> dict[str, str]:
     """What has been set, as it holds on a day: asked once per session, since booking one document needs a dozen of them."""
     kept: dict[date, dict[str, str]] = session.info.setdefault(_KEPT, {})
     if day not in kept:
-        rows = session.execute(
-            sa.select(Setting.name, Setting.value)
-            .where(Setting.valid_from <= day)
-            .order_by(Setting.valid_from, Setting.id)
-        )
+        rows = session.execute(_AS_SET, {"day": day})
         kept[day] = {row.name: row.value for row in rows}
     return kept[day]
 

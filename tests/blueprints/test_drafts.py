@@ -106,7 +106,7 @@ def test_a_request_is_made_once_taken_back_and_goes_with_the_draft(
     with writing() as session:
         approvals.ask(session, CLERK, large)
         approvals.ask(session, CLERK, large)
-        assert approvals.on_draft(session, CLERK, large).may_take_back
+        assert approvals.on_draft(session, CLERK, large, 300_000, "SEK").may_take_back
         approvals.take_back(session, CLERK, large)
         assert approvals.of(session, large) is None
         approvals.ask(session, CLERK, large)
