@@ -138,7 +138,8 @@ def waterfall(steps: Sequence[tuple[str, int, int, str, str]]) -> Waterfall:
 
 # --- Several rows of columns over the same days -----------------------------------------------------------------------
 
-BAND, BETWEEN = 52, 18
+WIDE, BAND, BETWEEN = 1000, 56, 18
+_STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,16 @@ class Bands:
     highest: str
     height: int
     below: int
-    width: int = WIDTH
+    width: int = WIDE
     left: int = LEFT
+
+
+def _just_above(minor: int) -> int:
+    """A round figure at or just above, at least a krona: the columns are to fill their rows."""
+    step = 100
+    while step * 10 < minor:
+        step *= 10
+    return next(step * times for times in _STEPS if step * times >= minor)
 
 
 def bands(names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[tuple[int, str]]]]) -> Bands:
@@ -169,8 +178,8 @@ def bands(names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[tuple[in
 
     What is below zero has no column: it stands in the table.
     """
-    highest = _above(max((minor for _, _, each in rows for minor, _ in each), default=0))
-    slot = (WIDTH - LEFT) // max(len(names), 1)
+    highest = _just_above(max((minor for _, _, each in rows for minor, _ in each), default=0))
+    slot = (WIDE - LEFT) // max(len(names), 1)
     wide = max(slot - max(slot // 4, 2), 2)
     drawn = []
     for row, (name, tone, each) in enumerate(rows):

@@ -18,10 +18,10 @@ from services import bank_file, bank_list, bank_statements, bank_ties
 from services.bank_entries import LARGEST
 from services.bank_statements import Plan
 from web import (
-    ChoiceField,
     Form,
     LineField,
     LinesField,
+    RadioChoiceField,
     UploadField,
     actor,
     done,
@@ -35,8 +35,8 @@ from web import (
     why_not,
 )
 from web_access import is_htmx
+from web_words import day, ngettext
 from web_words import gettext as _
-from web_words import ngettext
 
 blueprint = Blueprint("bank", __name__)
 
@@ -61,7 +61,7 @@ class StatementForm(Form):
 class TieForm(Form):
     """The deposit that a payout is, and why."""
 
-    entry_id = ChoiceField(lazy("Deposit"), coerce=int)
+    entry_id = RadioChoiceField(lazy("Deposit"), coerce=int)
     reason = LinesField(lazy("Reason"), most=500)
 
 
@@ -227,7 +227,7 @@ def _tie_form(offered: Sequence[bank_list.Incoming], **given: Any) -> TieForm:
 
 
 def _label(deposit: bank_list.Incoming) -> str:
-    return " · ".join(filter(None, [deposit.day.isoformat(), deposit.payer, deposit.text[:60], deposit.account]))
+    return " · ".join(filter(None, [day(deposit.day), deposit.payer, deposit.text[:60], deposit.account]))
 
 
 @blueprint.get("/bank/payouts/<int:payout_id>")

@@ -76,7 +76,11 @@ def test_a_statement_is_looked_at_then_read_in_and_payouts_stand_beside_their_de
     # By hand.
     address = f"/bank/payouts/{two.id}"
     page = client.get(address)
-    (choice,) = [each["value"] for each in page.all("#entry_id option")]
+    (choice,) = [each["value"] for each in page.all("input[type=radio]")]
+    # Nothing is chosen beforehand.
+    page = client.submit(f"{address}/tie", reason="Rätt dag och belopp")
+    assert page.status == 422 and page.has("#entry_id-error")
+    client.get(address)
     page = client.submit(f"{address}/tie", entry_id=choice, reason=" ")
     assert page.status == 422 and page.has("#reason-error")
     client.get(address)
