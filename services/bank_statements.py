@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from rights import Actor, Right
 from services import audit, bank_ties
 from services.bank_entries import Entry, Statement, words_of
 from services.bank_ties import Deposit
+from services.card_checks import mask_personal_numbers
 
 LEASE_NAME = "bank"
 AT_ONCE = 500
@@ -174,6 +175,11 @@ def take(session: Session, actor: Actor, content: bytes, file_name: str, stateme
 
 
 def _row(statement_id: int, key: str, entry: Entry, references: frozenset[str]) -> dict[str, object]:
+    from_klarna = _is_of_klarna(entry, references)
+    if not from_klarna:
+        # From a person: what Klarna writes is no person's number, and is looked for digit by digit.
+        payer, text = (mask_personal_numbers(each)[0] for each in (entry.payer, entry.text))
+        entry = replace(entry, payer=payer, text=text)
     return {
         "statement_id": statement_id,
         "place": entry.place,
@@ -185,7 +191,7 @@ def _row(statement_id: int, key: str, entry: Entry, references: frozenset[str]) 
         "payer": entry.payer,
         "text": entry.text,
         "bank_reference": entry.bank_reference,
-        "from_klarna": _is_of_klarna(entry, references),
+        "from_klarna": from_klarna,
     }
 
 

@@ -54,6 +54,7 @@ def cells(page: Page, selector: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.only_on("sqlite")
 def test_a_payout_is_drawn_from_the_debt_before_to_what_is_paid_out(
     paid: tuple[Payout, Payout], client: WebClient
 ) -> None:

@@ -91,6 +91,7 @@ def test_klarna_is_asked_by_get_alone_and_what_differs_is_named_to_the_ore(
         assert f"order:{order_id}: activated 20000 at Klarna and 20000 here, credited 5002 and 5001" in run("M7").output
 
 
+@pytest.mark.only_on("sqlite")
 def test_what_cannot_be_asked_about_is_said_and_is_no_success(run: Run, klarna: Gateway, sandbox: Control) -> None:
     """An order that Klarna does not know, or a line that is down, is never counted as agreeing."""
     invoice = a_sale(klarna, sandbox, 100_00)
