@@ -67,7 +67,14 @@ def links(page: Page) -> Iterator[str]:
             yield address.split("#")[0]
 
 
-ON_THE_WAY = {"start.index", "settings.index", "settings.group", "klarna_accounts.index", "payment_methods.index"}
+ON_THE_WAY = {
+    "start.index",
+    "settings.index",
+    "settings.group",
+    "klarna_accounts.index",
+    "payment_methods.index",
+    "setting_books.chart",
+}
 """What the administrator comes by on the way to pages that finance has not."""
 
 

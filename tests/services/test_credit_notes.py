@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
-from models import Document
+from models import Document, Voucher
 from services import (
     credit_drafts,
     credit_form,
@@ -82,7 +84,7 @@ def test_one_ore_above_the_limit_is_for_finance(
 def test_an_even_exchange_is_reversed_once_by_finance_and_its_rows_are_free(
     books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any
 ) -> None:
-    """E11, I11: not by a clerk, not twice; what was credited can be credited again."""
+    """E11, golden vouchers; I11: not by a clerk, not twice; what was credited can be credited again."""
     note = without_klarna(a_draft(klarna, sandbox, clerk), clerk)
     assert note.state is DocState.ISSUED and note.open_minor == -49_900
     with pytest.raises(NotAllowed), writing() as session:
@@ -95,6 +97,11 @@ def test_an_even_exchange_is_reversed_once_by_finance_and_its_rows_are_free(
         credit_notes.reverse(session, finance, note.id, "fel kund")
     with reading() as session:
         assert credited.why_not_credited(session, session.get_one(Document, note.original_id)) is None
+        made, undone = session.scalars(sa.select(Voucher).where(Voucher.document_id == note.id).order_by(Voucher.id)).all()
+        rows = [[(each.account, each.amount_minor) for each in voucher.postings] for voucher in (made, undone)]
+    assert sorted(rows[0]) == [(1510, -49_900), (2611, 9_980), (3001, 39_920)]
+    assert rows[1] == [(account, -minor) for account, minor in rows[0]]
+    assert (undone.series, undone.reverses_id, undone.day) == ("K", made.id, clock.today())
 
 
 def test_what_klarna_paid_back_is_not_reversed(books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any) -> None:
