@@ -1,14 +1,15 @@
-"""Trial balance, account sheet and general ledger as tables for a file or for paper (B34)."""
+"""Trial balance, account sheet, general ledger and number series as tables for a file or for paper (B34)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from sqlalchemy.orm import Session
 
 from services import book_lists
 from services.book_lists import AccountSheet, BalanceRow
+from services.series_report import SeriesReport
 from web_reports import Column, Line, Table
 from web_words import day
 from web_words import gettext as _
@@ -84,3 +85,25 @@ def ledger_table(session: Session, starts: date, ends: date) -> Table:
     """«Huvudbok»: every account that has a figure in the period, with its rows."""
     lines = list(_ledger_lines(session, starts, ends))
     return Table("ledger", _("General ledger"), period(starts, ends), _columns(), lines)
+
+
+def series_table(reports: Sequence[SeriesReport], names: Mapping[str, str]) -> Table:
+    """«Luckor i nummerserier»."""
+    columns = [
+        Column(_("Series")),
+        Column(_("Financial year")),
+        Column(_("First number"), "whole"),
+        Column(_("Next number"), "whole"),
+        Column(_("Numbers used"), "whole"),
+        Column(_("Voided numbers"), "wide"),
+        Column(_("Gaps")),
+    ]
+    lines = []
+    for report in reports:
+        year = f"{day(report.year.starts)} – {day(report.year.ends)}" if report.year else _("runs on")
+        voided = "; ".join(f"{each.number} {each.reason}".strip() for each in report.voided)
+        gaps = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in report.gaps)
+        told = gaps or _("No gap")
+        lines.append(Line([names[report.code], year, report.first_no, report.next_no, report.count, voided, told]))
+    about = _("Every number has its document or voucher. A void document keeps its number, with who, when and why.")
+    return Table("number-series", _("Gaps in number series"), about, columns, lines)

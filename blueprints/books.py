@@ -25,7 +25,7 @@ from web import (
     query_days,
     query_text,
 )
-from web_book_tables import balance_table, sheet_table
+from web_book_tables import balance_table, series_table, sheet_table
 from web_query import Days, typed_days
 from web_reports import answer, shape, ways
 from web_words import gettext as _
@@ -260,4 +260,8 @@ def series() -> Response:
     with reading() as looked:
         reports = series_report.number_series(looked)
     names = {"F": _("Documents"), **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in SERIES_NAMES}}
-    return page("books/series.html", reports=reports, names=names)
+
+    def shown() -> Response:
+        return page("books/series.html", reports=reports, names=names, ways=ways("books.series"))
+
+    return answer(shape(), [series_table(reports, names)], shown)

@@ -123,6 +123,8 @@ def test_the_series_have_no_gaps(vouchers: list[Voucher], client: WebClient) -> 
     page = client.log_in("viewer").get("/books/series")
     assert len(page.all("tbody tr")) >= 4
     assert not page.has(".pill.bad")
+    told = client.get("/books/series?as=csv").body.decode("utf-8-sig")
+    assert f"Verifikationer I;{TODAY.year}-01-01 – {TODAY.year}-12-31;1;2;1;;Ingen lucka" in told
 
 
 def test_finance_clears_up_what_waits_and_locks_and_opens_a_period(vouchers: list[Voucher], client: WebClient) -> None:
