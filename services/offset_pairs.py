@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 import clock
 from errors import N_, BadInput, NotFound, Refusal
-from models import Customer, Document, KlarnaAccount, KlarnaOp, Offset, Order, Payout, PayoutRow, Voucher
+from models import Customer, Document, KlarnaAccount, KlarnaOp, Offset, Order, Payout, PayoutRow, RowMatch, Voucher
 from services import documents, ledger
 from states import DocKind, DocState, PayoutState, WithoutKlarna
 
@@ -146,7 +146,48 @@ def _is_read(account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
     )
 
 
-def _wait(session: Session, account_id: int, currency: str, at: datetime) -> Wait:
+def _is_held_up(document: Any, account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
+    """Whether a payout that is not booked yet has a row of the document, or could have: its rows are not known."""
+    of_document = (
+        sa.exists()
+        .where(
+            RowMatch.document_id == document.id,
+            PayoutRow.id == RowMatch.row_id,
+            Payout.id == PayoutRow.payout_id,
+            Payout.state != PayoutState.BOOKED,
+        )
+        .correlate_except(RowMatch, PayoutRow, Payout)
+    )
+    unknown = (
+        sa.exists()
+        .where(Payout.account_id == account, Payout.currency == currency, Payout.payout_date >= at, _IS_UNKNOWN)
+        .correlate_except(Payout)
+    )
+    return sa.or_(of_document, unknown)
+
+
+_IS_UNKNOWN = sa.or_(
+    sa.and_(Payout.state != PayoutState.BOOKED, Payout.row_count == 0), Payout.state == PayoutState.LOADING
+)
+
+
+def _held_up_since(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> date | None:
+    """The day of the oldest payout that has come and waits to be booked, and may speak of these documents."""
+    rows = (
+        sa.select(PayoutRow.payout_id)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .where(RowMatch.document_id.in_(ids))
+    )
+    speaks = sa.or_(Payout.id.in_(rows), sa.and_(_IS_UNKNOWN, Payout.payout_date >= at))
+    found = session.scalar(
+        sa.select(sa.func.min(Payout.payout_date)).where(
+            Payout.account_id == account_id, Payout.currency == currency, Payout.state != PayoutState.BOOKED, speaks
+        )
+    )
+    return clock.local_date(found) if found is not None else None
+
+
+def _wait(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> Wait:
     dates = session.scalars(
         sa.select(Payout.payout_date)
         .where(Payout.account_id == account_id, Payout.currency == currency, Payout.state == PayoutState.BOOKED)
@@ -156,7 +197,8 @@ def _wait(session: Session, account_id: int, currency: str, at: datetime) -> Wai
     past = [clock.local_date(each) for each in dates]
     return Wait(
         session.scalars(sa.select(KlarnaAccount.name).where(KlarnaAccount.id == account_id)).one(),
-        next_payout(past, clock.local_date(at), clock.today()),
+        _held_up_since(session, account_id, currency, at, ids)
+        or next_payout(past, clock.local_date(at), clock.today()),
     )
 
 
@@ -165,9 +207,10 @@ def _wait(session: Session, account_id: int, currency: str, at: datetime) -> Wai
 
 def _pairs() -> sa.Select[Any]:
     columns = []
-    for name in ("invoice", "note"):
+    for name, document in (("invoice", _invoice), ("note", _note)):
         account, at = _operation(name)
-        read = sa.or_(account.is_(None), _is_read(account, at, _note.currency))
+        held_up = _is_held_up(document, account, at, _note.currency)
+        read = sa.or_(account.is_(None), sa.and_(_is_read(account, at, _note.currency), sa.not_(held_up)))
         columns += [
             account.label(f"{name}_account"),
             at.label(f"{name}_at"),
@@ -206,7 +249,7 @@ def _pair(session: Session, row: Any) -> Pair:
     late = [(at, account) for account, at, read in waited if not read]
     if late:
         at, account = max(late)
-        wait = _wait(session, account, note.currency, at)
+        wait = _wait(session, account, note.currency, at, (invoice.id, note.id))
     return Pair(_side(invoice, row.invoice_account), _side(note, row.note_account), row[2], row[3], note.currency, wait)
 
 

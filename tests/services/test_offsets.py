@@ -20,7 +20,7 @@ from rights import Actor
 from services import credit_drafts, credit_notes, offsets, reservations
 from services.gateway import Gateway
 from services.offsets import Wanted, next_payout
-from states import WithoutKlarna
+from states import PayoutState, WithoutKlarna
 from tests import worlds
 from tests.builders import (
     CLERK,
@@ -34,7 +34,7 @@ from tests.builders import (
     row,
     the_document,
 )
-from tests.services.settlement_parts import a_sale, all_is_well, booked, fees
+from tests.services.settlement_parts import a_sale, all_is_well, booked, fees, fetched, payout_of
 from tests.threads import in_threads
 
 Pair = tuple[Document, Document]
@@ -207,6 +207,23 @@ def test_a_payout_made_later_that_reaches_no_further_does_not_open_the_lock(
     offset(pair)
     assert still_open(pair) == [0, 0]
     all_is_well()
+
+
+def test_a_payout_that_has_come_and_waits_with_their_rows_keeps_the_lock_and_gives_its_day(
+    books: Any, klarna: Gateway, sandbox: Control, sold: Pair
+) -> None:
+    """K50: a later reading is booked and reaches past both; offset while the one that pays them waits, they were paid twice."""
+    sandbox.order(mid="K000001", order_amount=70_00, captures=[{"captured_amount": 70_00}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    assert payout_of(made).state is PayoutState.PARKED
+    the_period_is_read(klarna, sandbox)
+    with reading() as session:
+        wait = offsets.pair(session, sold[0].id, sold[1].id).wait
+        assert wait is not None and wait.expected == clock.local_date(payout_of(made).payout_date)
+    with pytest.raises(Refusal, match="has not been read"):
+        offset(sold)
+    assert still_open(sold) == [2_435_00, -499_00]
 
 
 @given(
