@@ -120,6 +120,7 @@ def test_a_capture_is_adopted_from_the_banner_and_the_invoice_says_outside_kvitt
 def test_rows_of_another_sum_keep_what_was_typed_and_take_no_number(
     finance_client: WebClient, klarna: Any, sandbox: Any
 ) -> None:
+    """Catalogue 11: both sums are told."""
     order = bought(klarna, sandbox, lines=2)
     break_id = captured_elsewhere(klarna, sandbox, order, 45_000)
     with reading() as session:
@@ -260,7 +261,7 @@ def test_documents_are_untouched_by_pages_that_are_only_looked_at(
 def test_the_credit_form_warns_of_a_capture_made_elsewhere_and_the_warning_follows_the_quantities(
     finance_client: WebClient, klarna: Any, sandbox: Any
 ) -> None:
-    """K6, K36, K37: marked rows, a warning with its box, the sentence beside it; a full credit asks for nothing."""
+    """K6, K36, K37, catalogue 86: marked rows, a warning with its box, the sentence beside it; a full credit asks for nothing."""
     order = bought(klarna, sandbox, deliver=True, lines=[row(pieces=2), row("Frakt", 4_900, kind=FREIGHT)])
     break_id = captured_elsewhere(klarna, sandbox, order)
     finance_client.get(f"/differences/{break_id}/adopt")
