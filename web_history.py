@@ -64,6 +64,8 @@ DETAIL_NAMES = {
     "payout": N_("Payouts"),
     "row": N_("Rows"),
     "break": N_("Differences"),
+    "not_at_bank": N_("Payouts that are not found at the bank"),
+    "deposit": N_("Deposits from Klarna without a payout"),
     "unexplained": N_("Not yet explained"),
     "name_sv": N_("Name of the method"),
     "name_en": N_("Name of the method, in English"),

@@ -25,6 +25,11 @@ NAMES = {
     Kind.PAYOUT: (N_("Payouts that are not booked"), N_("Explain their rows and book them.")),
     Kind.ROW: (N_("Settlement rows without an explanation"), N_("Assign them, accept them or mark them as handled.")),
     Kind.BREAK: (N_("Differences against Klarna"), N_("Adopt, explain or ignore them.")),
+    Kind.NOT_AT_BANK: (
+        N_("Payouts that are not found at the bank"),
+        N_("Read the bank statement, or tie the deposit."),
+    ),
+    Kind.DEPOSIT: (N_("Deposits from Klarna without a payout"), N_("Read the payout, or tie the deposit.")),
     Kind.UNEXPLAINED: (N_("An amount is not yet explained"), N_("It stands on the account of what is not explained.")),
 }
 """What stands in the way, and what to do about it."""

@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
+import money
 from errors import N_, Refusal
-from models import Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, Posting, RowMatch, Voucher
+from models import BankEntry, Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, Posting, RowMatch, Voucher
 from rights import Actor
-from services import accounts, audit, ledger, periods
+from services import accounts, audit, bank_ties, ledger, periods
 from states import OPEN_OPS, BreakState, DocKind, DocState, PayoutState, Pile
 
 SHOWN = 5
@@ -35,6 +36,8 @@ class Kind(StrEnum):
     PAYOUT = "payout"
     ROW = "row"
     BREAK = "break"
+    NOT_AT_BANK = "not_at_bank"
+    DEPOSIT = "deposit"
     UNEXPLAINED = "unexplained"
 
 
@@ -45,7 +48,7 @@ class Item:
     name: str
     day: date
     endpoint: str
-    values: tuple[tuple[str, int], ...] = ()
+    values: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def blockers(session: Session, through: date) -> list[Blocker]:
         _listed(session, Kind.PAYOUT, _payouts(end), _payout),
         _listed(session, Kind.ROW, _rows(end), _row),
         _listed(session, Kind.BREAK, _breaks(), _break),
+        *_at_the_bank(session, through, end),
         _unexplained(session, through),
     ]
     return [each for each in found if each.count]
@@ -155,6 +159,39 @@ def _break(row: Any) -> Item:
     if row.order_id is None:
         return Item(f"#{row.id}", on, "agreement.index")
     return Item(str(row.number), on, "orders.show", (("order_id", row.order_id),))
+
+
+def _at_the_bank(session: Session, through: date, end: datetime) -> list[Blocker]:
+    """Payouts that no deposit is tied to and Klarna's deposits that are no payout, where bank statements are read at all."""
+    if session.scalar(sa.select(BankEntry.id).limit(1)) is None:
+        return []
+    missing = (
+        sa.select(Payout.id, Payout.payment_reference, Payout.payout_date)
+        .where(
+            Payout.state == PayoutState.BOOKED,
+            bank_ties.awaits_deposit(),
+            sa.not_(bank_ties.has_deposit(Payout.id)),
+            Payout.payout_date < end,
+        )
+        .order_by(Payout.payout_date, Payout.id)
+    )
+    loose = (
+        sa.select(BankEntry.amount_minor, BankEntry.currency, BankEntry.day)
+        .where(BankEntry.from_klarna.is_(True), sa.not_(bank_ties.is_tied(BankEntry.id)), BankEntry.day <= through)
+        .order_by(BankEntry.day, BankEntry.id)
+    )
+    return [
+        _listed(session, Kind.NOT_AT_BANK, missing, _at_bank),
+        _listed(session, Kind.DEPOSIT, loose, _deposit),
+    ]
+
+
+def _at_bank(row: Any) -> Item:
+    return Item(row.payment_reference, clock.local_date(row.payout_date), "bank.show", (("payout_id", row.id),))
+
+
+def _deposit(row: Any) -> Item:
+    return Item(f"{money.plain(row.amount_minor)} {row.currency}", row.day, "bank.index", (("view", "deposits"),))
 
 
 def _unexplained(session: Session, through: date) -> Blocker:

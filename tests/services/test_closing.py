@@ -12,7 +12,7 @@ import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
 from klarna_sandbox.control import Control
-from models import Audit, KlarnaBreak, Payout, PayoutRow, ReadingFile, RowMatch
+from models import Audit, BankEntry, BankStatement, BankTie, KlarnaBreak, Payout, PayoutRow, ReadingFile, RowMatch
 from rights import Actor
 from services import authorizations, closing, ledger
 from services.closing import Kind
@@ -113,6 +113,21 @@ def test_everything_that_waits_is_named_and_the_lock_goes_through_when_it_is_cle
         session.execute(
             sa.update(Payout).values(state="booked", voucher_id=made.id, booked_at=clock.now(), booked_by="x")
         )
+    assert what_waits() == {}, "no bank statement has ever been read"
+    with writing() as session:
+        at = clock.now()
+        file = BankStatement(sha256="y", kind="csv", file_name="b", content=b"y", received_at=at, received_by="x")
+        session.add(file)
+        session.flush()
+        entry = BankEntry(
+            statement_id=file.id, place=1, entry_key="k", account="1", day=YESTERDAY, amount_minor=1, currency="SEK",
+            payer="Klarna", text="P7", bank_reference="", from_klarna=True,
+        )  # fmt: skip
+        session.add(entry)
+        session.flush()
+    assert what_waits() == {Kind.NOT_AT_BANK: ["P7"], Kind.DEPOSIT: ["0.01 SEK"]}
+    with writing() as session:
+        session.add(BankTie(entry_id=entry.id, payout_id=payout_id, how="hand", reason="x", at=clock.now(), by="x"))
     assert what_waits() == {}
     with writing() as session:
         closing.lock(session, finance, YESTERDAY, "månadsslut", confirmed=False)
