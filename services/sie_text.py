@@ -14,21 +14,24 @@ PAGE = "cp437"
 INSTEAD: Mapping[str, str] = {
     "ø": "o", "Ø": "O", "€": "EUR", "–": "-", "—": "-", "−": "-", "…": "...", "§": "par", "¤": "kr", "\u2019": "'", "\u2018": "'",
     "“": '"', "”": '"', "„": '"', "«": "<<", "»": ">>", "đ": "d", "Đ": "D", "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th",
-    "ð": "d", "Ð": "D", "©": "(c)", "®": "(r)", "™": "TM", "\u00a0": " ", "\u202f": " ", "×": "x", "¹": "1", "³": "3",
+    "ð": "d", "Ð": "D", "©": "(c)", "®": "(r)", "™": "TM", "\\": "/", "×": "x", "¹": "1", "³": "3",
 }  # fmt: skip
 """What stands for what the page lacks; letters with a mark it lacks lose the mark, the rest becomes a question mark."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:;/()%&+*=<>@#!?'åäöÅÄÖéÉüÜ-]+")
 
 
 def in_page(text: str) -> tuple[str, int]:
-    """The text with nothing in it that the code page lacks, and how many letters were replaced. Control characters are blanks."""
-    if text.isascii() and text.isprintable():
+    """The text with nothing in it that the code page lacks, and how many letters were replaced.
+
+    Control characters are blanks. A backslash would free the quotation mark after it, so it leans the other way.
+    """
+    if text.isascii() and text.isprintable() and "\\" not in text:
         return text, 0
     made, replaced = [], 0
     for each in unicodedata.normalize("NFC", text):
-        if unicodedata.category(each) == "Cc":
+        if unicodedata.category(each) in ("Cc", "Zs", "Zl", "Zp"):
             made.append(" ")
-        elif _fits(each):
+        elif each != "\\" and _fits(each):
             made.append(each)
         else:
             made.append(_nearest(each))

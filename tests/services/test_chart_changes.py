@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from models import Account, Audit, Posting, Voucher
 from rights import Actor
-from services import chart_changes, ledger, settings
+from services import accounts, chart_changes, ledger, settings
 from services.chart_changes import Facts
 from services.ledger import Entry
 from tests import builders
@@ -145,3 +146,8 @@ def test_nothing_is_booked_on_an_account_that_is_being_closed(books: Flask, admi
     with reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Voucher)) == 0
         assert not session.get_one(Account, 6570).active
+
+
+def test_books_that_were_opened_before_get_the_same_boxes_as_new_ones() -> None:
+    migration = importlib.import_module("migrations.versions.0006_settlements_are_explained_to_the_last_row")
+    assert {number: box for box, numbers in migration.BOXES.items() for number in numbers} == accounts.BOXES

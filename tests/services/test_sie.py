@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 from beancount import loader
+from hypothesis import given
+from hypothesis import strategies as st
 
 import clock
 from db import reading, writing
@@ -268,8 +270,24 @@ def test_what_is_in_another_currency_is_not_exported_as_kronor(finance: Actor) -
         ("Øst – €5…", "Ost - EUR5...", 4),
         ("“Č” § ¤ š ã", '"C" par kr s a', 7),
         ("日本\x07x", "?? x", 2),
+        ('C:\\a "b"\\', 'C:/a "b"/', 2),
+        ("1\u00a0000", "1 000", 0),
     ],
 )
 def test_every_text_can_be_written(text: str, written: str, replaced: int) -> None:
     assert sie_text.in_page(text) == (written, replaced)
     written.encode("cp437")
+
+
+@given(st.text(max_size=40))
+def test_what_is_written_is_read_back_as_it_was_written(text: str) -> None:
+    """Quotes, backslashes, line ends, blanks at the ends: a field is one field, and holds nothing that a reader may refuse."""
+    kept, _replaced = sie_text.in_page(text)
+    line = sie_text.quoted(kept).encode("cp437").decode("cp437")
+    assert all(each.isprintable() for each in line) and list(sie_reader._words(f"{line} 1")) == [kept, "1"]
+    assert sie_check._Reader()._fields(f"{line} 1") == [kept, "1"]
+
+
+@given(st.integers(-(10**14), 10**14))
+def test_amounts_have_a_point_and_two_decimals(minor: int) -> None:
+    assert Decimal(sie_text.amount(minor)) * 100 == minor and sie_reader._amount(sie_text.amount(minor)) * 100 == minor
