@@ -2,7 +2,9 @@
 
     make bench                                  all of it, some minutes
     make bench ARGS="-k lists"                  a part
-    make bench ARGS="-k lists --million"        the lists at a million orders, too
+    make bench ARGS="-k large --rows 1000000"   a settlement of a million rows, on SQLite and PostgreSQL; some minutes
+    make bench ARGS="-k lists --million"        the lists at a million orders, on SQLite and PostgreSQL; some minutes to fill them
+    make bench ARGS="-k lists --million --databases sqlite --kept /var/tmp/kvitta-lists"   with a database for the next run
 
 What is measured is told and never fails a run; only what no noise can excuse does: a plan that scans, a lock error.
 """
@@ -31,7 +33,14 @@ REPORT = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--million", action="store_true", help="measure the lists at 1,000,000 orders, too")
+    parser.addoption("--million", action="store_true", help="measure the lists at 1,000,000 orders")
+    parser.addoption(
+        "--databases", default="both", choices=("sqlite", "postgres", "both"), help="where lists are measured"
+    )
+    parser.addoption(
+        "--kept", default=None, help="a folder in which the databases of the lists are kept for the next run"
+    )
+    parser.addoption("--rows", type=int, default=100_000, help="how many rows a large settlement has, up to 1,000,000")
 
 
 def pytest_configure(config: pytest.Config) -> None:

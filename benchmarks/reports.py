@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from benchmarks.filling import FIRST_DOCUMENT, identity
 
@@ -71,3 +73,23 @@ def a_report(first: int, sales: int, reference: str, *, prices: tuple[int, ...] 
     write.writerow([head[name] for name in TOTALS])
     write.writerow(ROWS)
     return (top.getvalue() + body.getvalue()).encode()
+
+
+def write_large(path: Path, first: int, sales: int, references: Sequence[str]) -> None:
+    """A report of several payouts, each with its share of the sales, written as a stream: a summary row each, then the rows."""
+    each = sales // len(references)
+    with path.open("wb") as out:
+        bodies = []
+        for number, reference in enumerate(references):
+            names, stated, header, body = a_report(first + number * each, each, reference).split(b"\r\n", 3)
+            if not number:
+                out.write(names + b"\r\n")
+            out.write(stated + b"\r\n")
+            laid_aside = path.with_suffix(f".{number}")
+            laid_aside.write_bytes(body)
+            bodies.append((reference, laid_aside))
+        out.write(b"payment_reference;" + header + b"\r\n")
+        for reference, laid_aside in bodies:
+            with laid_aside.open("rb") as rows:
+                out.writelines(reference.encode() + b";" + row for row in rows)
+            laid_aside.unlink()

@@ -1,4 +1,4 @@
-"""Goal 6: a settlement of 10,000 rows read, matched, proved and booked, against F; read again; its memory at 100,000 rows.
+"""Goal 6 in small: a settlement of 10,000 rows read, matched, proved and booked, against F, and read again.
 
 F is the same file through csv.reader into one SQLite table of text with executemany, in one transaction on the same disk.
 """
@@ -9,8 +9,6 @@ import csv
 import io
 import itertools
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -128,45 +126,3 @@ def test_a_settlement_on_postgresql(folder: Path, report: Report) -> None:
             db.db.engine.dispose()
     finally:
         server.stop()
-
-
-MEMORY = """
-import resource, sys
-from pathlib import Path
-import db
-from benchmarks.capturing import app_on
-from benchmarks.test_settlements import upload
-app, klarna = app_on(sys.argv[1], Path(sys.argv[2]))
-content = Path(sys.argv[3]).read_bytes()
-with app.app_context():
-    (done,) = upload(klarna, content).payouts
-    assert done.state.value == "booked", done
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-
-
-def test_the_memory_of_a_large_settlement(folder: Path, report: Report) -> None:
-    used = {}
-    url = f"sqlite:///{folder / 'kvitta.db'}"
-    app, _klarna = a_company_with(url, folder, 11 * SALES)
-    with app.app_context():
-        db.db.engine.dispose()
-    for first, sales in ((1, SALES), (SALES + 1, 10 * SALES)):
-        path = folder / f"{sales}.csv"
-        path.write_bytes(a_report(first, sales, str(next(NUMBERS))))
-        ran = subprocess.run(
-            [sys.executable, "-c", MEMORY, url, str(folder), str(path)], capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        used[sales] = int(ran.stdout.split()[-1])
-    small, large = used[SALES], used[10 * SALES]
-    report.tell(
-        "6",
-        "Memory of the reading process at 10,000 rows and at 100,000",
-        floor=f"{small} MB",
-        kvitta=f"{large} MB",
-        ratio=f"{large / small:.2f}",
-        wanted="≤ 1.2",
-        met=large / small <= 1.2,
-    )
-    report.tell("6", "Memory at 100,000 rows", kvitta=f"{large} MB", wanted="≤ 200 MB", met=large <= 200)

@@ -149,7 +149,8 @@ def falls_due(session: Session, documents_paid: Iterable[int] | sa.Select[Any], 
             Document.id.in_(documents_paid),
             Document.kind == DocKind.INVOICE,
             Document.state == DocState.ISSUED,
-            Document.open_minor <= 0,
+            # Not by its index: a payout has just made many of them, and PostgreSQL thinks of one.
+            Document.open_minor + 0 <= 0,
             DocumentLine.kind == LineKind.ADVANCE,
             DocumentLine.vat_rate > 0,
         )

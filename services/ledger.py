@@ -158,8 +158,9 @@ def post(
     )
     session.add(made)
     session.flush()
-    session.execute(
-        sa.insert(Posting),
+    # Past the session: a settlement may have a hundred thousand rows.
+    session.connection().execute(
+        sa.insert(Posting.metadata.tables[Posting.__tablename__]),
         [
             {
                 "voucher_id": made.id,

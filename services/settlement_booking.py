@@ -229,16 +229,18 @@ def _documents(payout: Payout, *, taken_back: bool = False) -> sa.Select[Any]:
 
 def _mark_paid(session: Session, payout: Payout, day: date) -> None:
     """Give the green tick to documents of which nothing remains, and take it from those Klarna has taken back (K47, K48)."""
+    # PostgreSQL does not know yet how many documents have just come to zero, and would begin with "the one" of them.
+    found_by_id = Document.open_minor + 0
     session.execute(
         sa.update(Document)
-        .where(Document.id.in_(_documents(payout)), Document.open_minor == 0)
+        .where(Document.id.in_(_documents(payout)), found_by_id == 0)
         .values(paid_at=day, paid_reference=payout.payment_reference)
         .execution_options(synchronize_session=False)
     )
     taken_back = _documents(payout, taken_back=True)
     session.execute(
         sa.update(Document)
-        .where(Document.id.in_(taken_back), Document.open_minor > 0, Document.paid_at.is_not(None))
+        .where(Document.id.in_(taken_back), found_by_id > 0, Document.paid_at.is_not(None))
         .values(paid_at=None, paid_reference=None)
         .execution_options(synchronize_session=False)
     )
