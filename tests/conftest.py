@@ -13,6 +13,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,57 @@ def _compile_addresses_once() -> None:
 
 
 _compile_addresses_once()
+
+
+class _Apps:
+    """The app is made once per test process, and for each test set as it was made upon the test's settings and database.
+
+    Making it anew costs as much as a small test, for its addresses and its templates. One whose addresses a test has added to
+    is not used again.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Config, tuple[Flask, int, dict[str, Any]]] = {}
+
+    def on(self, settings: Config) -> Flask:
+        """The app with these settings."""
+        from app import create_app, set_upon
+
+        kind = replace(settings, data_dir=Path(), database_url="")
+        made, addresses, as_made = self._made.pop(kind, (None, 0, {}))
+        if made is None or len(list(made.url_map.iter_rules())) != addresses:
+            made = create_app(settings)
+            made.jinja_env.bytecode_cache = COMPILED
+            self._made[kind] = made, len(list(made.url_map.iter_rules())), _as_it_is(made)
+            return made
+        self._made[kind] = made, addresses, as_made
+        for name in vars(made).keys() - as_made.keys():
+            delattr(made, name)
+        for name, (value, inside) in as_made.items():
+            vars(made)[name] = value
+            if inside is not None:
+                value.clear()
+                getattr(value, "update", getattr(value, "extend", None))(_copy(inside))
+        del made.extensions["sqlalchemy"]
+        set_upon(made, settings)
+        return made
+
+
+def _as_it_is(app: Flask) -> dict[str, tuple[Any, Any]]:
+    """Each attribute, and what it holds if it can hold something."""
+    return {
+        name: (value, _copy(value) if isinstance(value, dict | list | set) else None)
+        for name, value in vars(app).items()
+    }
+
+
+def _copy(held: Any) -> Any:
+    if isinstance(held, dict):
+        return {key: list(each) if isinstance(each, list) else each for key, each in held.items()}
+    return held.copy()
+
+
+APPS = _Apps()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -278,10 +330,7 @@ def books(config: Config, request: pytest.FixtureRequest) -> Iterator[Flask]:
 @pytest.fixture
 def app(config: Config, request: pytest.FixtureRequest) -> Iterator[Flask]:
     """The whole app on a fresh database, its context pushed so that ``reading()`` and ``writing()`` work in the test."""
-    from app import create_app
-
-    made = create_app(config)
-    made.jinja_env.bytecode_cache = COMPILED
+    made = APPS.on(config)
     with made.app_context():
         databases.compile_once(db.db.engine)
         yield made
