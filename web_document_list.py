@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 import web_lists
 from db import reading
 from errors import N_, BadInput
-from services import document_list
+from services import document_list, document_payment
 from services.document_list import FIELDS, SIZES, SORTS, TYPES, VIEWS, Filters
 from states import DocKind, DocType
 from web import gettext, label, page, query_choice, query_days, query_text, say
@@ -98,6 +98,8 @@ def list_answer(endpoint: str, template: str, kind: DocKind | None) -> Response:
         shown = document_list.listing(looked, filters, request.args.get("after"), size)
         counts = document_list.counts(looked, filters)
         whole = document_list.is_whole(looked, filters)
+        overpaid = [row.id for row in shown.rows if row.paid == "over"]
+        offset = document_payment.offset_sums(looked, overpaid) if overpaid else {}
     here = _address(endpoint, filters, size)
     return page(
         f"{template}/index.html",
@@ -106,6 +108,7 @@ def list_answer(endpoint: str, template: str, kind: DocKind | None) -> Response:
         filters=filters,
         room=template,
         rows=() if wrong else shown.rows,
+        credits=offset,
         views=web_lists.choices(here, VIEWS[kind], VIEW_NAMES, filters.view, counts),
         narrowed=filters.narrowed or wrong is not None,
         fields=_fields(kind),

@@ -15,7 +15,7 @@ from db import reading, writing
 from errors import Refusal
 from models import Document
 from rights import Right
-from services import documents, payments
+from services import document_payment, documents, payments
 from services.payments import Wanted
 from states import DocKind
 from web import (
@@ -171,6 +171,7 @@ def _surplus(document_id: int, form: SurplusForm | None = None, status: int = 20
         why_off = payments.why_no_surplus(actor(), found)
         by_hand = [row for row in payments.of_document(looked, document_id) if row.kind == "payment" and not row.undoes]
         choices = payments.accounts(looked)
+        offset = document_payment.offset_sums(looked, [document_id]).get(document_id, 0)
     shown = form or SurplusForm(formdata=None, day=clock.today())
     shown.account.choices = choices
     return page(
@@ -178,6 +179,7 @@ def _surplus(document_id: int, form: SurplusForm | None = None, status: int = 20
         status=status,
         document=document,
         surplus_minor=surplus,
+        offset_minor=offset,
         by_hand=[row for row in by_hand if not row.taken_back],
         form=shown,
         why_off=say(why_off) if why_off else None,

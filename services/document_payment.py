@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from errors import Refusal
-from models import Document, Payout, PayoutRow, RowMatch, RowShare
+from models import Document, Offset, Payout, PayoutRow, RowMatch, RowShare, Voucher
 from rights import Actor
 from services import offset_pairs, payments
 from states import DocKind, PayoutState
@@ -46,6 +46,21 @@ class Payment:
     no_surplus: Refusal | None = None
     offsets: Sequence[offset_pairs.Made] = ()
     may_offset: bool = False
+
+    @property
+    def offset_minor(self) -> int:
+        """What offsets that stand close of it."""
+        return sum(each.amount_minor for each in self.offsets if each.undone_by is None)
+
+
+def offset_sums(session: Session, ids: Sequence[int]) -> dict[int, int]:
+    """What of each document is closed by offsets that stand, minor units; none for those without."""
+    live = ~select(Voucher.id).where(Voucher.reverses_id == Offset.voucher_id).exists()
+    sums: dict[int, int] = {}
+    for side in (Offset.invoice_id, Offset.credit_note_id):
+        query = select(side, func.sum(Offset.amount_minor)).where(side.in_(ids), live).group_by(side)
+        sums.update({document: int(minor) for document, minor in session.execute(query)} if ids else {})
+    return sums
 
 
 def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:

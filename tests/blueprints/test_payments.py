@@ -10,6 +10,7 @@ from db import reading, writing
 from models import Document
 from services import documents
 from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row
+from tests.services.test_offsets import offset, ordinary
 from tests.web_client import WebClient
 
 FORM = "form[action$=payments]"
@@ -97,7 +98,7 @@ def test_an_overpaid_invoice_is_found_by_its_filter_and_booked_away_from_its_pag
     client.log_in("finance").get(f"/documents/{invoice.id}/payments")
     client.submit(FORM, amount="343,50", overpay="y")
     page = client.get("/invoices?view=overpaid")
-    assert "Överbetald: 343,50 kr av 100,00 kr" in page.text
+    assert "Överbetald: 343,50 kr betalt och 0,00 kr kvittat, av 100,00 kr" in page.text
     assert page.has("a[href$=surplus]")
     page = client.get(f"/documents/{invoice.id}/surplus")
     assert set(page.form(SURPLUS).values) >= {"day", "account", "shown"} and "243,50" in page.text
@@ -113,3 +114,14 @@ def test_an_overpaid_invoice_is_found_by_its_filter_and_booked_away_from_its_pag
     page = client.log_in("viewer").get(f"/documents/{invoice.id}/surplus")
     assert page.has("[aria-disabled=true]")
     assert client.post(f"/documents/{invoice.id}/surplus", {}).status == 403
+
+
+def test_the_icon_of_an_overpaid_invoice_gives_payments_and_credits(app: Flask, klarna: Any, client: WebClient) -> None:
+    """B8: on list and page alike."""
+    pair = ordinary(klarna, 100_00)
+    offset(pair, amount_minor=50_00)
+    client.log_in("finance").get(f"/documents/{pair[0].id}/payments")
+    client.submit(FORM, amount="80,00", overpay="y")
+    text = "Överbetald: 80,00 kr betalt och 50,00 kr kvittat, av 100,00 kr"
+    for address in ("/invoices?view=overpaid", f"/invoices/{pair[0].id}", f"/documents/{pair[0].id}/surplus"):
+        assert text in client.get(address).text

@@ -200,6 +200,7 @@ def test_a_payout_made_later_that_reaches_no_further_does_not_open_the_lock(
         for rows in worlds.running.world.unpaid.values():
             for key in [key for key, each in rows.items() if each.order_id != order_of(early)]:
                 del rows[key]
+    sandbox.move_clock(seconds=2)
     booked(klarna, sandbox)
     with pytest.raises(Refusal, match="has not been read"):
         offset(pair)
