@@ -18,6 +18,7 @@ from errors import N_, Refusal
 from rights import Right
 from services import agreement, breaks, fraud, holds, orders, settling
 from web import (
+    DayField,
     Form,
     LineField,
     LinesField,
@@ -58,6 +59,12 @@ class WhyForm(Form):
     """Why."""
 
     reason = LinesField(lazy("Reason"), most=500)
+
+
+class IgnoreForm(WhyForm):
+    """Why, and for what is told again when a day has come, that day."""
+
+    until = DayField(lazy("Look again on"), required=False)
 
 
 # --- Take note -------------------------------------------------------------------------------------------------------------
@@ -114,6 +121,7 @@ def _settle_answer(break_id: int, act: str, form: Form, status: int = 200) -> Re
             raise Refusal(N_("This difference cannot be settled that way. Nothing has been changed."))
         told, order_id = agreement.told(looked, found), found.order_id
         needs_number = found.kind in settling.UNKNOWN_ACTS
+        lapses = found.kind in settling.UNTIL
     return page(
         "agreement/settle.html",
         panel="agreement/_settle.html",
@@ -123,6 +131,7 @@ def _settle_answer(break_id: int, act: str, form: Form, status: int = 200) -> Re
         break_id=break_id,
         order_id=order_id,
         needs_number=needs_number,
+        lapses=lapses,
         sentence=shown([told])[0]["text"],
     )
 
@@ -150,17 +159,17 @@ def explain(break_id: int) -> Response:
 @needs(Right.DECIDE, confirmed=True)
 def ignore_page(break_id: int) -> Response:
     """«Bortse från»: a difference the company lives with."""
-    return _settle_answer(break_id, "ignore", WhyForm(formdata=None))
+    return _settle_answer(break_id, "ignore", IgnoreForm(formdata=None))
 
 
 @blueprint.post("/differences/<int:break_id>/ignore")
 @needs(Right.DECIDE, confirmed=True)
 def ignore(break_id: int) -> Response:
     """Close it as ignored; it stays counted in the report."""
-    form = WhyForm()
+    form = IgnoreForm()
 
     def act(session: Session, nonce: str) -> None:
-        settling.ignore(session, actor(), break_id, form.reason.data, nonce)
+        settling.ignore(session, actor(), break_id, form.reason.data, nonce, form.until.data)
 
     return _close(break_id, "ignore", form, act)
 

@@ -53,6 +53,7 @@ class Told:
     closed_at: datetime | None
     document: tuple[DocKind, int, str] | None
     voucher: tuple[int, str] | None
+    until: date | None
 
 
 def read_before(session: Session, order_id: int, moment: datetime) -> bool:
@@ -292,6 +293,7 @@ def report(session: Session, view: str, after: int | None = None) -> tuple[list[
             closed_at=each.closed_at,
             document=(kind, each.document_id, text) if each.document_id is not None and text else None,
             voucher=(each.voucher_id, f"{series}{no}") if each.voucher_id is not None else None,
+            until=date.fromisoformat(each.found) if each.kind in settling.UNTIL and each.found else None,
         )
         for each, number, kind, text, series, no in rows[:MOST]
     ]

@@ -31,14 +31,17 @@ def settled(document_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
 
 def open_some(session: Session) -> int:
     """Open a difference for documents that Klarna has carried out longer ago than the company waits, and that stand in no
-    payout; each once, whatever a person has made of it since. Returns how many were opened: again until there are none.
+    payout; each once, unless a person ignored it until a day that has come. Returns how many were opened.
     """
     before = clock.now() - timedelta(days=settings.number(session, "unpaid_days"))
+    # Ignored until a day that has come: told anew.
+    lapsed = sa.and_(KlarnaBreak.resolution == breaks.IGNORE, KlarnaBreak.found <= clock.today().isoformat())
     said = sa.exists(
         sa.select(1).where(
             KlarnaBreak.order_id == Document.order_id,
             KlarnaBreak.document_id == Document.id,
             KlarnaBreak.kind == BreakKind.UNPAID_TOO_LONG,
+            sa.or_(KlarnaBreak.resolution.is_(None), sa.not_(lapsed)),
         )
     )
     query = (

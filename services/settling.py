@@ -31,11 +31,13 @@ FITS: dict[BreakKind, tuple[str, ...]] = {
     BreakKind.ADDRESS_OR_EXPIRY: (breaks.ADOPT, breaks.IGNORE),
     BreakKind.ROW_WITHOUT_PARTNER: (),
     BreakKind.ROW_CONTRADICTS_DECISION: (breaks.ADOPT, breaks.EXPLAIN),
-    BreakKind.UNPAID_TOO_LONG: (breaks.EXPLAIN,),
+    BreakKind.UNPAID_TOO_LONG: (breaks.EXPLAIN, breaks.IGNORE),
     BreakKind.WRONG_OWNER: (breaks.EXPLAIN,),
 }
 """What can be done about each kind of difference, as the table of operations 13 has it."""
 UNKNOWN_ACTS = (BreakKind.CAPTURE_UNKNOWN, BreakKind.REFUND_UNKNOWN)
+UNTIL = (BreakKind.UNPAID_TOO_LONG,)
+"""Differences that are ignored until a day, and told again when it has come; the day stands in ``found``."""
 STANDING = (BreakKind.STATUS_DIFFERS, BreakKind.ADDRESS_OR_EXPIRY)
 """Differences about the reservation itself: adopting one takes note of what Klarna shows, and books nothing."""
 _VOUCHER = re.compile(r"([A-ZÅÄÖ]{1,4}) ?([0-9]{1,9})")
@@ -166,11 +168,19 @@ def _tie(session: Session, found: KlarnaBreak, number: str) -> int:
     return document.id
 
 
-def ignore(session: Session, actor: Actor, break_id: int, reason: str, nonce: str) -> None:
-    """«Bortse från»: a difference the company lives with; counted and shown for ever. Raises BadInput, Refusal, Stale."""
+def ignore(session: Session, actor: Actor, break_id: int, reason: str, nonce: str, until: date | None = None) -> None:
+    """«Bortse från»: a difference the company lives with; counted and shown for ever. Raises BadInput, Refusal, Stale.
+
+    Money that is late is ignored until a day that lies ahead, and told again when it has not come by then.
+    """
     reason = documents.read_reason(reason)
-    found = _begin(session, actor, break_id, breaks.IGNORE, nonce, reason)
+    lapses = breaks.get(session, break_id).kind in UNTIL
+    if lapses and (until is None or until <= clock.today()):
+        raise BadInput(N_("Write a day that lies ahead: then it is looked at again."), field="until")
+    found = _begin(session, actor, break_id, breaks.IGNORE, nonce, [reason, until.isoformat() if until else ""])
     if found is not None:
+        if lapses and until is not None:
+            found.found = until.isoformat()
         _end(session, actor, found, breaks.IGNORE, reason, None)
 
 

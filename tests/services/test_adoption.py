@@ -459,6 +459,7 @@ def test_each_kind_has_exactly_the_acts_of_the_table() -> None:
     )
     assert table[BreakKind.STATUS_DIFFERS] == {"adopt"} and table[BreakKind.ADDRESS_OR_EXPIRY] == {"adopt", "ignore"}
     assert table[BreakKind.CAPTURE_UNKNOWN] == {"adopt", "explain", "ignore"}
+    assert table[BreakKind.UNPAID_TOO_LONG] == {"explain", "ignore"}
     assert OpKind.CAPTURE in adoption.DOCUMENT_OF
 
 

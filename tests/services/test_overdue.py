@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from flask import Flask
 from freezegun import freeze_time
 
 import clock
@@ -20,6 +19,7 @@ from services.verify import CheckState
 from states import BreakKind, BreakState
 from tests.builders import FINANCE, the_document
 from tests.services.settlement_parts import a_refund, a_sale, fees, fetched, open_breaks
+from tests.web_client import WebClient
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def m8() -> CheckState:
 
 
 def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_explains_it(
-    books: Flask, klarna: Gateway, sandbox: Control, admin: Actor, time: Any
+    time: Any, client: WebClient, klarna: Gateway, sandbox: Control, admin: Actor
 ) -> None:
     """Operations 13 (unpaid_too_long), M8, B9: after the company's own number of days, once, and gone by itself."""
     fees(sandbox, 0)
@@ -69,7 +69,7 @@ def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_
         assert late.message % late.values == (
             f"Invoice {paid.number_text} was activated on {day}, and no payout has brought its SEK 300.00."
         )
-        assert late.acts == (breaks.EXPLAIN,)
+        assert late.acts == (breaks.EXPLAIN, breaks.IGNORE)
         said = agreement.elsewhere(session, note.id).late[0].message
         assert said.startswith("Credit note %(number)s was refunded on")
         # Late money says nothing against the sums, and stands in a work list of its own.
@@ -86,6 +86,25 @@ def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_
         settling.explain(session, FINANCE, told[note.id].id, "", "Klarna drar den i nästa månad", "a" * 32)
     janitor.nightly(klarna)
     assert sorted(each.document_id or 0 for each in open_breaks()) == sorted([paid.id, invoice.id])
+    # Ignored until a day that lies ahead, and told again when it has come.
+    address = f"/differences/{told[paid.id].id}/ignore"
+    client.log_in("finance").get(address)
+    page = client.submit("#settle form", reason="Klarna har lovat")
+    assert page.status == 422 and page.find("#until-error").text.startswith("Skriv en dag som ligger framåt")
+    assert client.submit("#settle form", reason="Klarna har lovat", until=clock.today().isoformat()).status == 422
+    until = clock.today() + timedelta(days=10)
+    assert (
+        "Skillnaden är utredd."
+        in client.submit("#settle form", reason="Klarna har lovat", until=until.isoformat()).text
+    )
+    assert f"Bortsedda till {until}" in client.get("/differences?view=ignore").find("tbody tr").text
+    janitor.nightly(klarna)
+    assert [each.document_id for each in open_breaks()] == [invoice.id]
+    time.move_to(clock.now() + timedelta(days=10))
+    janitor.nightly(klarna)
+    janitor.nightly(klarna)
+    assert sorted(each.document_id or 0 for each in open_breaks()) == sorted([paid.id, invoice.id])
+    told = {each.document_id: each for each in open_breaks()}
     # The payout comes: what it brings is no difference any more, at once.
     fetched(klarna)
     assert kinds() == [] and the_document(paid.id).open_minor == 0
