@@ -140,6 +140,8 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
 """The rooms in the top bar and the letter that leads there after ``g``."""
 WITHIN = {
     "setting_books": "settings",
+    "setting_chart": "settings",
+    **dict.fromkeys(("sie", "closing", "reports", "history"), "books"),
     "klarna_accounts": "settings",
     "payment_methods": "settings",
     "mail_settings": "settings",

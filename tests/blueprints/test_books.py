@@ -136,6 +136,7 @@ def test_finance_clears_up_what_waits_and_locks_and_opens_a_period(vouchers: lis
         )
     day = TODAY - timedelta(days=5)
     page = client.log_in("finance").get(f"/books/lock?to={day}")
+    assert page.all("nav a[aria-current]")[0].text == "Bokföring"
     assert page.has("a[href=/books/accounts/2999]") and page.form(LOCK).values["lock-through"] == str(day)
     page = client.submit(LOCK, **{"lock-reason": "månadsslut"})
     assert page.status == 409 and page.has("#lock-confirmed-error")
