@@ -136,16 +136,18 @@ def _after_reading(outcome: Outcome) -> Response:
         if each.why is not None:
             flash(f"{each.payment_reference}: {say(each.why)}", "warning")
     new = [each for each in outcome.payouts if each.fate is Fate.NEW]
-    said = _("Everything in the report had been read before. Nothing has changed.")
-    if any(each.fate is not Fate.SAME for each in outcome.payouts):
+    said: str | None = None
+    if any(each.state is PayoutState.LOADING for each in outcome.payouts):
+        said = _("The report is being read in. You may leave the page.")
+    elif new:
         booked = sum(each.state is PayoutState.BOOKED for each in new)
         said = ngettext("%(n)s payout has been read in.", "%(n)s payouts have been read in.", len(new))
         said = came_and_booked(said, len(new), booked)
-    if any(each.state is PayoutState.LOADING for each in outcome.payouts):
-        said = _("The report is being read in. You may leave the page.")
+    elif all(each.fate is Fate.SAME for each in outcome.payouts):
+        said = _("Everything in the report had been read before. Nothing has changed.")
     only = outcome.payouts[0].payout_id if len(outcome.payouts) == 1 else None
     url = url_for("settlements.show", payout_id=only) if only else url_for("settlements.index")
-    return done(url, ("success", said))
+    return done(url, ("success", said) if said else None)
 
 
 # --- What is on its way -----------------------------------------------------------------------------------------------------

@@ -124,8 +124,8 @@ def _planned(session: Session, report: Report, survey: Survey, account_id: int |
                 fate = Fate.DIFFERENT
                 why = Refusal(
                     N_(
-                        "Payout %(reference)s has been read before and came back different: "
-                        "%(gone)s rows are gone, %(new)s are new. Nothing of it has been read in."
+                        "Payout %(reference)s has been read before and came back different (rows gone: %(gone)s, "
+                        "rows new: %(new)s). Nothing of it has been read in."
                     ),
                     reference=told.payment_reference,
                     gone=len(comparison.gone),

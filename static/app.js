@@ -55,6 +55,20 @@
     if ((event.detail.requestConfig || {}).verb !== "get" && !event.detail.elt.matches("[data-poll]")) pollingSince.clear();
   });
 
+  /* ---- A file that is chosen anew is not the one that was refused, nor the one that was shown ---- */
+
+  document.addEventListener("change", (event) => {
+    const field = event.target;
+    if (field.type !== "file" || !field.form) return;
+    const said = document.getElementById(field.id + "-error");
+    if (said) said.remove();
+    field.removeAttribute("aria-invalid");
+    const told = (field.getAttribute("aria-describedby") || "").split(" ").filter((id) => document.getElementById(id));
+    if (told.length) field.setAttribute("aria-describedby", told.join(" "));
+    else field.removeAttribute("aria-describedby");
+    all("[data-of-file]", field.form).forEach((part) => { part.replaceChildren(); });
+  });
+
   /* ---- Forms: ask first, send once, warn before typed text is lost ---- */
 
   let unsaved = new Set();

@@ -254,6 +254,7 @@ def test_a_payout_that_came_back_different_is_shown_row_beside_row(
     assert [cell for cell in shown if "2 4" in cell] == ["2 435,00", "2 445,00"]
     page = read_in(finance_client, other)
     assert "10,00 kr" in plain(page.find("#reading .change caption").text)
+    assert "kom tillbaka annorlunda" in page.find("#messages").text and "inlästa" not in page.find("#messages").text
     cells = [plain(cell.text) for cell in page.all("#reading .change tbody td")]
     assert cells[0].startswith("Försäljning") and (cells[1], cells[4]) == ("2 435,00", "2 445,00")
     assert page.has("#reading .change header a[href$=/explain]")

@@ -44,6 +44,7 @@ NO_PAGES = {
     "operations.panel": "a part of a document's page",
     "credit_rows.find": "a part of a draft's page",
     "offsets.after": "a part of a pair's page",
+    "settlement_files.coming": "a part of the list of readings",
     "start.health": "not for people",
     "login.set_up": "only while nobody has an account; drawn in tests/journeys/test_first_start.py",
     "login.choose": "before one has logged in: walked by itself",

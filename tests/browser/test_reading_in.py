@@ -1,0 +1,60 @@
+"""A settlement report read in by keys alone: a wrong one says its row, the corrected one is shown first and then read in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.browser.conftest import Complaints, House
+from tests.browser.keys import come_in, press_tab_to
+from tests.browser.test_journey import says
+from tests.builders import a_captured_invoice, row
+from tests.services.settlement_parts import csv_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def choose(page: Page, content: bytes) -> None:
+    """The file field is reached by Tab; what the operating system's own window does then is the browser's business."""
+    press_tab_to(page, "#upload input[type=file]")
+    page.set_input_files(
+        "#upload input[type=file]", {"name": "settlement.csv", "mimeType": "text/csv", "buffer": content}
+    )
+
+
+def test_a_wrong_report_is_corrected_looked_at_and_read_in(page: Page, house: House, complaints: Complaints) -> None:
+    """K47, B5, catalogue row 56: the row and the reason in place, nothing stored before it is read in."""
+    house.sandbox.switches(fee_percent=150, fee_fixed=0)
+    with house.context():
+        a_captured_invoice(house.klarna, house.sandbox, lines=[row("Jacka", 1_250_00)])
+    made = house.sandbox.pay_out()[-1]
+    right = csv_of(house.sandbox, made)
+    wrong = right.replace(b"1250.00;SEK", b"1 250,00;SEK")
+    assert wrong != right
+    come_in(page, "finance", "en")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.wait_for_url("**/settlements")
+    press_tab_to(page, "a[href='/settlements/upload']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settlements/upload")
+
+    complaints.expect("status of 422")
+    choose(page, wrong)
+    press_tab_to(page, "#upload button[value=preview]")
+    page.keyboard.press("Enter")
+    says(page, "the amount “1 250,00” cannot be read")
+    assert page.get_attribute("#upload input[type=file]", "aria-invalid") == "true"
+
+    choose(page, right)
+    press_tab_to(page, "#upload button[value=preview]")
+    page.keyboard.press("Enter")
+    says(page, "Will be read in")
+    assert "cannot be read" not in page.inner_text("main") and not page.get_attribute(
+        "#upload [type=file]", "aria-invalid"
+    )
+    press_tab_to(page, "#planned button[value=read]")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url.rsplit("/", 1)[1].isdigit())
+    says(page, "1 payout has been read in. Booked: 1.")
+    assert page.locator("#reading h2", has_text=made["payment_reference"]).count() == 1
