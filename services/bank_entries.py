@@ -75,8 +75,9 @@ class Statement:
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a text in capitals, as payment references are compared."""
-    return {word.upper() for word in _WORD.findall(text)}
+    """The words of a text in capitals, as payment references are compared: with hyphens within them, and between hyphens."""
+    whole = {word.upper() for word in _WORD.findall(text)}
+    return whole | {part for word in whole for part in word.split("-") if part}
 
 
 def joined(parts: Iterable[str | None], most: int = MOST_TEXT) -> str:

@@ -161,6 +161,14 @@ def test_the_columns_of_a_bank_are_found_by_name_wherever_the_head_stands() -> N
         assert only.is_klarnas and "XISA93DJ" in words_of(only.text)
 
 
+def test_a_reference_is_found_however_the_bank_writes_around_it() -> None:
+    """B33: as a word of its own, never as a part of another."""
+    for text in ("xisa93dj", "KLARNA*XISA93DJ", "REF:XISA93DJ/20260312", "KLARNA-XISA93DJ", "(Xisa93dj)"):
+        assert "XISA93DJ" in words_of(text), text
+    assert "AB-12" in words_of("Utbetalning ab-12")
+    assert not {"XISA93DJ"} & words_of("XISA93DJ1 1XISA93DJ XISA 93DJ")
+
+
 def test_each_wrong_row_is_named_with_its_column() -> None:
     rows = ["Datum;Text;Belopp;Valuta", "12.03.2026;a;1,00;SEK", "2026-02-30;a;1,00;SEK", "2026-03-12;a;1.890;SEK"]
     rows += ["2026-03-12;a;1,00;kronor", "2026-03-12;a;1,00", "2026-03-12;a;;SEK", "2026-03-12;a;1,00;SEK"]
