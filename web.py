@@ -139,29 +139,15 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
 )
 """The rooms in the top bar and the letter that leads there after ``g``."""
 WITHIN = {
-    "setting_books": "settings",
-    "setting_chart": "settings",
+    **dict.fromkeys(
+        ("setting_books", "setting_chart", "klarna_accounts", "payment_methods", "mail_settings"), "settings"
+    ),
     **dict.fromkeys(("sie", "closing", "reports", "history"), "books"),
-    "klarna_accounts": "settings",
-    "payment_methods": "settings",
-    "mail_settings": "settings",
-    "batches": "orders",
-    "deliveries": "orders",
-    "incoming": "orders",
-    "klarna_orders": "orders",
-    "new_orders": "orders",
-    "order_files": "orders",
+    **dict.fromkeys(("batches", "deliveries", "incoming", "klarna_orders", "new_orders", "order_files"), "orders"),
+    **dict.fromkeys(("bank", "flow", "offsets", "owed", "settlement_files", "settlement_moves"), "settlements"),
+    **dict.fromkeys(("credit_rows", "exchange", "free_credits"), "credit_notes"),
+    **dict.fromkeys(("agreement", "adoption"), "start"),
     "payments": "invoices",
-    "offsets": "settlements",
-    "owed": "settlements",
-    "settlement_moves": "settlements",
-    "credit_rows": "credit_notes",
-    "exchange": "credit_notes",
-    "free_credits": "credit_notes",
-    **dict.fromkeys(("bank", "flow"), "settlements"),
-    "settlement_files": "settlements",
-    "agreement": "start",
-    "adoption": "start",
 }
 """Rooms that lie within another of the top bar."""
 GLANCE_SECONDS = 5.0
