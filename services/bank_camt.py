@@ -40,6 +40,8 @@ from services.csv_text import bad, require_size
 
 DEEPEST = 40
 """Elements within each other; the standard has some twenty."""
+MOST_ELEMENTS = 600_000
+"""Of the whole file: as many as the most entries have, and no more than memory holds with ease."""
 _NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:(camt\.[0-9]{3})\.001\.([0-9]{2})")
 _VERSIONS = range(1, 13)
 _SAYS_NOTHING = "NOTPROVIDED"
@@ -69,16 +71,18 @@ def _outline(content: bytes) -> str:
     """The namespace of the outermost element, once the whole file is known to be well-formed, shallow and without a DTD."""
     parser = expat.ParserCreate(namespace_separator=" ")
     names: list[str] = []
-    depth = 0
+    depth = count = 0
 
     def doctype(*_: object) -> None:
         raise bad(N_("The file declares a document type, which a bank statement never does. Nothing has been read."))
 
     def begins(name: str, _attributes: object) -> None:
-        nonlocal depth
-        depth += 1
+        nonlocal depth, count
+        depth, count = depth + 1, count + 1
         if not names:
             names.append(name)
+        if count > MOST_ELEMENTS:
+            raise TooLarge(N_("The file has over %(limit)s elements."), field="file", limit=MOST_ELEMENTS)
         if depth > DEEPEST:
             raise bad(N_("The file's elements lie too deep within each other for a bank statement."))
 

@@ -109,6 +109,7 @@ HEAD = f'<?xml version="1.0"?>%s<Document xmlns="{NAMESPACE}02">%s</Document>'
         ((HEAD % ('<!DOCTYPE d SYSTEM "http://127.0.0.1:9/x.dtd">', "")).encode(), 422, "document type"),
         ((HEAD % ("", "&undeclared;")).encode(), 422, "broken"),
         ((HEAD % ("", "<a>" * 5000)).encode(), 422, "too deep"),
+        ((HEAD % ("", "<a/>" * 600_000)).encode(), 413, "600000 elements"),
         (b"<" + b"a" * bank_entries.LARGEST, 413, "megabytes"),
         (b"x" * (bank_entries.LARGEST + 1), 413, "megabytes"),
         (camt(ONE)[:-30], 422, "broken at row 1"),
