@@ -60,6 +60,7 @@ _TEXTS = (
 )
 _FIGURES = ("amount", "vat_amount_minor", "vat_rate", "captured_at", "sale_date")
 _TELLS_PAYOUT = ("payment_reference", "payout_date", "merchant_id", "currency")
+_USED = frozenset(chain.from_iterable(CSV_COLUMNS.values()))
 _ROW_FIELDS = {"amount": "signed_minor"}
 _PERIOD = "summary_"
 
@@ -80,7 +81,8 @@ class Reading:
     """One CSV report being read, in flat memory: iterate it once for the rows.
 
     ``payouts`` grows with the rows where the file has no summary (the payout of a row is there before the row) and is
-    whole when they end. ``periods`` are the totals of a period report, which states none for each payout.
+    whole when they end. ``periods`` are the totals of a period report, which states none for each payout. ``unused`` are
+    the columns whose names say nothing to Kvitta, as when somebody has renamed them.
     """
 
     def __init__(self, stream: IO[bytes], file_name: str, now: datetime, limits: Limits) -> None:
@@ -95,6 +97,7 @@ class Reading:
         self._records = self._recognised(lines_of(stream, limits))
         self._names = self._read_preamble()
         self._place = _places(self._names)
+        self.unused = tuple(name for name in self._names if name and name not in _USED)
         self.fields = frozenset(_ROW_FIELDS.get(name, name) for name in self._place) - {"payout_date", "merchant_id"}
         if "payment_reference" not in self._place:
             self._take_reference_from_name()

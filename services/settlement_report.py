@@ -49,7 +49,8 @@ class Seen:
 class Survey:
     """What one reading of a report tells about one of its payouts.
 
-    ``unknown_minor`` sums rows of unknown types; ``twins`` are the keys of rows that may stand in it more than once.
+    ``unknown_minor`` sums rows of unknown types; ``twins`` are the keys of rows that may stand in it more than once;
+    ``unused`` are the report's columns that nothing is read from.
     """
 
     payout: Payout
@@ -60,6 +61,7 @@ class Survey:
     unknown_minor: int = 0
     last_at: datetime | None = None
     twins: set[int] = field(default_factory=set)
+    unused: tuple[str, ...] = ()
 
     def add(self, row: Row, seen: Seen) -> None:
         """Count a row."""
@@ -169,6 +171,7 @@ class Report:
             survey = found.setdefault(payout.payment_reference, Survey(payout))
             survey.payout = payout
             survey.fields = fields
+            survey.unused = () if isinstance(opened, Payout) else opened.unused
         if not found:
             raise BadInput(N_("The report has no rows."), field="file")
         return list(found.values())

@@ -191,8 +191,10 @@ def test_a_report_is_looked_at_first_and_nothing_is_stored(
     made: Doc, sandbox: Control, finance_client: WebClient
 ) -> None:
     finance_client.get("/settlements/upload")
-    page = finance_client.submit("#upload form", press="step=preview", file=a_file(csv_of(sandbox, made)))
+    renamed = csv_of(sandbox, made).replace(b"merchant_capture_reference", b"vart_nummer")
+    page = finance_client.submit("#upload form", press="step=preview", file=a_file(renamed))
     assert page.status == 200
+    assert "läses inget: " in page.find("#planned").text and "ingen kolumn merchant_cap" in page.find("#planned").text
     cells = [plain(cell.text) for cell in page.all("#planned tbody td")]
     assert cells[0] == made["payment_reference"] and "2 389,34 kr" in cells[4] and "Läses in" in cells[5]
     with reading() as session:
