@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from klarna_sandbox.control import Control
 from models import Payout, PayoutRow, RowMatch, RowShare, Voucher
-from services import document_page, owed_lists, settlement_moves, settlements
+from services import advance_booking, document_page, owed_lists, settlement_moves, settlements
 from services.gateway import Gateway
 from states import PayoutState, Pile
 from tests import worlds
 from tests.builders import CLERK, FINANCE, the_document
 from tests.services.settlement_parts import a_sale, all_is_well, booked, entries, fees, fetched, payout_of, rows_of
+from tests.services.test_advances import an_advance, e3_order
 from tests.threads import in_threads
 
 
@@ -171,4 +173,30 @@ def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
         shown = document_page.overview(session, FINANCE, other.id).payment
         assert shown is not None and (shown.bank_minor, shown.fee_minor, shown.fee_vat_minor) == (296_25, 3_00, 75)
         assert session.get_one(Payout, payout.id).voucher_id == payout.voucher_id
+    all_is_well()
+
+
+def test_the_vat_of_advances_follows_the_row_there_and_back(books: Any, klarna: Gateway, sandbox: Control) -> None:
+    """E3c: the advance that is unpaid after all rests again, the one that is paid falls due, and the undo turns both."""
+    fees(sandbox, 0)
+    first = an_advance(klarna, e3_order(sandbox, klarna), 3000)
+    booked(klarna, sandbox)
+    second = an_advance(klarna, e3_order(sandbox, klarna), 3000)
+
+    def resting() -> list[int]:
+        with reading() as session:
+            return [
+                advance_booking.rests(session, each.id, 2500, each.issue_date or clock.today())
+                for each in (first, second)
+            ]
+
+    assert resting() == [0, -600_00]
+    with reading() as session:
+        row_id = session.scalars(sa.select(PayoutRow.id).where(PayoutRow.type == "SALE")).one()
+    made = move(row_id, second.number_text, first.id)
+    assert resting() == [-600_00, 0] and open_of(first.id, second.id) == [3_000_00, 0]
+    all_is_well()
+    with writing() as session:
+        settlement_moves.take_back(session, FINANCE, row_id, made, "ångrat")
+    assert resting() == [0, -600_00] and open_of(first.id, second.id) == [0, 3_000_00]
     all_is_well()
