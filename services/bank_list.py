@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import NotFound, Refusal
-from models import BankEntry, BankStatement, BankTie, KlarnaAccount, Payout
+from models import BankEntry, BankStatement, BankTie, Document, KlarnaAccount, Payout
 from services import bank_ties, settlement_matching
 from services.bank_entries import words_of
+from states import DocKind, DocState
 
 VIEWS = ("missing", "found", "deposits", "statements")
 ROWS = 50
@@ -56,8 +57,17 @@ class AtBank:
 
 
 @dataclass(frozen=True, slots=True)
+class Owing:
+    """An open invoice that the customer pays to us; ``left_minor`` remains to be paid."""
+
+    id: int
+    number: str
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
-    """A deposit that belongs to no payout."""
+    """A deposit that belongs to no payout; ``invoice`` is the open one whose OCR number it bears."""
 
     id: int
     day: date
@@ -69,6 +79,7 @@ class Incoming:
     statement_id: int
     place: int
     from_klarna: bool
+    invoice: Owing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +214,32 @@ def deposits(
     if after is not None:
         query = query.where(BankEntry.id < after)
     rows = session.scalars(query.limit(ROWS + 1)).all()
-    return [_incoming(each) for each in rows[:ROWS]], rows[ROWS - 1].id if len(rows) > ROWS else None
+    owing = _owing(session, rows[:ROWS])
+    return [_incoming(each, owing.get(each.id)) for each in rows[:ROWS]], rows[ROWS - 1].id if len(
+        rows
+    ) > ROWS else None
 
 
-def _incoming(entry: BankEntry) -> Incoming:
+def _owing(session: Session, entries: Sequence[BankEntry]) -> dict[int, Owing]:
+    """Per entry the open invoice whose OCR number stands in it, where exactly one does."""
+    words = {each.id: {word for word in words_of(each.text) if word.isdecimal()} for each in entries}
+    rows = session.execute(
+        sa.select(Document.id, Document.number_text, Document.open_minor, Document.ocr, Document.currency).where(
+            Document.ocr.in_(sorted(set().union(*words.values()))),
+            Document.kind == DocKind.INVOICE,
+            Document.state == DocState.ISSUED,
+            Document.open_minor > 0,
+        )
+    ).all()
+    found = {}
+    for entry in entries:
+        fitting = [row for row in rows if row.ocr in words[entry.id] and row.currency == entry.currency]
+        if len(fitting) == 1:
+            found[entry.id] = Owing(fitting[0].id, fitting[0].number_text or "", fitting[0].open_minor)
+    return found
+
+
+def _incoming(entry: BankEntry, invoice: Owing | None = None) -> Incoming:
     return Incoming(
         entry.id,
         entry.day,
@@ -218,6 +251,7 @@ def _incoming(entry: BankEntry) -> Incoming:
         entry.statement_id,
         entry.place,
         entry.from_klarna,
+        invoice,
     )
 
 

@@ -12,8 +12,10 @@ from klarna_sandbox.control import Control
 from models import Payout
 from services.gateway import Gateway
 from tests import worlds
+from tests.builders import FINANCE
 from tests.services.bank_parts import camt, entry
 from tests.services.settlement_parts import a_sale, all_is_well, booked, fees
+from tests.services.test_payments import an_ordinary_invoice, pay, wanted
 from tests.web_client import Page, WebClient
 
 
@@ -133,3 +135,17 @@ def test_a_viewer_sees_payouts_and_never_people_who_paid(paid: list[Payout], cli
     assert page.status == 200 and not page.has("main form[method=post]")
     assert client.get("/bank/payouts/4711").status == 404
     assert finance.get("/bank/statements/4711/file").status == 404
+
+
+def test_what_a_customer_paid_leads_to_its_invoice_until_it_is_paid(client: WebClient, klarna: Gateway) -> None:
+    """B7, F2: an OCR number in the statement offers the payment; a person registers it, and the offer is gone."""
+    invoice = an_ordinary_invoice(klarna)
+    client.log_in("finance")
+    send(client, camt(entry(f"OCR {invoice.ocr}", "100.00", clock.today(), payer="Anna Andersson")), "read")
+    page = client.get("/bank?view=deposits&all=1")
+    assert f"OCR-numret för faktura {invoice.number_text}, 100,00 kr öppet" in plain(page.find("tbody .note").text)
+    page = client.get(page.find("tbody .note a")["href"])
+    assert page.status == 200
+    pay(FINANCE, invoice, wanted(100_00))
+    assert not client.get("/bank?view=deposits&all=1").has("tbody .note")
+    all_is_well()
