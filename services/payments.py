@@ -143,6 +143,7 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
     A small difference that is left goes to rounding in a voucher of its own (E14c).
     """
     words = "Betalning faktura" if document.kind is DocKind.INVOICE else "Återbetalning kreditfaktura"
+    place = payment_rows.next_number(session, document)
     paid = _post(
         session, actor, document, wanted.amount_minor, wanted.day, wanted.account, words, PAYMENT, wanted.reason
     )
@@ -151,7 +152,7 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
         rounding = ledger.role(session, "rounding", wanted.day)
         _post(session, actor, document, left, wanted.day, rounding, "Öresdifferens", RESIDUE, "", follows_id=paid.id)
     due = advance_booking.falls_due(session, [document.id], wanted.day)
-    source = f"payment_advance_vat:{document.number_text}:{payment_rows.next_number(session, document)}"
+    source = f"payment_advance_vat:{document.number_text}:{place}"
     payment_rows.move_vat(session, actor, document, wanted.day, source, due)
     return paid
 
