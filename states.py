@@ -199,6 +199,7 @@ class LineKind(StrEnum):
     ADVANCE = "advance"
     ADVANCE_DEDUCTION = "advance_deduction"
     RETURN_FEE = "return_fee"
+    ROUNDING = "rounding"
 
 
 class PayoutState(StrEnum):

@@ -130,6 +130,7 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         LineKind.ADVANCE: N_("Advance"),
         LineKind.ADVANCE_DEDUCTION: N_("Advance deducted"),
         LineKind.RETURN_FEE: N_("Return fee"),
+        LineKind.ROUNDING: N_("Rounding"),
     },
     PayoutState: {
         PayoutState.LOADING: N_("Being read"),

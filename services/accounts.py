@@ -85,6 +85,7 @@ _OF_KIND: Mapping[LineKind, str] = {
     LineKind.FREIGHT: "freight",
     LineKind.RETURN_FEE: "freight",
     LineKind.FEE: "invoicing_fee",
+    LineKind.ROUNDING: "rounding",
     LineKind.ADVANCE: "advance",
     LineKind.ADVANCE_DEDUCTION: "advance",
 }

@@ -89,6 +89,14 @@ def rows_add_up(session: Session) -> Iterator[Finding]:
         "is at Klarna and was rounded by {1}",
         rounding=accounts_of(session, "rounding"),
     )
+    yield from broken(
+        session,
+        "SELECT d.id, d.gross_minor, l.gross_minor FROM document d JOIN document_line l ON l.document_id = d.id"
+        " WHERE l.kind = 'rounding' AND l.removed = 0 AND d.number IS NOT NULL AND (d.with_klarna = 1 OR l.vat_minor <> 0"
+        " OR abs(l.gross_minor) > 50 OR (d.kind = 'invoice' AND d.gross_minor % 100 <> 0))",
+        "document:{0}",
+        "of {1} has a rounding of {2} that does not round it",
+    )
 
 
 def open_items_equal_the_receivable(session: Session) -> Iterator[Finding]:

@@ -86,9 +86,11 @@ def spread_vat(rows: Sequence[Row]) -> None:
 
 
 def vat_sums(lines: Iterable[Row | DocumentLine]) -> list[VatSum]:
-    """Gross and VAT per rate, highest rate first."""
+    """Gross and VAT per rate, highest rate first; rounding to whole kronor is outside VAT (accounting reference 8)."""
     sums: dict[int, tuple[int, int]] = {}
     for line in lines:
+        if line.kind is LineKind.ROUNDING:
+            continue
         gross, vat = sums.get(line.vat_rate, (0, 0))
         sums[line.vat_rate] = (gross + line.gross_minor, vat + line.vat_minor)
     return [VatSum(rate, *sums[rate]) for rate in sorted(sums, reverse=True)]

@@ -30,6 +30,7 @@ from services import (
     orders,
     outbox,
     preferences,
+    rounding,
 )
 from services.documents import Row, VatSum
 from states import DocKind, DocState, DocType, OrderState, PaymentKind, WithoutKlarna
@@ -138,6 +139,7 @@ def propose(session: Session, order: Order, kind: DocType | None = None, percent
     taken = {share.line.id: share.quantity_milli for share in shares}
     is_last = all(taken.get(share.line.id) == share.quantity_milli for share in everything)
     rows += advances.deductions(session, order, rows, last=is_last)
+    rows += rounding.rows(session, order, rows)
     return _proposal(order, chosen, rows, is_last=is_last)
 
 

@@ -73,6 +73,9 @@ LIMITS = (
           N_("For invoices paid to you. A customer may have days of its own.")),
     Entry("payment.ocr", N_("OCR number"), Kind.CHOICE, N_("As agreed with your bank."), choices=(
         ("check", N_("With a check digit")), ("length", N_("With a length digit and a check digit")))),
+    Entry("payment.rounding", N_("Rounding of invoices paid to you"), Kind.CHOICE,
+          N_("What is paid through Klarna is never rounded."), choices=(
+        ("none", N_("To the öre")), ("krona", N_("To whole kronor")))),
     Entry("refund_limit.clerk", N_("A clerk credits at most"), Kind.AMOUNT, N_("Above it Finance finishes the credit note.")),
     Entry("decision_limit.second_person", N_("Two people decide above"), Kind.AMOUNT,
           N_("When Klarna has not told what happened, and somebody has to decide.")),

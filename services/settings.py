@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, str] = {
     "document.first_number": "42580",
     "payment.days": "30",
     "residue_limit": "100",
+    "payment.rounding": "none",
     "payment.ocr": "check",
     "mail.host": "",
     "mail.port": "587",
@@ -77,6 +78,7 @@ _CHOICES: Mapping[str, frozenset[str]] = {
     "match_field": frozenset({"merchant_reference1", "merchant_reference2"}),
     "mail.security": frozenset({"starttls", "tls", "none"}),
     "payment.ocr": frozenset({"check", "length"}),
+    "payment.rounding": frozenset({"none", "krona"}),
     "company.f_tax": frozenset({"0", "1"}),
 }
 _RANGES: Mapping[str, tuple[int, int]] = {

@@ -42,7 +42,7 @@ class Rule:
 RULES: Sequence[Rule] = (
     Rule(N_("Invoice paid through Klarna"), "F", N_("receivable"), N_("sales, freight and fees, output VAT, per rate"),
          N_("When Klarna has confirmed the activation.")),
-    Rule(N_("Invoice paid to us"), "F", N_("receivable"), N_("sales, freight and fees, output VAT, per rate"),
+    Rule(N_("Invoice paid to us"), "F", N_("receivable"), N_("sales, freight and fees, output VAT, rounding"),
          N_("When it is created.")),
     Rule(N_("Advance invoice"), "F", N_("receivable"), N_("advances, dormant VAT"),
          N_("When Klarna has confirmed, or when it is created."), "dormant"),

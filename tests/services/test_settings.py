@@ -105,6 +105,7 @@ def test_rows_find_their_accounts(books: Flask, admin: Actor) -> None:
             LineKind.FEE: 3540,
             LineKind.ADVANCE: 2420,
             LineKind.ADVANCE_DEDUCTION: 2420,
+            LineKind.ROUNDING: 3740,
         }
         assert [accounts.sales_account(session, rate, LineKind.ARTICLE, day) for rate in (1200, 600, 0)] == [
             3002,

@@ -874,6 +874,14 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "activated 0, the invoices add up to",
         "DELETE FROM klarna_day",
     ),
+    "A4 a rounding that does not round": (
+        "has a rounding of 3 that does not round it",
+        (
+            "INSERT INTO document_line (document_id, position, kind, name, unit, quantity_milli, unit_price_minor,"
+            " discount_minor, gross_minor, vat_rate, vat_minor, restock_milli, restock_condition, removed)"
+            " VALUES (:invoice, 99, 'rounding', 'x', 'st', 1000, 3, 0, 3, 0, 0, 0, '', 0)"
+        ),
+    ),
     "A10 a voucher that was there at a lock": (
         "the last voucher of F 2026-01-01 at the lock is no longer there",
         (
