@@ -5,7 +5,8 @@ Rules and pure reading; the import runs the same plan inside its transaction. So
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +20,7 @@ from models import KlarnaAccount, PayoutRow, ReadingFile
 from models import Payout as Kept
 from services import settlement_matching
 from services.settlement_layouts import Row
-from services.settlement_proof import Comparison, compare
+from services.settlement_proof import Comparison, compare, rows_hash
 from services.settlement_report import Report, Survey, parked_sentence
 from states import PayoutState
 
@@ -100,39 +101,73 @@ def preview(
     already = already_read(session, report.sha256)
     if already is not None:
         return Plan((), already)
-    return Plan([_planned(session, report, survey, account_id) for survey in surveys])
+    accounts = [_account_of(session, survey, account_id) for survey in surveys]
+    befores = [
+        session.scalars(
+            sa.select(Kept).where(
+                Kept.account_id == account.id, Kept.payment_reference == survey.payout.payment_reference
+            )
+        ).one_or_none()
+        for survey, account in zip(surveys, accounts, strict=True)
+    ]
+    known = {
+        survey.payout.payment_reference: (before, frozenset(survey.fields) & settlement_matching.fields_of(before))
+        for survey, before in zip(surveys, befores, strict=True)
+        if before is not None and before.row_count and str(survey.rows_hash) != before.rows_hash
+    }
+    comparisons = _compared(session, report, known)
+    return Plan([_planned(*each, comparisons) for each in zip(surveys, accounts, befores, strict=True)])
 
 
-def _planned(session: Session, report: Report, survey: Survey, account_id: int | None) -> Planned:
-    account = _account_of(session, survey, account_id)
+def _compared(
+    session: Session, report: Report, known: Mapping[str, tuple[Kept, frozenset[str]]]
+) -> dict[str, Comparison]:
+    """What payouts that are in the books have lost and gained, as far as both reports tell: the report is read once to see
+    which have, in flat memory, and once more for the rows of those."""
+    if not known:
+        return {}
+    theirs = report.hashes({reference: fields for reference, (_, fields) in known.items()})
+    different = {
+        reference: told
+        for reference, told in known.items()
+        if str(rows_hash(kept_rows(session, told[0]), told[1])) != theirs[reference]
+    }
+    rows: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in report.rows() if different else ():
+        if row.payment_reference in different:
+            rows[row.payment_reference].append(row)
+    return {
+        reference: compare(kept_rows(session, before), rows[reference], fields)
+        for reference, (before, fields) in different.items()
+    }
+
+
+def _planned(
+    survey: Survey, account: KlarnaAccount, before: Kept | None, comparisons: Mapping[str, Comparison]
+) -> Planned:
     told = survey.payout
-    before = session.scalars(
-        sa.select(Kept).where(Kept.account_id == account.id, Kept.payment_reference == told.payment_reference)
-    ).one_or_none()
     why = parked_sentence(survey)
     at = told.payout_date or survey.last_at or clock.now()
     fate, comparison, replaces = Fate.PARKED if why else Fate.NEW, None, False
     if before is not None:
+        comparison = comparisons.get(told.payment_reference)
         if str(survey.rows_hash) == before.rows_hash and (before.row_count or why):
             fate, why = Fate.SAME, None
         elif not before.row_count:
             replaces = True
+        elif comparison is not None:
+            fate = Fate.DIFFERENT
+            why = Refusal(
+                N_(
+                    "Payout %(reference)s has been read before and came back different (rows gone: %(gone)s, "
+                    "rows new: %(new)s). Nothing of it has been read in."
+                ),
+                reference=told.payment_reference,
+                gone=len(comparison.gone),
+                new=len(comparison.new),
+            )
         else:
-            fields = frozenset(survey.fields) & settlement_matching.fields_of(before)
-            comparison = compare(kept_rows(session, before), report.rows_of(told.payment_reference), fields)
-            if comparison.gone or comparison.new:
-                fate = Fate.DIFFERENT
-                why = Refusal(
-                    N_(
-                        "Payout %(reference)s has been read before and came back different (rows gone: %(gone)s, "
-                        "rows new: %(new)s). Nothing of it has been read in."
-                    ),
-                    reference=told.payment_reference,
-                    gone=len(comparison.gone),
-                    new=len(comparison.new),
-                )
-            else:
-                fate, why, comparison = Fate.SAME, None, None
+            fate, why = Fate.SAME, None
     before_id = before.id if before is not None else None
     return Planned(survey, account.id, account.name, at, fate, before_id, replaces, comparison, why)
 
@@ -165,7 +200,8 @@ def _account_of(session: Session, survey: Survey, account_id: int | None) -> Kla
     return found
 
 
-def kept_rows(session: Session, payout: Kept) -> Sequence[Row]:
-    """The rows of a payout in the books as a report would give them, in their order."""
-    rows = session.scalars(sa.select(PayoutRow).where(PayoutRow.payout_id == payout.id).order_by(PayoutRow.row_no))
-    return [settlement_matching.as_reported(payout, row) for row in rows]
+def kept_rows(session: Session, payout: Kept) -> Iterator[Row]:
+    """The rows of a payout in the books as a report would give them, in their order, some at a time."""
+    query = sa.select(PayoutRow).where(PayoutRow.payout_id == payout.id).order_by(PayoutRow.row_no)
+    for row in session.scalars(query.execution_options(yield_per=2_000)):
+        yield settlement_matching.as_reported(payout, row)

@@ -238,6 +238,14 @@ class RowsHash:
         return f"{self._count}:{self._sum % (1 << 128):032x}"
 
 
+def rows_hash(rows: Iterable[Row], fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> RowsHash:
+    """The hash of these rows, as far as ``fields`` go."""
+    sums = RowsHash()
+    for row in rows:
+        sums.add(int(content_key(row, fields), 16))
+    return sums
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The rows only one of two reports has, side by side for a break; both empty when the reports are the same."""

@@ -151,9 +151,13 @@ class Report:
         reading = settlement_reader.read_csv(self.stream, self.file_name, now=now, limits=self._limits)
         return reading, iter(reading)
 
-    def rows_of(self, payment_reference: str) -> Sequence[Row]:
-        """The rows of one payout."""
-        return [row for row in self.rows() if row.payment_reference == payment_reference]
+    def hashes(self, fields: Mapping[str, frozenset[str]]) -> dict[str, str]:
+        """The hash of the rows of each of these payouts, as far as its fields go; the report is read once for all of them."""
+        found = {reference: RowsHash() for reference in fields}
+        for row in self.rows():
+            if row.payment_reference in found:
+                found[row.payment_reference].add(int(content_key(row, fields[row.payment_reference]), 16))
+        return {reference: str(sums) for reference, sums in found.items()}
 
     def survey(self) -> Sequence[Survey]:
         """Read the whole report once. Raises BadInput and its kin for anything that cannot be recognised."""
