@@ -23,9 +23,9 @@ def presence(document_id: int) -> Response:
         draft_visits.visit(made, actor(), document_id)
     with reading() as looked:
         others = draft_visits.others(looked, actor(), document_id)
-        version = draft_visits.version_of(looked, document_id)
-    shown = request.form.get("version", "")
-    stale = version is None or (WHOLE_NUMBER.fullmatch(shown) is not None and int(shown) != version)
+        typed = request.form.get("version", "")
+        shown = int(typed) if WHOLE_NUMBER.fullmatch(typed) and len(typed) < 19 else None
+        stale = draft_visits.is_stale(looked, document_id, shown)
     here = url_for("credit_notes.show", document_id=document_id)
     if "HX-Request" not in request.headers:
         return done(here)

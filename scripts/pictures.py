@@ -1,7 +1,7 @@
 """Take the pictures of docs/images/ from the demo: ``.venv/bin/python -m scripts.pictures [--data FOLDER] [NAME ...]``.
 
 Starts the demo in FOLDER, or in a new one that is thrown away, logs in as Finance and keeps every page in light and in dark.
-Takes a minute or two, most of it for making the demo company.
+Takes three minutes, most of it for making the demo company; the pictures of crediting want a new one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from tests.browser import chromium
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 WIDTH, TALLEST = 1280, 1400
 WINDOW: ViewportSize = {"width": WIDTH, "height": 900}
+CREDITED, REFUSED, UNKNOWN = 0, 1, 2
+"""Rows of the list of what has been captured, each for a picture of its own."""
+CHEAPER = "KLA-520"
 COLOURS = 200
 """A page has far fewer; letters keep their soft edges."""
 
@@ -118,6 +121,85 @@ def unknown(camera: Camera) -> None:
     camera.page.wait_for_url(re.compile(r"/invoices/\d+"))
 
 
+def _open_credit(camera: Camera, number: int) -> None:
+    """«Kreditera» on an invoice of the list."""
+    camera.open_row("/invoices?view=open", number)
+    camera.page.locator("form[action$='/credit'] button").first.click()
+    camera.page.wait_for_selector("#draft")
+
+
+def _credit_a_piece(camera: Camera, number: int) -> None:
+    """A draft that credits one piece of the first row and nothing else."""
+    _open_credit(camera, number)
+    rows = camera.page.locator("#draft table").first.locator("tbody tr")
+    for at in reversed(range(1, rows.count())):
+        rows.nth(at).locator("form[action$='/remove'] button").click()
+        camera.page.wait_for_function(
+            "left => document.querySelectorAll('#draft input.quantity-to-credit').length === left", arg=at
+        )
+    _type(camera, "1")
+
+
+def _type(camera: Camera, pieces: str, row: int = 0) -> None:
+    """So many of a row; the page is as it will stay once that has been answered."""
+    field = camera.page.locator("input.quantity-to-credit").nth(row)
+    if field.input_value() != pieces:
+        with camera.page.expect_response(lambda answer: "/rows/" in answer.url):
+            field.fill(pieces)
+
+
+def credit(camera: Camera) -> None:
+    """A draft of a credit note, a part of its last row, its goods back to stock."""
+    _open_credit(camera, CREDITED)
+    _type(camera, "1", -1)
+    camera.page.check("#restock")
+    camera.page.wait_for_selector("input[name^=restock-]")
+
+
+def exchange(camera: Camera) -> None:
+    """An exchange, weighed: what comes back, what goes out, which way fits."""
+    _open_credit(camera, CREDITED)
+    camera.page.click("a[href$='/exchange']")
+    camera.page.locator("input[name^=back-]").first.fill("1")
+    camera.page.fill("#article", CHEAPER)
+    camera.page.click("#exchange button[value=look]")
+    camera.page.wait_for_selector("#way")
+
+
+def credit_note(camera: Camera) -> None:
+    """A credit note that Klarna has carried out."""
+    _open_credit(camera, CREDITED)
+    camera.page.click("#credit-button")
+    camera.page.wait_for_selector("#outcome .banner.ok")
+
+
+def credit_refused(camera: Camera) -> None:
+    """A credit note to which Klarna has said no."""
+    _credit_a_piece(camera, REFUSED)
+    camera.sandbox.fault(
+        "refuse",
+        operation="create_refund",
+        error_code="REFUND_NOT_ALLOWED",
+        messages=["Refund not allowed. Please contact merchant support."],
+    )
+    camera.page.click("#credit-button")
+    camera.page.wait_for_selector("section.refused")
+
+
+def credit_unknown(camera: Camera) -> None:
+    """A credit note whose answer was lost, and goes on being lost."""
+    _credit_a_piece(camera, UNKNOWN)
+    camera.sandbox.fault("drop_after", operation="create_refund", times=0)
+    camera.page.click("#credit-button")
+    camera.page.wait_for_selector("#outcome[data-poll], #outcome")
+    camera.page.wait_for_function("() => /\\d{5}/.test(document.querySelector('h1')?.innerText ?? '')")
+
+
+def settlement(camera: Camera) -> None:
+    """A payout that has been read and booked."""
+    camera.open_row("/settlements")
+
+
 PICTURES: dict[str, Callable[[Camera], None]] = {
     "start": start,
     "orders": orders,
@@ -126,9 +208,15 @@ PICTURES: dict[str, Callable[[Camera], None]] = {
     "advance": advance,
     "many": many,
     "refused": refused,
+    "credit": credit,
+    "exchange": exchange,
+    "credit-note": credit_note,
+    "credit-refused": credit_refused,
+    "credit-unknown": credit_unknown,
+    "settlement": settlement,
     "unknown": unknown,
 }
-"""What is shown, in the order it is taken: the last one leaves a trace."""
+"""What is shown, in the order it is taken: those of crediting and the last one leave a trace."""
 
 
 def take(folder: Path, port: int, names: list[str]) -> None:

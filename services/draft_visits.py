@@ -20,6 +20,8 @@ from states import DocState
 
 AWAY = timedelta(seconds=45)
 """After so long without a word a person is taken to have left; the page asks every fifteen seconds."""
+ANSWERED_IN = timedelta(seconds=5)
+"""A page has the answer to what it saved by then, and knows the version that it made itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,15 @@ def others(session: Session, actor: Actor, document_id: int) -> Sequence[Present
     return [Present(name, since) for name, since in rows]
 
 
-def version_of(session: Session, document_id: int) -> int | None:
-    """The version a draft has now; None when it is a draft no more."""
-    return session.scalar(
-        sa.select(Document.version).where(Document.id == document_id, Document.state == DocState.DRAFT)
+def is_stale(session: Session, document_id: int, shown: int | None) -> bool:
+    """Whether a draft is another than a page shows, or a draft no more.
+
+    A change of a moment ago is not told: it may be the page's own, whose answer is on its way to it.
+    """
+    query = sa.select(Document.version, Document.changed_at).where(
+        Document.id == document_id, Document.state == DocState.DRAFT
     )
+    found = session.execute(query).one_or_none()
+    if found is None:
+        return True
+    return shown is not None and found.version != shown and found.changed_at <= clock.now() - ANSWERED_IN

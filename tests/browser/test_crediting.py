@@ -134,8 +134,8 @@ def test_a_part_is_credited_by_keyboard_alone_and_then_the_rest(
     page: Page, house: House, complaints: Complaints
 ) -> None:
     """K2, K8, K21, K23, K33, K38: from the list to the quantity to the button without a mouse; twice, and then no more."""
-    say = come_in(page, house, "sv")
-    invoice = an_invoice_of(house, row("Sockor, tre par", 100_00, quantity_milli=3000, discount_minor=1))
+    say = come_in(page, house, "sv", "finance")
+    invoice = an_invoice_of(house, row("Vinterstrumpor i ull", 2_100_00, pieces=3, discount_minor=1))
     page.goto("/invoices")
     press_tab_to(page, f"form[action='/invoices/{invoice.id}/credit'] button")
     page.keyboard.press("Enter")
@@ -147,22 +147,26 @@ def test_a_part_is_credited_by_keyboard_alone_and_then_the_rest(
     says(page, "Högst 3 kan krediteras: så många är fakturerade.")
     page.keyboard.press("Control+a")
     page.keyboard.type("1")
-    says(page, say("credit_button", amount=100_00))
+    says(page, say("credit_button", amount=2_100_00))
     presses = press_tab_to(page, BUTTON)
     assert presses < 12, f"{presses} times Tab from the quantity to the button"
     page.keyboard.press("Enter")
     first = number_of(page)
-    says(page, say("credited", number=first, amount=100_00))
+    says(page, say("credited", number=first, amount=2_100_00))
     page.goto(f"/invoices/{invoice.id}")
     press_tab_to(page, f"form[action='/invoices/{invoice.id}/credit'] button")
     page.keyboard.press("Enter")
     page.wait_for_selector(QUANTITY)
     assert page.input_value(QUANTITY) == "2"
+    press_tab_to(page, "#restock")
+    page.keyboard.press("Space")
+    page.wait_for_selector("input[name^=restock-]")
+    all_rows_fit(page)
     press_tab_to(page, BUTTON)
     page.keyboard.press("Enter")
     second = number_of(page)
-    says(page, say("credited", number=second, amount=199_99))
-    assert refunds(house, invoice) == [(first, 100_00), (second, 199_99)]
+    says(page, say("credited", number=second, amount=4_199_99))
+    assert refunds(house, invoice) == [(first, 2_100_00), (second, 4_199_99)]
     page.goto(f"/invoices/{invoice.id}")
     assert page.locator(f"form[action='/invoices/{invoice.id}/credit']").count() == 0
     says(page, "Hela fakturan är krediterad.")

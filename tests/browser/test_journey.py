@@ -14,7 +14,6 @@ import pytest
 from models import Order
 from tests.browser.conftest import House, log_in
 from tests.browser.keys import press_tab_to, speak
-from tests.browser.pictures import take
 from tests.builders import an_order
 from tests.journeys.stations import FIRST_PART, RETURNED, ROWS, SECOND_PART, SHIRT
 from tests.journeys.words import Words
@@ -108,7 +107,6 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     press_tab_to(page, "#boxes input[name=restock]")
     page.keyboard.press("Space")
     page.wait_for_selector("input[name^=restock-]")
-    take_sv(page, "credit", language)
     house.sandbox.fault(
         "refuse", operation="create_refund", order_id=order.klarna_order_id, error_code="REFUND_NOT_ALLOWED"
     )
@@ -133,7 +131,6 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     page.click("form[action$='/settlements/fetch'] button")
     page.locator("tbody tr", has_text=payout["payment_reference"]).locator("a[data-open]").click()
     page.wait_for_selector("#reading")
-    take_sv(page, "settlement", language)
     for number in (first, second, note):
         page.goto(f"/invoices?view=all&q={number}")
         assert page.locator("tbody tr", has_text=number).locator(".state-icon.paid-full").count() >= 1, number
@@ -149,9 +146,3 @@ def number_of(page: Page) -> str:
     found = re.search(r"\d{5}", page.inner_text("h1"))
     assert found is not None
     return found[0]
-
-
-def take_sv(page: Page, name: str, language: str) -> None:
-    """A picture of the Swedish page."""
-    if language == "sv":
-        take(page, name)
