@@ -44,7 +44,8 @@ PRAGMAS = {
     "busy_timeout": "10000",
 }
 POSTGRES_OPTIONS = (
-    "-c lock_timeout=3000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=20000 -c timezone=UTC"
+    "-c lock_timeout=3000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=20000"
+    " -c timezone=UTC -c jit=off"
 )
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import url_for
+from flask import current_app, render_template, request, url_for
+from markupsafe import Markup
 
 from web import capped, gettext
 from web_query import query_choice
+from web_words import spoken
+
+MOST_DRAWN = 5_000
+"""Rows that a process keeps as HTML: some ten megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +81,24 @@ def choices(
 def sizes_of(here: Address, sizes: Iterable[int], size: int) -> list[dict[str, Any]]:
     """Links to other numbers of rows per page."""
     return [{"label": each, "url": here.to(rows=each), "active": each == size} for each in sizes]
+
+
+def drawn(template: str, rows: Sequence[Hashable], **also: Hashable) -> Markup:
+    """The rows as HTML; a row that has been drawn with the same content is not drawn again, as most of a list's are.
+
+    The template is given the rows that are new, and ``also``, and calls ``keep`` with each row's HTML. What it shows may depend
+    on nothing else than these, the language and where the app lies.
+    """
+    kept: dict[Hashable, Markup] = current_app.extensions.setdefault("drawn rows", {})
+    place = (template, spoken().code, request.root_path, *also.items())
+    found = {row: kept.get((place, row)) for row in rows}
+    new = [row for row, html in found.items() if html is None]
+    if new:
+        made: list[Markup] = []
+        render_template(template, rows=new, keep=made.append, **also)
+        for row, html in zip(new, made, strict=True):
+            found[row] = kept[place, row] = html
+        if len(kept) > MOST_DRAWN:
+            for key in list(kept)[: MOST_DRAWN // 2]:
+                kept.pop(key, None)
+    return Markup().join(found[row] or "" for row in rows)

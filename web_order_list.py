@@ -10,9 +10,10 @@ import money
 import web_lists
 from db import reading
 from errors import N_, BadInput
+from rights import Right
 from services import order_list
 from services.order_list import GROUPS, SIZES, SORTS, VIEWS, Filters
-from web import gettext, page, query_choice, query_text
+from web import gettext, page, query_choice, query_text, why_not
 from web_documents import sheet
 from web_words import moment
 
@@ -105,6 +106,7 @@ def answer() -> Response:
         panel="orders/_table.html",
         filters=wanted,
         rows=shown.rows,
+        drawn_rows=web_lists.drawn("orders/_rows.html", shown.rows, today=clock.today(), role=why_not(Right.WORK)),
         groups=groups,
         heads=web_lists.heads(here, SORTS, order_list.sorting(wanted), wanted.descending, UPWARDS),
         newer=here.to(after=shown.newer) if shown.newer else None,
@@ -114,18 +116,7 @@ def answer() -> Response:
         file_url=url_for(
             "orders.export", view=wanted.view, q=wanted.search or None, sort=request.args.get("sort") or None
         ),
-        today=clock.today(),
-        names=_names(),
     )
-
-
-def _names() -> dict[str, object]:
-    """Words that stand in many rows, looked up once."""
-    return {
-        "delivered": {name: gettext(word) for name, word in DELIVERED.items()},
-        "invoiced": {name: gettext(word) for name, word in INVOICED.items()},
-        "held": gettext(HELD),
-    }
 
 
 def _chosen() -> list[int]:

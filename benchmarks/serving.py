@@ -45,7 +45,7 @@ class Visitor:
         self._cookie = ""
         if name is not None:
             client = WebClient(app)
-            client.log_in(name)
+            client.log_in(name).arrive()
             found = client._app.get_cookie("kvitta")  # noqa: SLF001 - the browser's own
             self._cookie = f"kvitta={found.value}"
 

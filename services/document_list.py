@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from models import Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
+from models import WITHOUT, Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
 from services import document_outcome, keyset, search, without_klarna
 from services.document_payment import paid_state
 from services.keyset import Condition, Sorting, Wanted
@@ -37,8 +37,13 @@ TYPES: Mapping[DocKind | None, Sequence[DocType]] = {
     DocKind.CREDIT_NOTE: (DocType.CREDIT, DocType.FREE_CREDIT),
 }
 SERIES = "F"
-_UNPAID = sa.text("document.open_minor <> 0")
+FEW_OF_DAYS = 30_000
+"""Documents of a range of days that are gathered and sorted: they lie together, so that more are read in the same time."""
+_UNPAID: Any = sa.text("document.open_minor <> 0")
 """Word for word the condition of the partial index on documents with something left, so that both databases use it."""
+_NOTE: Any = sa.text("document.kind = 'credit_note'")
+"""The same of the indexes on credit notes."""
+_WITHOUT: Any = sa.text(f"document.{WITHOUT}")
 _BROAD = frozenset({"all", "paid"})
 """Filters that most documents fit: a range of days narrows them, where it would only slow the others down."""
 _SORTINGS: Mapping[str, Sorting] = {
@@ -147,11 +152,15 @@ def _of_view(filters: Filters) -> list[Any]:
         "refused": (state == DocState.REFUSED,),
         "drafts": (state == DocState.DRAFT,),
         "without": (
-            state == DocState.ISSUED,
-            sa.func.coalesce(Document.issued_by_op_id, "") == "",
-            Document.reversed_at.is_(None),
-            Document.without_klarna_reason.not_in((WithoutKlarna.ORDINARY, WithoutKlarna.NOTHING_TO_PAY)),
-            sa.not_(without_klarna.settled()),
+            _WITHOUT,
+            *keyset.unindexed(
+                [
+                    state == DocState.ISSUED,
+                    sa.func.coalesce(Document.issued_by_op_id, "") == "",
+                    Document.reversed_at.is_(None),
+                    sa.not_(without_klarna.settled()),
+                ]
+            ),
         ),
     }
     return list(conditions.get(filters.view, ()))
@@ -168,60 +177,56 @@ def _of_range(filters: Filters) -> list[Condition]:
 
 def _of_search(session: Session, filters: Filters) -> list[Condition]:
     """What is searched for, each condition a look into an index (B12)."""
-    wanted = [_of_field(name, text) for name, text in filters.fields]
+    wanted = [search.documents_with(name, text) for name, text in filters.fields]
     if filters.search:
         wanted.append(keyset.among(session, Document.id, search.documents_found(session, filters.search).ids))
     return wanted
 
 
-def _of_field(name: str, text: str) -> Condition:
-    if name in ("order", "customer"):
-        table: Any = Order if name == "order" else Customer
-        column = Document.order_id if name == "order" else Document.customer_id
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= search.LONGEST_NUMBER else None
-        return column.in_(sa.select(table.id).where(table.number == number))
-    if name == "external":
-        written = sorted({text, text.upper()})
-        acts = sa.select(KlarnaOp.document_id).where(
-            KlarnaOp.klarna_short_ref.in_(written), KlarnaOp.document_id.is_not(None)
-        )
-        orders = sa.select(Document.id).where(
-            Document.order_id.in_(sa.select(Order.id).where(Order.klarna_reference.in_(written)))
-        )
-        return Document.id.in_(sa.union_all(acts, orders))
-    columns = {"number": Document.number_text, "ocr": Document.ocr, "reference": Document.paid_reference}
-    return columns[name] == text
-
-
 def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wanted:
-    """Which documents, and which of the conditions leads: what is searched for, else a rare filter, else a range of days."""
+    """Which documents, and which of the conditions leads: what is searched for, else a rare filter, else a range of days.
+
+    A lesser one is looked at row by row, so that no index of its own is followed in its place.
+    """
     view, days, found = _of_view(filters), _of_range(filters), _of_search(session, filters)
-    rest: list[Condition] = [] if filters.type is None else [sa.cast(Document.type, sa.Text) == str(filters.type)]
-    if filters.kind is None:
-        rest.append(Document.number.is_not(None))
-    by_number = filters.sort == "number" and not counted
+    kind: list[Condition] = [] if filters.kind is None else [_NOTE]
+    type_ = [] if filters.type is None else [Document.type == filters.type]
+    rest: list[Condition] = [Document.number.is_not(None)] if filters.kind is None else []
+    sort = None if counted else filters.sort
     if found:
-        return Wanted([*found, *keyset.unindexed([*view, *days]), *rest, *_of_kind(filters)], walks=False)
+        return Wanted([*found, *keyset.unindexed([*view, *days, *type_, *kind]), *rest], walks=False)
+    if filters.view in ("open", "overpaid") and filters.kind is None:
+        # Whatever is asked for besides, what is unpaid lies in each order.
+        unpaid = [_UNPAID, *keyset.unindexed([*view, *days, *type_]), *rest]
+        return Wanted(unpaid, walks=sort != "customer")
+    if filters.view == "open":
+        return Wanted([*kind, *view, *keyset.unindexed([*days, *type_])], walks=False, along=kind)
     if filters.view not in _BROAD:
-        walks = by_number and filters.kind is None and filters.view in ("open", "overpaid")
-        # The others are found by their state and kind together.
-        kind = (
-            _of_kind(filters) if filters.view in ("open", "overpaid") or filters.kind is None else [_is(filters.kind)]
-        )
-        return Wanted([*view, *keyset.unindexed(days), *rest, *kind], walks=walks)
+        # A state is looked up together with the kind; what went without Klarna has its own index.
+        both = [_is(each) for each in (filters.kind,) if each is not None and filters.view != "without"]
+        lesser = keyset.unindexed([*days, *type_, *([] if both else kind)])
+        return Wanted([*view, *both, *lesser, *rest], walks=False, along=kind if both or not kind else [_WITHOUT])
+    if type_:
+        along = [*kind, *days] if sort == "date" else [*kind, *_numbered(filters, sort)]
+        return Wanted([*type_, *kind, *keyset.unindexed([*view, *days]), *rest], walks=False, along=along)
     if days:
-        walks = filters.sort == "date" and filters.kind is None
-        return Wanted([*days, *keyset.unindexed(view), *rest, *_of_kind(filters)], walks=walks)
-    if by_number and filters.kind is None:
-        return Wanted([*keyset.unindexed(view), *rest], [(Document.series == SERIES,)])
-    if filters.kind is not None:
-        return Wanted([*keyset.unindexed(view), *rest], [(_is(filters.kind),)], walks=by_number)
-    return Wanted([*keyset.unindexed(view), *rest])
+        along = [*kind, *_numbered(filters, sort)]
+        return Wanted(
+            [*kind, *days, *keyset.unindexed(view), *rest],
+            walks=sort == "date",
+            along=along,
+            few=None if kind else FEW_OF_DAYS,
+        )
+    if sort == "number":
+        way = _is(filters.kind) if filters.kind is not None else Document.series == SERIES
+        return Wanted([*keyset.unindexed(view), *rest], [(way,)])
+    walks = not kind or sort != "customer"
+    return Wanted([*kind, *keyset.unindexed(view), *rest], walks=walks)
 
 
-def _of_kind(filters: Filters) -> list[Condition]:
-    """Cast, so that the kind's own index, which holds every document, is not walked."""
-    return [] if filters.kind is None else [sa.cast(Document.kind, sa.Text) == str(filters.kind)]
+def _numbered(filters: Filters, sort: str | None) -> list[Condition]:
+    """The documents in the order of their numbers: all lists of invoices are of one series."""
+    return [Document.series == SERIES] if sort == "number" and filters.kind is None else []
 
 
 def _is(kind: DocKind) -> Condition:

@@ -5,7 +5,8 @@ sorted by is read anew, so that a mark holds nothing that could be wrong.
 
 A list in the order of one of its own indexes is walked from the mark. Any other combination of filter and order is taken
 the shorter way: at most SMALL rows that fit the filter are gathered and sorted; when more fit, they lie so close in the order
-asked for that a walk soon has a page full. Either way a page costs about as much at a million rows as at a thousand.
+asked for that a walk soon has a page full: of a million rows every two hundredth fits. A filter whose rows lie together in
+an order, as what is open lies at the end of the years, has an index of its own for it, so that a walk passes nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-SMALL = 20_000
+SMALL = 5_000
 LONGEST_NUMBER = 18
 Condition = sa.ColumnElement[bool]
 
@@ -37,11 +38,17 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows. ``ways`` are conditions of which exactly one holds for each row, each with the order of an index behind it."""
+    """Which rows. ``ways`` are conditions of which exactly one holds for each row, each with the order of an index behind it.
+
+    Where they do not walk, ``along`` says what an index holds that is walked when there are many, more than ``few`` or SMALL: the
+    rows and perhaps others.
+    """
 
     where: Sequence[Condition] = ()
     ways: Sequence[Sequence[Condition]] = field(default=((),))
     walks: bool = True
+    along: Sequence[Condition] = ()
+    few: int | None = None
 
     @property
     def all(self) -> list[Condition]:
@@ -115,10 +122,8 @@ def ids(
     beyond = [] if place is None else [_beyond(sorting, place, descending)]
     key = sorting.keys[-1]
     if not wanted.walks and _are_few(session, key, wanted):
-        few = sa.select(key).where(*wanted.all).limit(SMALL + 1).subquery()
-        query = _joined(sa.select(key), sorting, walk=False).where(key.in_(sa.select(few.c[0])), *beyond)
-        return list(session.scalars(query.order_by(*_turned(sorting.keys, descending)).limit(limit)))
-    ways = [[*way, *wanted.where] for way in wanted.ways] if wanted.walks else [unindexed(wanted.all)]
+        return list(session.scalars(_gathered(sorting, wanted, place, descending).limit(limit)))
+    ways = [[*way, *wanted.where] for way in wanted.ways] if wanted.walks else [[*wanted.along, *unindexed(wanted.all)]]
     walks = []
     for way in ways:
         where = [*way, *beyond]
@@ -133,9 +138,35 @@ def ids(
     return [row[-1] for row in session.execute(ordered)]
 
 
+def _gathered(
+    sorting: Sorting, wanted: Wanted, place: Sequence[Any] | None, descending: bool
+) -> sa.Select[*tuple[Any, ...]]:
+    """The few rows with what they are sorted by, found first and sorted afterwards: the limit keeps the two apart."""
+    key = sorting.keys[-1]
+    own = [each for each in sorting.keys if each.class_ is key.class_]
+    column, other = sorting.join or (None, None)
+    few = sa.select(*own, *([] if column is None else [column])).where(*wanted.all).limit(_most(wanted) + 1).subquery()
+    keys = [few.c[each.key] if each.class_ is key.class_ else each for each in sorting.keys]
+    query = sa.select(keys[-1])
+    if column is not None and other is not None:
+        query = query.select_from(few).join(other.class_, few.c[column.key] == other)
+    if place is not None:
+        query = query.where(_beyond(Sorting(keys), place, descending))
+    return query.order_by(*_turned(keys, descending))
+
+
 def _are_few(session: Session, key: Any, wanted: Wanted) -> bool:
-    some = sa.select(key).where(*wanted.all).limit(SMALL + 1).subquery()
-    return (session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= SMALL
+    """Whether so few rows fit; when even what lies in the index beside them is few, they need not be looked at for it."""
+
+    def few(where: Sequence[Condition]) -> bool:
+        some = sa.select(key).where(*where).limit(_most(wanted) + 1).subquery()
+        return (session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= _most(wanted)
+
+    return bool(wanted.along and few(wanted.along)) or few(wanted.all)
+
+
+def _most(wanted: Wanted) -> int:
+    return SMALL if wanted.few is None else wanted.few
 
 
 def _joined(query: sa.Select[*tuple[Any, ...]], sorting: Sorting, *, walk: bool) -> sa.Select[*tuple[Any, ...]]:

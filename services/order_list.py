@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-from models import Customer, Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order, OrderLine
+from models import AT_WORK, Customer, Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order, OrderLine
 from services import keyset, search
 from services.keyset import Condition, Sorting, Wanted
 from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
@@ -50,6 +50,7 @@ _COME: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 """How far the orders of a filter are delivered and invoiced: both columns of an index that ends in the id."""
 _LASTING = (KlarnaStatus.AUTHORIZED, KlarnaStatus.PART_CAPTURED)
 _OPEN_OPERATION = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
+_AT_WORK: Any = sa.text(AT_WORK)
 _HELD = sa.text("sales_order.hold_reason IS NOT NULL")
 _CANCELLED = sa.text("sales_order.state = 'cancelled'")
 """Word for word the conditions of partial indexes, so that both databases use them."""
@@ -152,12 +153,12 @@ def condition(view: str, soon: Any = None) -> Sequence[Any]:
     is_open = Order.state == OrderState.OPEN
     alive = sa.or_(Order.icon.is_(None), Order.icon != "cancelled")
     if view in ("to_deliver", "back_orders"):
-        return is_open, alive
+        return _AT_WORK, alive
     if view == "not_invoiced":
         part = sa.and_(Order.delivered == "part", Order.invoiced == "part")
-        return is_open, alive, sa.or_(sa.not_(part), _delivered_more_than_invoiced())
+        return _AT_WORK, alive, sa.or_(sa.not_(part), _delivered_more_than_invoiced())
     if view == "partly_invoiced":
-        return (is_open,)
+        return (_AT_WORK,)
     if view == "expiring":
         return (
             is_open,
@@ -167,13 +168,15 @@ def condition(view: str, soon: Any = None) -> Sequence[Any]:
     group, _, name = view.partition("-")
     if name:
         return (Order.icon == name if group == "icon" else Order.source == name,)
-    found: dict[str, tuple[Any, ...]] = {
-        "held": (_HELD,),
-        "cancelled": (_CANCELLED,),
-        "waiting": (Order.id.in_(sa.select(KlarnaOp.order_id).where(_OPEN_OPERATION)),),
-        "refused": (Order.id.in_(sa.select(Document.order_id).where(Document.state == DocState.REFUSED)),),
-    }
-    return found.get(view, ())
+    if view == "held":
+        return (_HELD,)
+    if view == "cancelled":
+        return (_CANCELLED,)
+    if view == "waiting":
+        return (Order.id.in_(sa.select(KlarnaOp.order_id).where(_OPEN_OPERATION)),)
+    if view == "refused":
+        return (Order.id.in_(sa.select(Document.order_id).where(Document.state == DocState.REFUSED)),)
+    return ()
 
 
 def _ways(view: str) -> list[tuple[Condition, ...]]:
@@ -194,14 +197,17 @@ def _walks(filters: Filters) -> bool:
         return True
     if filters.view == "expiring":
         return filters.sort == "expires"
-    return filters.sort == "number" and (filters.view in _COME or filters.view == "cancelled" or "-" in filters.view)
+    if filters.view in _COME:
+        return filters.sort == "number"
+    return filters.sort in ("number", "date") and (filters.view == "cancelled" or "-" in filters.view)
 
 
 def _wanted(session: Session, filters: Filters) -> Wanted:
     where = list(condition(filters.view))
     if filters.search:
         where.append(keyset.among(session, Order.id, search.orders_found(session, filters.search).ids))
-    return Wanted(where, _ways(filters.view), _walks(filters))
+    along = [_AT_WORK] if filters.view in _COME and not filters.search else []
+    return Wanted(where, _ways(filters.view), _walks(filters), along)
 
 
 def sorting(filters: Filters) -> str:
@@ -285,7 +291,9 @@ def _counting() -> sa.Select[Any]:
     return sa.select(*each)
 
 
-def _columns() -> sa.Select[Any]:
+@cache
+def _of_rows() -> sa.Select[*tuple[Any, ...]]:
+    """What a page's rows show, put together once."""
     columns: list[Any] = [
         Order.id,
         Order.number,
@@ -304,12 +312,13 @@ def _columns() -> sa.Select[Any]:
         Order.total_minor,
         Order.hold_reason,
     ]
-    return sa.select(*columns).join(Customer, Customer.id == Order.customer_id)
+    of_these = Order.id.in_(sa.bindparam("ids", expanding=True))
+    return sa.select(*columns).join(Customer, Customer.id == Order.customer_id).where(of_these)
 
 
 def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
     """The rows of these ids in their order: two queries however many there are."""
-    found = {row.id: row for row in session.execute(_columns().where(Order.id.in_(ids)))}
+    found = {row.id: row for row in session.execute(_of_rows(), {"ids": list(ids)})}
     active = [row.id for row in found.values() if row.icon in ("partly", "captured", "credited")]
     captures = _last_captures(session, active)
     nothing: tuple[None, bool, None] = (None, False, None)
@@ -327,13 +336,18 @@ def _last_captures(session: Session, ids: Sequence[int]) -> dict[int, tuple[date
     """When and under which number Klarna last activated each order, and whether it was done outside Kvitta (F24)."""
     if not ids:
         return {}
-    query = (
+    found = session.execute(_of_captures(), {"ids": list(ids)})
+    return {order_id: (at, state is OpState.EXTERNAL, ref) for order_id, at, state, ref in found}
+
+
+@cache
+def _of_captures() -> sa.Select[*tuple[Any, ...]]:
+    return (
         sa.select(KlarnaOp.order_id, KlarnaOp.klarna_event_at, KlarnaOp.state, KlarnaOp.klarna_short_ref)
         .where(
-            KlarnaOp.order_id.in_(ids),
+            KlarnaOp.order_id.in_(sa.bindparam("ids", expanding=True)),
             KlarnaOp.kind == OpKind.CAPTURE,
             KlarnaOp.state.in_((OpState.CONFIRMED, OpState.EXTERNAL)),
         )
         .order_by(KlarnaOp.klarna_event_at, KlarnaOp.created_at)
     )
-    return {order_id: (at, state is OpState.EXTERNAL, ref) for order_id, at, state, ref in session.execute(query)}

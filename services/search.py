@@ -179,6 +179,25 @@ def documents_found(session: Session, text: str) -> Found:
     return _kept(session, "documents", text, Document.customer_id, ways)
 
 
+def documents_with(field: str, text: str) -> sa.ColumnElement[bool]:
+    """Documents with exactly this text in one of the fields of B12: a look into an index each."""
+    if field in ("order", "customer"):
+        table: Any = Order if field == "order" else Customer
+        column = Document.order_id if field == "order" else Document.customer_id
+        return column.in_(sa.select(table.id).where(table.number == _number(text)))
+    if field == "external":
+        written = sorted({text, text.upper()})
+        acts = sa.select(KlarnaOp.document_id).where(
+            KlarnaOp.klarna_short_ref.in_(written), KlarnaOp.document_id.is_not(None)
+        )
+        orders = sa.select(Document.id).where(
+            Document.order_id.in_(sa.select(Order.id).where(Order.klarna_reference.in_(written)))
+        )
+        return Document.id.in_(sa.union_all(acts, orders))
+    columns = {"number": Document.number_text, "ocr": Document.ocr, "reference": Document.paid_reference}
+    return columns[field] == text
+
+
 def _kept(session: Session, what: str, text: str, of_customer: Any, ways: list[sa.Select[*tuple[Any, ...]]]) -> Found:
     kept: dict[tuple[str, str], Found] = session.info.setdefault("found", {})
     if (what, text) not in kept:
