@@ -139,6 +139,8 @@ def test_two_equal_entries_are_two_and_stay_two(paid: list[Payout]) -> None:
     one, *_ = paid
     twice = camt(of(one), of(one))
     assert read(twice) == Taken(new=2, known=0, tied=0)
+    # What the bank gives no number of its own is told apart by what it says.
+    assert look(camt(of(one, reference="EN ANNAN"))).new == 1
     # Which of two is the payout's is for a person to say.
     assert [each.payment_reference for each in missing()][-1] == one.payment_reference
     assert read(camt(of(one), of(one), of(paid[1]))) == Taken(new=1, known=2, tied=1)

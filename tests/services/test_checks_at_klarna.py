@@ -13,11 +13,12 @@ from freezegun import freeze_time
 
 import clock
 import commands
-from db import reading
+from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Audit, Document, KlarnaBreak, KlarnaOp, Order
-from services import janitor
+from services import breaks, checks_at_klarna, janitor
 from services.gateway import Gateway
+from states import BreakKind
 from tests.services.settlement_parts import a_refund, a_sale
 
 Run = Callable[..., Result]
@@ -106,4 +107,14 @@ def test_what_cannot_be_asked_about_is_said_and_is_no_success(run: Run, klarna: 
         )
         later = run("M7", "--since", "2199-01-01")
         assert later.exit_code == 0 and "0 of 0 orders compared" in later.output
-    assert invoice.number_text
+    # What a break says is not there any more explains just that much.
+    order_id, _ = at_klarna(invoice)
+    with writing() as session:
+        assert checks_at_klarna._explained(session, order_id) == {(0, 0)}
+        breaks.open_break(
+            session,
+            session.get_one(Order, order_id),
+            BreakKind.OBJECT_MISSING,
+            op=session.get_one(KlarnaOp, invoice.issued_by_op_id),
+        )
+        assert checks_at_klarna._explained(session, order_id) == {(0, 0), (-100_00, 0)}
