@@ -31,7 +31,7 @@ from services import credit_drafts, credit_notes, decisions, drift, invoices, ja
 from services.gateway import Gateway
 from services.reservations import MoneyForm
 from services.verify import CheckState
-from states import OPEN_OPS, DocKind, DocState, DocType, OpState, WithoutKlarna
+from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpState, WithoutKlarna
 from tests import builders, databases
 from tests.builders import CLERK, FINANCE
 
@@ -104,7 +104,12 @@ class BackOffice:
                     session,
                     self.sandbox,
                     self.klarna,
-                    lines=[builders.row("T-shirt", 49_900, pieces=PIECES), builders.row("Keps", 19_900)],
+                    lines=[
+                        builders.row("T-shirt", 49_900, pieces=PIECES),
+                        builders.row("Keps", 19_900),
+                        builders.row("Bok", 3_333, pieces=3, rate=600, discount_minor=1),
+                        builders.row("Presentpapper", 101, kind=builders.TEXT),
+                    ],
                 )
                 for _ in range(2)
             ]
@@ -230,13 +235,15 @@ class BackOffice:
             draft = credit_drafts.start(session, who, invoice.id)
             if not draft.lines:
                 return  # no row is left, but what an earlier note charged can be given back
-            for line in list(draft.lines)[1:]:
-                credit_drafts.remove_row(session, who, draft.id, line.id)
+            chosen = draft.lines[(at + n) % len(draft.lines)]
+            for line in draft.lines:
+                if line is not chosen and line.kind is not LineKind.ADVANCE_DEDUCTION:
+                    credit_drafts.remove_row(session, who, draft.id, line.id)
             credit_drafts.set_options(
                 session, who, draft.id, restock=restock, warehouse_id=None, without_klarna=reason is not None,
                 reason=reason or "",
             )  # fmt: skip
-            credit_drafts.set_quantity(session, who, draft.id, draft.lines[0].id, "1")
+            credit_drafts.set_quantity(session, who, draft.id, chosen.id, "1")
             drafted.append(draft.id)
 
         self.writing(work)
@@ -401,7 +408,7 @@ class BackOffice:
     # --- Klarna, time, the janitor
 
     def by_hand_in_the_portal(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
-        at, amount, capture = at % 2, (100, 19_900, 49_900)[n % 3], n > 3
+        at, amount, capture = at % 2, (1, 19_900, 49_900)[n % 3], n > 3
         self.by_hand += 1
         self.raced = self.raced or self.open_on(at)
         by_hand = self.sandbox.portal_capture if capture else self.sandbox.portal_refund
