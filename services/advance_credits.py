@@ -12,28 +12,29 @@ from sqlalchemy.orm import Session
 import money
 from errors import N_, Refusal
 from models import Document, DocumentLine
-from services import advances, documents
+from services import advances, documents, rounding
 from services.credited import NOTHING, Credited, credited, credited_total
 from states import LineKind, WithoutKlarna
 
 
 def reprice(session: Session, draft: Document, done: Mapping[int, Credited]) -> bool:
-    """Set the rows of a draft that stand for advances; True when something changed.
+    """Set the rows of a draft that follow from the others: advances and rounding; True when something changed.
 
     A row of an advance is credited for what no invoice has deducted. A deduction is given back as far as the credit goes
     beyond what the invoice itself came to, and whole with its last row; a credit that comes to 0,00 that way sends nothing.
     """
+    rounded = rounding.follow(draft, done)
     rows = [line for line in draft.lines if line.kind in advances.KINDS and line.original_line is not None]
     invoice = draft.original if rows else None
     if invoice is None:
-        return False
+        return rounded
     before = _state(draft, rows)
     if rows[0].kind is LineKind.ADVANCE:
         _advance(session, invoice, rows, done)
     else:
         _given_back(session, draft, invoice, rows, done)
         _decide_sending(draft, invoice)
-    return before != _state(draft, rows)
+    return rounded or before != _state(draft, rows)
 
 
 def _state(draft: Document, rows: Sequence[DocumentLine]) -> tuple[object, ...]:

@@ -178,7 +178,7 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     line = line_of(draft, line_id)
     if line.original_line is None:
         raise BadInput(N_("This row is not from the invoice."), field=f"quantity-{line_id}")
-    _require_counted(line, f"quantity-{line_id}", *advances.KINDS)
+    _require_counted(line, f"quantity-{line_id}", *advances.KINDS, LineKind.ROUNDING)
     done = credited(session, line.original_line.document_id)
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
     require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
@@ -234,7 +234,7 @@ def put_back_row(session: Session, actor: Actor, draft_id: int, line_id: int) ->
 def _set_removed(session: Session, actor: Actor, draft_id: int, line_id: int, removed: bool) -> Document:
     draft = get_draft(session, actor, draft_id)
     line = line_of(draft, line_id)
-    _require_counted(line, f"quantity-{line_id}", LineKind.ADVANCE_DEDUCTION)
+    _require_counted(line, f"quantity-{line_id}", LineKind.ADVANCE_DEDUCTION, LineKind.ROUNDING)
     line.removed = removed
     reprice(session, draft)
     return touch(session, draft)

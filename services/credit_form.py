@@ -72,13 +72,13 @@ class CreditRow:
 
     @property
     def counted(self) -> bool:
-        """Whether a quantity is typed; the rows of advances have an amount that follows (requirements, question 6)."""
-        return self.kind not in advances.KINDS
+        """Whether a quantity is typed; advances and rounding have an amount that follows (requirements, question 6)."""
+        return self.kind not in advances.KINDS and self.kind is not LineKind.ROUNDING
 
     @property
     def removable(self) -> bool:
         """Whether the row can be left out; what is given back of advances follows from the others."""
-        return self.kind is not LineKind.ADVANCE_DEDUCTION
+        return self.kind not in (LineKind.ADVANCE_DEDUCTION, LineKind.ROUNDING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,3 +28,15 @@ def test_rounding_is_chosen_and_then_stands_before_on_and_after_the_invoice(app:
     assert page.status == 200 and "Rounding" in page.find("main").text and "658.00" in page.find("main").text
     paper = clerk.get(page.url.split("?")[0].split("#")[0] + "/print")
     assert "Rounding" in paper.text and "−0.25" in paper.text and "0 %" not in paper.find("table.vat").text
+    clerk.get(page.url)
+    draft = clerk.submit(
+        next(f"form[action={form['action']}]" for form in page.all("form") if form["action"].endswith("/credit"))
+    )
+    rows = draft.all("#draft table tbody tr")
+    assert "Rounding" in rows[2].text and "Rounding goes with the last credit" in rows[2].text
+    remove = next(form["action"] for form in rows[0].all("form") if form["action"].endswith("/remove"))
+    draft = clerk.submit(f"form[action={remove}]")
+    kept = draft.all("#draft table")[0].all("tbody tr")
+    assert [row.all("td")[1].text for row in kept if row.all("td")][:1] == ["Pan"] and "SEK 549.50" in draft.find(
+        "main"
+    ).text

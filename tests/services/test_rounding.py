@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import clock
 import money
 from db import reading, writing
+from errors import BadInput
 from klarna_sandbox.control import Control
 from models import Document, DocumentLine, Order, Voucher
 from rights import Actor
@@ -71,8 +72,16 @@ def test_what_is_credited_in_parts_comes_to_the_invoice_to_the_ore(
     with writing() as session:
         draft = credit_drafts.start(session, finance, invoice.id)
         bread, _pan, rounding = draft.lines
-        for line in (bread, rounding):
-            credit_drafts.remove_row(session, finance, draft.id, line.id)
+        credit_drafts.remove_row(session, finance, draft.id, bread.id)
+        assert rounding.removed, "it goes with the last row"
+        credit_drafts.put_back_row(session, finance, draft.id, bread.id)
+        assert not rounding.removed
+        for act in (credit_drafts.remove_row, credit_drafts.put_back_row):
+            with pytest.raises(BadInput, match="follows from the others"):
+                act(session, finance, draft.id, rounding.id)
+        with pytest.raises(BadInput, match="follows from the others"):
+            credit_drafts.set_quantity(session, finance, draft.id, rounding.id, "0")
+        credit_drafts.remove_row(session, finance, draft.id, bread.id)
         first = draft.id
     with writing() as session:
         total = credit_drafts.figures(session, session.get_one(Document, first)).gross_minor
