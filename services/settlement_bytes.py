@@ -21,8 +21,8 @@ from models import ReadingPart
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-COPY_BYTES = 1 << 20
-PART_BYTES = 4 << 20
+COPY_BYTES = 1 << 18
+PART_BYTES = 1 << 20
 """A part is written in one transaction, and is what is in memory while a kept report is read."""
 
 
@@ -48,8 +48,13 @@ def fingerprint(stream: IO[bytes]) -> str:
 def keep(stream: IO[bytes], sha256: str) -> None:
     """Keep a report's bytes, part by part, each in a transaction of its own; what a run that was cut off left is gone on with."""
     with db.reading() as session:
-        there = session.scalar(sa.select(sa.func.max(ReadingPart.part_no)).where(ReadingPart.sha256 == sha256)) or 0
-    stream.seek(there * PART_BYTES)
+        there, offset = session.execute(
+            sa.select(
+                sa.func.coalesce(sa.func.max(ReadingPart.part_no), 0),
+                sa.func.coalesce(sa.func.sum(sa.func.length(ReadingPart.content)), 0),
+            ).where(ReadingPart.sha256 == sha256)
+        ).one()
+    stream.seek(int(offset))
     while content := stream.read(PART_BYTES):
         there += 1
         db.transact(lambda session, part=(sha256, there, content): _keep_part(session, *part))  # type: ignore[misc]
