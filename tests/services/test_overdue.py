@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from freezegun import freeze_time
 
 import clock
@@ -17,8 +18,9 @@ from services import agreement, breaks, drift, janitor, orders, settings, settli
 from services.gateway import Gateway
 from services.verify import CheckState
 from states import BreakKind, BreakState
-from tests.builders import FINANCE, the_document
+from tests.builders import FINANCE, row, the_document
 from tests.services.settlement_parts import a_refund, a_sale, fees, fetched, open_breaks
+from tests.services.test_adoption import adopted_with
 from tests.web_client import WebClient
 
 
@@ -113,3 +115,16 @@ def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_
     assert (last.state, last.resolution) == (BreakState.CLOSED, breaks.GONE)
     janitor.nightly(klarna)
     assert kinds() == [] and m8() is CheckState.OK
+
+
+@pytest.mark.only_on("sqlite")
+def test_an_activation_made_elsewhere_that_is_late_still_agrees_with_klarna(
+    time: Any, books: Flask, klarna: Gateway, sandbox: Control
+) -> None:
+    """Operations 13: an act made elsewhere with an open difference is left out of our sums; late money is no such difference."""
+    invoice = adopted_with(klarna, sandbox, FINANCE, [row("Jacka", 500_00)])
+    time.move_to(clock.now() + timedelta(days=31))
+    janitor.nightly(klarna)
+    assert kinds() == [BreakKind.UNPAID_TOO_LONG]
+    with reading() as session:
+        assert drift.shown(session, orders.get(session, invoice.order_id or 0)) == (None, 0)
