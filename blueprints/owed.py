@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from db import reading
 from rights import Right
 from services import owed_lists
-from web import needs, page, query_choice, query_text, query_whole
+from web import fragment, is_htmx, needs, page, query_choice, query_text, query_whole
 from web_documents import document_url
 from web_words import gettext as _
 
@@ -29,14 +29,18 @@ def _mark() -> tuple[str, int] | None:
 @blueprint.get("/settlements/owed")
 @needs(Right.READ)
 def index() -> Response:
-    """The figures against the ledger, and one of the lists."""
+    """The figures, and one of the lists; with ``ledger=1`` the balance they are held against, for htmx that row alone."""
     name = query_choice("list", list(owed_lists.NAMES), "unpaid")
     late = request.args.get("late") == "1"
+    with_ledger = request.args.get("ledger") == "1"
+    if with_ledger and is_htmx():
+        with reading() as looked:
+            return fragment("owed/_ledger.html", figures=owed_lists.reconciled(looked))
     mark = _mark()
     if mark is not None and name in ("unpaid", "notes") and not mark[0]:
         mark = None
     with reading() as looked:
-        figures = owed_lists.reconciled(looked)
+        figures = owed_lists.reconciled(looked, with_ledger=with_ledger)
         beside = owed_lists.beside(looked)
         shown = owed_lists.listed(looked, name, late=late, after=mark)
     older = None

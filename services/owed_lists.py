@@ -73,7 +73,7 @@ class Reconciled:
     credited_minor: int
     overpaid_minor: int
     others_minor: int
-    ledger_minor: int
+    ledger_minor: int | None
 
     @property
     def klarna_minor(self) -> int:
@@ -82,8 +82,9 @@ class Reconciled:
 
     @property
     def difference_minor(self) -> int:
-        """What the documents and the receivable accounts differ by: always 0 in true books."""
-        return self.ledger_minor - self.klarna_minor - self.others_minor
+        """What the documents and the receivable accounts differ by: always 0 in true books, and where nobody asked."""
+        told = self.klarna_minor + self.others_minor
+        return (told if self.ledger_minor is None else self.ledger_minor) - told
 
 
 def _age(day: date) -> int:
@@ -219,8 +220,11 @@ def _accounts_of(session: Session, setting: str) -> list[int]:
     return sorted({int(text) for text in (settings.DEFAULTS[setting], *told) if text})
 
 
-def reconciled(session: Session) -> Sequence[Reconciled]:
-    """«Klarna är skyldigt oss» beside what customers owe us, and the balance of the receivable accounts, per currency."""
+def reconciled(session: Session, *, with_ledger: bool = True) -> Sequence[Reconciled]:
+    """«Klarna är skyldigt oss» beside what customers owe us, and the balance of the receivable accounts, per currency.
+
+    The balance adds up all that was ever booked on them: whoever cannot wait for that leaves the ledger out.
+    """
     minor: Any = Document.open_minor
     invoice = sa.cast(Document.kind, sa.Text) == str(DocKind.INVOICE)
     claim, deduction = sa.and_(invoice, minor > 0), sa.and_(sa.not_(invoice), minor < 0)
@@ -245,7 +249,18 @@ def reconciled(session: Session) -> Sequence[Reconciled]:
             .group_by(Document.currency)
         )
     }
-    booked = {
+    booked = _receivable(session) if with_ledger else {}
+    found = []
+    for currency in sorted({"SEK", *klarna, *everything, *(each for each, minor in booked.items() if minor)}):
+        activated, credited, overpaid = klarna.get(currency, [0, 0, 0])
+        others = everything.get(currency, 0) - activated - credited - overpaid
+        balance = booked.get(currency, 0) if with_ledger else None
+        found.append(Reconciled(currency, activated, credited, overpaid, others, balance))
+    return found
+
+
+def _receivable(session: Session) -> dict[str, int]:
+    return {
         row[0]: int(row[1])
         for row in session.execute(
             sa.select(Voucher.currency, sa.func.sum(Posting.amount_minor))
@@ -255,12 +270,6 @@ def reconciled(session: Session) -> Sequence[Reconciled]:
             .group_by(Voucher.currency)
         )
     }
-    found = []
-    for currency in sorted({"SEK", *klarna, *everything, *booked}):
-        activated, credited, overpaid = klarna.get(currency, [0, 0, 0])
-        others = everything.get(currency, 0) - activated - credited - overpaid
-        found.append(Reconciled(currency, activated, credited, overpaid, others, booked.get(currency, 0)))
-    return found
 
 
 def beside(session: Session) -> Sequence[Ledger]:

@@ -17,7 +17,10 @@ def test_the_figure_stands_beside_the_ledger_and_each_list_has_its_page(
 ) -> None:
     """B9: the start page leads to the whole of each list; an address that makes no sense shows the first page."""
     page = client.log_in("viewer").get("/settlements/owed")
-    assert "Klarna är skyldigt oss" in page.text and "1 936,00" in page.text and "Stämmer" in page.text
+    assert "Klarna är skyldigt oss" in page.text and "1 936,00" in page.text and "Stämmer" not in page.text
+    assert page.has("#ledger a[href$=?ledger=1]"), "without scripts it is a link"
+    for htmx in (False, True):
+        assert "Stämmer" in client.get("/settlements/owed?ledger=1", htmx=htmx).text
     assert "Aktiverat men inte utbetalt" in page.text and "0 dagar" in page.text
     assert page.has(f"a[href=/invoices/{sold[0].id}]")
     page = client.get("/settlements/owed?list=notes")

@@ -91,3 +91,7 @@ def test_a_pair_is_offset_before_its_reading_and_taken_back_by_keys(
     says(page, undone)
     with house.reading() as session:
         assert [session.get_one(Document, each.id).open_minor for each in (invoice, note)] == [1_000_00, -1_000_00]
+    # The figure that Klarna owes comes at once, and what it is held against after the page (B9).
+    page.goto("/settlements/owed")
+    says(page, {"sv": "Stämmer", "en": "Adds up"}[language])
+    all_rows_fit(page)
