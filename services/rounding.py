@@ -41,8 +41,10 @@ def follow(draft: Document, done: Mapping[int, Credited]) -> bool:
     mine = next(
         (line for line in draft.lines if line.kind is LineKind.ROUNDING and line.original_line is not None), None
     )
+    if mine is None or mine.original_line is None:
+        return False
     invoice = draft.original
-    if mine is None or mine.original_line is None or invoice is None:
+    if invoice is None:
         return False
     taken = {line.original_line_id: line.quantity_milli for line in draft.lines if not line.removed}
     others = [line for line in invoice.lines if line.kind is not LineKind.ROUNDING]
