@@ -24,6 +24,7 @@ from huey.serializer import Serializer
 
 import clock
 import config
+import db
 from config import Config
 from job_keeper import KeepsItsJobs
 from services import batch_run, janitor, order_uploads, postman, pushes, settlement_folder, settlements
@@ -32,6 +33,7 @@ from web_papers import Papers
 
 JANITOR_SECONDS = 15.0
 READINGS_SECONDS = 2.0
+STUCK_SECONDS = 60.0
 INTAKE_SECONDS = 2.0
 """How soon what has come in is attended to: Klarna's pushes, files of orders."""
 POSTMAN_SECONDS = 10.0
@@ -223,8 +225,15 @@ def start_readings(app: Flask, settings: Config) -> Round:
     folder = settings.settlement_folder
     watch = settlement_folder.Watch(folder, settings.data_dir) if folder is not None else None
 
+    rests_until = 0.0
+
     def work() -> None:
-        settlements.finish(klarna)
+        nonlocal rests_until
+        if clock.monotonic() >= rests_until and settlements.finish(klarna):
+            with db.reading() as session:
+                # What could not be finished is said in the log, and is not tried every two seconds.
+                if settlements.progress(session):
+                    rests_until = clock.monotonic() + STUCK_SECONDS
         if watch is not None:
             watch.run(klarna)
 

@@ -145,12 +145,15 @@ class Turn:
     def finish(self, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
         """Load what is loading, report by report, the smallest first, and settle each payout in one transaction.
 
-        ``surveys`` are those of the report with this hash, which then is not looked through a second time.
+        With a hash that report alone: whoever waits for it does not do the worker's work. ``surveys`` are its own, and it
+        then is not looked through a second time.
         """
+        query = sa.select(Payout.file_id).join(ReadingFile, ReadingFile.id == Payout.file_id)
+        if sha256:
+            query = query.where(ReadingFile.sha256 == sha256)
         with db.reading() as session:
             files = session.scalars(
-                sa.select(Payout.file_id)
-                .where(Payout.state == PayoutState.LOADING)
+                query.where(Payout.state == PayoutState.LOADING)
                 .group_by(Payout.file_id)
                 .order_by(sa.func.sum(Payout.row_count), Payout.file_id)
             ).all()

@@ -236,6 +236,13 @@ def test_a_large_report_is_left_to_the_worker_and_its_progress_shown(
     assert page.find("#reading")["hx-trigger"] == "every 2s"
     for shown in (page, finance_client.get("/settlements"), finance_client.get("/settlements/coming", htmx="coming")):
         assert (shown.find("progress")["value"], shown.find("progress")["max"]) == ("0", str(rows))
+    monkeypatch.undo()
+    a_sale(klarna, sandbox, 300_00)
+    small = csv_of(sandbox, sandbox.pay_out()[0])
+    assert "Bokförda: 1." in read_in(finance_client, small).find("#messages").text
+    assert payout_of(made).state is PayoutState.LOADING, (
+        "a page loads its own report and leaves the worker's to the worker"
+    )
     assert settlements.finish(klarna)
     answer = finance_client.get("/settlements/coming", htmx="coming")
     assert (answer.status, answer.headers["HX-Redirect"]) == (204, "/settlements")

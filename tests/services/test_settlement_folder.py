@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from flask import Flask
 
 import clock
+import tasks
+from config import Config, Misconfigured, load
 from db import reading, writing
 from errors import NotAllowed, NotFound
 from klarna_sandbox.control import Control
@@ -164,6 +168,7 @@ def test_a_wrong_file_says_its_row_and_waits_until_it_is_corrected(
     assert said() == []
 
 
+@pytest.mark.only_on("sqlite")
 def test_a_file_that_changes_while_it_is_copied_is_left_for_the_next_look(
     worker: Gateway, hours: Hours, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +186,7 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_the_next_look(
     assert files() == 0 and said() == [] and names(folder) == [file.name]
 
 
+@pytest.mark.only_on("sqlite")
 def test_a_crash_between_reading_and_moving_is_gone_on_with(
     worker: Gateway, hours: Hours, folder: Path, content: bytes, made: Doc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,3 +243,23 @@ def test_two_workers_take_a_file_once(
     settlements.finish(worker)
     assert payout_of(made).state is PayoutState.BOOKED
     all_is_well()
+
+
+@pytest.mark.only_on("sqlite")
+def test_the_worker_looks_into_the_folder_of_its_settings(
+    app: Flask, config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop of its own, which also goes on with what was begun; a folder that cannot be is refused at the start."""
+    monkeypatch.setattr(settlement_folder, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "READINGS_SECONDS", 0.02)
+    (folder / "settlement.csv").write_bytes(b"no report")
+    made = tasks.start_readings(app, replace(config, settlement_folder=folder))
+    ends = time.monotonic() + 20
+    while not said() and time.monotonic() < ends:
+        time.sleep(0.02)
+    made.stop()
+    assert [name for name, _ in said()] == ["settlement.csv"]
+    assert load({"KVITTA_DATA": str(folder.parent), "SETTLEMENT_FOLDER": str(folder)}).settlement_folder == folder
+    for wrong in ("in", str(folder / "none"), str(folder / "settlement.csv")):
+        with pytest.raises(Misconfigured, match="SETTLEMENT_FOLDER must be the whole path"):
+            load({"KVITTA_DATA": str(folder.parent), "SETTLEMENT_FOLDER": wrong})
