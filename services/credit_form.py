@@ -268,7 +268,7 @@ def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], mar
         credited_milli=held.quantity_milli,
         left_milli=invoiced - held.quantity_milli,
         quantity_milli=line.quantity_milli,
-        gross_minor=line.gross_minor,
+        gross_minor=0 if line.kind is LineKind.ROUNDING and line.removed else line.gross_minor,
         stock_kept=credit_drafts.stock_kept(line),
         restock_milli=line.restock_milli,
         condition=Condition(line.restock_condition or Condition.WHOLE),

@@ -37,6 +37,7 @@ def test_rounding_is_chosen_and_then_stands_before_on_and_after_the_invoice(app:
     remove = next(form["action"] for form in rows[0].all("form") if form["action"].endswith("/remove"))
     draft = clerk.submit(f"form[action={remove}]")
     kept = draft.all("#draft table")[0].all("tbody tr")
-    assert [row.all("td")[1].text for row in kept if row.all("td")][:1] == ["Pan"] and "SEK 549.50" in draft.find(
-        "main"
-    ).text
+    assert [(row.all("td")[1].text, row.find("span[id^=amount-]").text) for row in kept] == [
+        ("Pan", "549.50"), ("Rounding", "0.00"),
+    ], "its amount follows as one types"  # fmt: skip
+    assert "SEK 549.50" in draft.find("main").text
