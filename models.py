@@ -772,7 +772,7 @@ class Document(Base):
         ),
         *(
             Index(f"ix_document_{what}_{column}", column, "id", sqlite_where=text(where), postgresql_where=text(where))
-            for what, where in (("unpaid", "open_minor <> 0"), ("note", "kind = 'credit_note'"))
+            for what, where in (("unpaid", "open_minor <> 0"), ("note", "kind <> 'invoice'"))
             for column in SORTED
         ),
         Index("ix_document_without", "id", sqlite_where=text(WITHOUT), postgresql_where=text(WITHOUT)),

@@ -41,8 +41,8 @@ FEW_OF_DAYS = 30_000
 """Documents of a range of days that are gathered and sorted: they lie together, so that more are read in the same time."""
 _UNPAID: Any = sa.text("document.open_minor <> 0")
 """Word for word the condition of the partial index on documents with something left, so that both databases use it."""
-_NOTE: Any = sa.text("document.kind = 'credit_note'")
-"""The same of the indexes on credit notes."""
+_NOTE: Any = sa.text("document.kind <> 'invoice'")
+"""The same of the indexes on credit notes; what is not equal is looked up in no index of kinds."""
 _WITHOUT: Any = sa.text(f"document.{WITHOUT}")
 _BROAD = frozenset({"all", "paid"})
 """Filters that most documents fit: a range of days narrows them, where it would only slow the others down."""
@@ -167,12 +167,8 @@ def _of_view(filters: Filters) -> list[Any]:
 
 
 def _of_range(filters: Filters) -> list[Condition]:
-    wanted: list[Condition] = []
-    if filters.starts is not None:
-        wanted.append(Document.listed_on >= filters.starts)
-    if filters.ends is not None:
-        wanted.append(Document.listed_on <= filters.ends)
-    return wanted
+    wanted = [] if filters.starts is None else [Document.listed_on >= filters.starts]
+    return wanted if filters.ends is None else [*wanted, Document.listed_on <= filters.ends]
 
 
 def _of_search(session: Session, filters: Filters) -> list[Condition]:
@@ -200,7 +196,7 @@ def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wan
         unpaid = [_UNPAID, *keyset.unindexed([*view, *days, *type_]), *rest]
         return Wanted(unpaid, walks=sort != "customer")
     if filters.view == "open":
-        return Wanted([*kind, *view, *keyset.unindexed([*days, *type_])], walks=False, along=kind)
+        return Wanted([*view, *keyset.unindexed([*kind, *days, *type_])], walks=False, along=[_UNPAID])
     if filters.view not in _BROAD:
         # A state is looked up together with the kind; what went without Klarna has its own index.
         both = [_is(each) for each in (filters.kind,) if each is not None and filters.view != "without"]
@@ -225,8 +221,10 @@ def _wanted(session: Session, filters: Filters, *, counted: bool = False) -> Wan
 
 
 def _numbered(filters: Filters, sort: str | None) -> list[Condition]:
-    """The documents in the order of their numbers: all lists of invoices are of one series."""
-    return [Document.series == SERIES] if sort == "number" and filters.kind is None else []
+    """What holds the documents in the order of their numbers: their one series, or the ids of their kind."""
+    if sort != "number":
+        return []
+    return [Document.series == SERIES] if filters.kind is None else [_is(filters.kind)]
 
 
 def _is(kind: DocKind) -> Condition:

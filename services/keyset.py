@@ -190,7 +190,12 @@ def _beyond(sorting: Sorting, place: Sequence[Any], descending: bool) -> Conditi
         return only < place[0] if descending else only > place[0]  # type: ignore[no-any-return]
     mine = sa.tuple_(*sorting.keys)
     there = sa.tuple_(*[sa.literal(part, key.type) for part, key in zip(place, sorting.keys, strict=True)])
-    return mine < there if descending else mine > there
+    beyond = mine < there if descending else mine > there
+    if sorting.join is None:
+        return beyond
+    # Keys of two tables are in no index together: the first says where the walk begins.
+    first = sa.literal(place[0], sorting.keys[0].type)
+    return sa.and_(sorting.keys[0] <= first if descending else sorting.keys[0] >= first, beyond)
 
 
 def _turned(columns: Sequence[Any], descending: bool) -> list[Any]:

@@ -37,7 +37,9 @@ PARTIAL = (
 )
 """Indexes of the few rows that are still open, or set apart: reading one from end to end is finding them."""
 SCAN = re.compile(r"^SCAN (?P<name>\w+)(?P<how>.*)$")
-SEQUENTIAL = re.compile(r"Seq Scan on (?P<table>\w+)")
+SEQUENTIAL = re.compile(r"Seq Scan on (?P<table>\w+).*\.\.(?P<cost>\d+)\.\d+ rows")
+CHEAP = 1_000
+"""What PostgreSQL reckons a scan to cost at most when the table is as good as empty."""
 STOPS = re.compile(r"^\s*(->\s+)?Limit\b")
 ALL_OF_IT = re.compile(
     r"^\s*(->\s+)?(Sort|Incremental Sort|Hash|HashAggregate|Aggregate|GroupAggregate|Materialize|Unique)\b"
@@ -117,7 +119,7 @@ def _read_through(lines: list[str]) -> Iterator[str]:
         above = [each for each in above if each[0] < depth]
         if scan := SEQUENTIAL.search(line):
             ends = [step for _, step in reversed(above) if STOPS.search(step) or ALL_OF_IT.search(step)]
-            if not (ends and STOPS.search(ends[0])):
+            if int(scan["cost"]) > CHEAP and not (ends and STOPS.search(ends[0])):
                 yield scan["table"]
         above.append((depth, line))
 

@@ -44,7 +44,7 @@ def _lists_are_sorted_within_their_filters() -> None:
         index("sales_order", f"work_{column}", [column, "id"], at_work)
     for column in ("listed_on", "listed_basis", "listed_method", "type", "open_minor", "listed_paid", "listed_klarna"):
         index("document", f"unpaid_{column}", [column, "id"], "open_minor <> 0")
-        index("document", f"note_{column}", [column, "id"], "kind = 'credit_note'")
+        index("document", f"note_{column}", [column, "id"], "kind <> 'invoice'")
     index("document", "without", ["id"], "without_klarna_reason NOT IN ('ordinary','nothing_to_pay')")
 
 
