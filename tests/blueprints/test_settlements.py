@@ -266,7 +266,9 @@ def test_a_payout_that_came_back_different_is_shown_row_beside_row(
     assert "kom tillbaka annorlunda" in page.find("#messages").text and "inlästa" not in page.find("#messages").text
     cells = [plain(cell.text) for cell in page.all("#reading .change tbody td")]
     assert cells[0].startswith("Försäljning") and (cells[1], cells[4]) == ("2 435,00", "2 445,00")
-    assert page.has("#reading .change header a[href$=/explain]")
+    finance_client.get(page.find("#reading .change header a[href$=/explain]")["href"])
+    finance_client.submit("#settle form", number="", reason="Klarna rättade sin rapport")
+    assert not finance_client.get(f"/settlements/{payout_of(made).id}").has("#reading .change")
     assert payout_of(made).state is PayoutState.BOOKED
 
 
