@@ -84,20 +84,21 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
     }
     gross = document.gross_minor or 0
     state = paid_state(document.kind, gross, document.open_minor)
-    rows = session.execute(
+    whole = session.execute(
         select(PayoutRow.type, PayoutRow.detailed_type, PayoutRow.amount_minor, PayoutRow.vat_minor, Payout)
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
         .where(RowMatch.document_id == document.id, Payout.state == PayoutState.BOOKED)
         .order_by(PayoutRow.id)
     ).all()
-    rows += session.execute(
+    shared = session.execute(
         select(PayoutRow.type, PayoutRow.detailed_type, RowShare.amount_minor, literal(0), Payout)
         .join(RowShare, RowShare.row_id == PayoutRow.id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
         .where(RowShare.document_id == document.id, Payout.state == PayoutState.BOOKED)
         .order_by(PayoutRow.id)
     ).all()
+    rows = [*whole, *shared]
     if not rows:
         return Payment(
             state,

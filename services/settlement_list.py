@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, NotFound, Refusal
-from models import Document, KlarnaAccount, Payout, PayoutRow, ReadingFile, RowMatch
+from models import Document, KlarnaAccount, Payout, PayoutRow, ReadingFile, RowMatch, RowShare
 from services.settlement_layouts import FEE_TYPES
 from services.settlement_sentences import told
 from states import DocKind, PayoutState, Pile
@@ -305,23 +305,32 @@ class SettledRow:
 
 def rows_of_document(session: Session, document_id: int) -> Sequence[SettledRow]:
     """A document's settlement rows, oldest payout first: bank payment, credit sale cost and the VAT on it (B1)."""
-    is_fee = PayoutRow.type.in_(FEE_TYPES)
-    reversed_ = PayoutRow.type.in_(("REVERSAL", "REVERSAL_MERCHANT_PROTECTION"))
+    whole = (
+        sa.select(PayoutRow.payout_id, PayoutRow.type, PayoutRow.amount_minor, PayoutRow.vat_minor)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .where(RowMatch.document_id == document_id)
+    )
+    shared = (
+        sa.select(PayoutRow.payout_id, PayoutRow.type, RowShare.amount_minor, sa.literal(0))
+        .join(RowShare, RowShare.row_id == PayoutRow.id)
+        .where(RowShare.document_id == document_id)
+    )
+    part = sa.union_all(whole, shared).subquery("part").c
+    is_fee = part.type.in_(FEE_TYPES)
+    reversed_ = part.type.in_(("REVERSAL", "REVERSAL_MERCHANT_PROTECTION"))
     found = session.execute(
         sa.select(
             Payout.id,
             Payout.payment_reference,
             Payout.payout_date,
             Payout.state,
-            sa.func.sum(sa.case((sa.or_(is_fee, reversed_), 0), else_=PayoutRow.amount_minor)).label("amount"),
-            sa.func.sum(sa.case((is_fee, PayoutRow.amount_minor), else_=0)).label("fee"),
-            sa.func.sum(PayoutRow.vat_minor).label("vat"),
-            sa.func.sum(sa.case((reversed_, PayoutRow.amount_minor), else_=0)).label("reversal"),
+            sa.func.sum(sa.case((sa.or_(is_fee, reversed_), 0), else_=part.amount_minor)).label("amount"),
+            sa.func.sum(sa.case((is_fee, part.amount_minor), else_=0)).label("fee"),
+            sa.func.sum(part.vat_minor).label("vat"),
+            sa.func.sum(sa.case((reversed_, part.amount_minor), else_=0)).label("reversal"),
         )
-        .select_from(RowMatch)
-        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
-        .join(Payout, Payout.id == PayoutRow.payout_id)
-        .where(RowMatch.document_id == document_id, Payout.state != PayoutState.LOADING)
+        .join(Payout, Payout.id == part.payout_id)
+        .where(Payout.state != PayoutState.LOADING)
         .group_by(Payout.id, Payout.payment_reference, Payout.payout_date, Payout.state)
         .order_by(Payout.payout_date, Payout.id)
     )

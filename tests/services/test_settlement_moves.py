@@ -82,6 +82,8 @@ def test_a_row_is_split_over_several_documents_taken_back_and_booked(
         with reading() as session:
             shown = document_page.overview(session, FINANCE, document_id).payment
             assert shown is not None and (shown.bank_minor, shown.payout_id) == (amount, payout.id)
+            told = settlements.rows_of_document(session, document_id)
+            assert [(each.kind, each.amount_minor) for each in told] == [("bank", amount)]
     with reading() as session:
         assert not owed_lists.listed(session, "sales").rows
         no = settlement_moves.movable(session, FINANCE, row_id).why_not
