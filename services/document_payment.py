@@ -91,14 +91,14 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
         .where(RowMatch.document_id == document.id, Payout.state == PayoutState.BOOKED)
         .order_by(PayoutRow.id)
     ).all()
-    shared = session.execute(
+    parts = session.execute(
         select(PayoutRow.type, PayoutRow.detailed_type, RowShare.amount_minor, literal(0), Payout)
         .join(RowShare, RowShare.row_id == PayoutRow.id)
         .join(Payout, Payout.id == PayoutRow.payout_id)
         .where(RowShare.document_id == document.id, Payout.state == PayoutState.BOOKED)
         .order_by(PayoutRow.id)
     ).all()
-    rows = [*whole, *shared]
+    rows = [*whole, *parts]
     if not rows:
         return Payment(
             state,
