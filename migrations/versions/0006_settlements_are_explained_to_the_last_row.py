@@ -241,7 +241,9 @@ def _reports_are_kept_in_parts() -> None:
         sa.Column("because", sa.Text(), nullable=True),
         sa.Column("seen_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_folder_file")),
-        sa.UniqueConstraint("name", "size_bytes", "modified_ns", name=op.f("uq_folder_file_name_size_bytes_modified_ns")),
+        sa.UniqueConstraint(
+            "name", "size_bytes", "modified_ns", name=op.f("uq_folder_file_name_size_bytes_modified_ns")
+        ),
         sa.CheckConstraint("state IN ('read','wrong','aside')", name=op.f("ck_folder_file_state")),
         sa.CheckConstraint("(state = 'read') = (because IS NULL)", name=op.f("ck_folder_file_because")),
         sqlite_strict=True,
