@@ -63,7 +63,15 @@ CHART: tuple[tuple[int, str, str, int | None], ...] = (
 )
 BOXES: Mapping[int, int] = {
     **dict.fromkeys((3001, 3002, 3003, 3106, 3520, 3540, 3730), 5),
-    **{2611: 10, 2621: 11, 2631: 12, 2614: 30, 3108: 35, 3105: 36, 3004: 42, 2641: 48, 2645: 48},
+    2611: 10,
+    2621: 11,
+    2631: 12,
+    2614: 30,
+    3108: 35,
+    3105: 36,
+    3004: 42,
+    2641: 48,
+    2645: 48,
 }
 """Which box of the Swedish VAT return an account of the chart belongs to (Skatteverket, SKV 4700)."""
 RECEIVABLE = frozenset({1510})

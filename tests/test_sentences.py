@@ -469,9 +469,7 @@ SENTENCES: tuple[Printed, ...] = (
     ),
 )
 
-NOT_YET: tuple[Printed, ...] = (
-    ("O button", "E-posta", "E-mail"),
-)
+NOT_YET: tuple[Printed, ...] = (("O button", "E-posta", "E-mail"),)
 """Sentences of what has no page yet."""
 
 LABELS: tuple[tuple[str, str], ...] = (

@@ -97,7 +97,9 @@ def test_an_even_exchange_is_reversed_once_by_finance_and_its_rows_are_free(
         credit_notes.reverse(session, finance, note.id, "fel kund")
     with reading() as session:
         assert credited.why_not_credited(session, session.get_one(Document, note.original_id)) is None
-        made, undone = session.scalars(sa.select(Voucher).where(Voucher.document_id == note.id).order_by(Voucher.id)).all()
+        made, undone = session.scalars(
+            sa.select(Voucher).where(Voucher.document_id == note.id).order_by(Voucher.id)
+        ).all()
         rows = [[(each.account, each.amount_minor) for each in voucher.postings] for voucher in (made, undone)]
     assert sorted(rows[0]) == [(1510, -49_900), (2611, 9_980), (3001, 39_920)]
     assert rows[1] == [(account, -minor) for account, minor in rows[0]]

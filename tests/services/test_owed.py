@@ -46,9 +46,7 @@ def a_claim(session: Session, days: int, *, credit: bool = False) -> Document:
 def a_return(session: Session, pile: Pile, document: Document | None = None) -> None:
     """A payout with one return, which belongs to this document or to none."""
     order = an_order(session, [a_row()], klarna=True)
-    file = ReadingFile(
-        sha256=str(order.id), source="upload", file_name="r", received_at=clock.now(), received_by="x"
-    )
+    file = ReadingFile(sha256=str(order.id), source="upload", file_name="r", received_at=clock.now(), received_by="x")
     session.add(file)
     session.flush()
     payout = Payout(

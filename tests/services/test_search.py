@@ -26,9 +26,7 @@ pytestmark = [pytest.mark.usefixtures("books"), pytest.mark.untrue_books]
 
 def a_payout(session: Session, reference: str) -> Payout:
     """A payout as it is read in, without rows."""
-    file = ReadingFile(
-        sha256=reference, source="upload", file_name="r.csv", received_at=clock.now(), received_by="x"
-    )
+    file = ReadingFile(sha256=reference, source="upload", file_name="r.csv", received_at=clock.now(), received_by="x")
     account = an_order(session, [freight()], klarna=True).account
     session.add(file)
     session.flush()

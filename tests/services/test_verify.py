@@ -926,8 +926,10 @@ BREAKS: dict[str, tuple[str, ...]] = {
     ),
     "M18 parts that are not the whole": (
         "and its parts come to",
-        "INSERT INTO row_share (row_id, document_id, amount_minor)"
-        " SELECT m.row_id, m.document_id, 1 FROM row_match m WHERE m.document_id = :invoice",
+        (
+            "INSERT INTO row_share (row_id, document_id, amount_minor)"
+            " SELECT m.row_id, m.document_id, 1 FROM row_match m WHERE m.document_id = :invoice"
+        ),
     ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
