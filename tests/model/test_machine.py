@@ -95,7 +95,7 @@ def run_machine(
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("name", "examples", "steps"), [("sqlite", 8, 20), ("postgres", 2, 15)])
+@pytest.mark.parametrize(("name", "examples", "steps"), [("sqlite", 7, 20), ("postgres", 1, 15)])
 def test_whatever_people_and_klarna_do_the_invariants_hold(
     request: pytest.FixtureRequest,
     all_databases: databases.Databases,
