@@ -106,7 +106,7 @@ def answer() -> Response:
         panel="orders/_table.html",
         filters=wanted,
         rows=shown.rows,
-        drawn_rows=web_lists.drawn("orders/_rows.html", shown.rows, today=clock.today(), role=why_not(Right.WORK)),
+        drawn_rows=web_lists.drawn("orders/_listed.html", shown.rows, today=clock.today(), role=why_not(Right.WORK)),
         groups=groups,
         heads=web_lists.heads(here, SORTS, order_list.sorting(wanted), wanted.descending, UPWARDS),
         newer=here.to(after=shown.newer) if shown.newer else None,
