@@ -144,7 +144,7 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     target = settlement_rows.fitting(session, payout, row, number) if number else None
     if (target.id if target else None) == match.document_id:
         raise BadInput(N_("The row stands there already."), field="document_number")
-    before, after = _locked(session, match.document_id), _locked(session, target.id if target else None)
+    before, after = _locked(session, match.document_id, target.id if target else None)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
@@ -176,8 +176,10 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     return made.id
 
 
-def _locked(session: Session, document_id: int | None) -> Document | None:
-    return documents.get(session, document_id, lock=True) if document_id is not None else None
+def _locked(session: Session, *ids: int | None) -> list[Document | None]:
+    """Each under its lock, taken in the order of ids, so that two who move there and back wait and do not cross."""
+    found = {each: documents.get(session, each, lock=True) for each in sorted(filter(None, ids))}
+    return [found[each] if each is not None else None for each in ids]
 
 
 def _entry(session: Session, document: Document | None, loose: int, amount_minor: int) -> ledger.Entry:
@@ -249,7 +251,7 @@ def take_back(session: Session, actor: Actor, row_id: int, placing_id: int, reas
     if last is None or last.id != placing_id:
         raise Refusal(N_("Only the last move of a row can be taken back, and only once."))
     reason = documents.read_reason(reason)
-    before, after = _locked(session, last.to_document_id), _locked(session, last.from_document_id)
+    before, after = _locked(session, last.to_document_id, last.from_document_id)
     day: date = clock.today()
     ledger.reverse(
         session,
