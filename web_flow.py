@@ -13,8 +13,8 @@ from web import gettext
 from web_words import amount, day, money
 
 SERIES = (
-    ("reserved_minor", N_("Reserved"), "b"),
-    ("activated_minor", N_("Activated"), "a"),
+    ("reserved_minor", N_("Amount reserved"), "b"),
+    ("activated_minor", N_("Amount activated"), "a"),
     ("paid_minor", N_("Paid out"), "sum"),
     ("credited_minor", N_("Credited"), "b"),
 )
