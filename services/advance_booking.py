@@ -137,6 +137,11 @@ def rests_again(session: Session, advance: Document, day: date) -> list[Entry]:
     return made
 
 
+def follows(session: Session, document: Document, day: date) -> list[Entry]:
+    """What the VAT of an advance does when its claim has moved either way: due where it is paid now, else at rest again."""
+    return falls_due(session, [document.id], day) or rests_again(session, document, day)
+
+
 def falls_due(session: Session, documents_paid: Iterable[int] | sa.Select[Any], day: date) -> list[Entry]:
     """E3c: the entries that move the VAT of advances among these documents to the VAT accounts, the day they are paid.
 

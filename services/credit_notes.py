@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BadInput, BrokenRule, NotAllowed, Refusal, Stale
-from models import Document, KlarnaOp, Voucher
+from models import Document, KlarnaOp, RowMatch, RowShare, Voucher
 from money import Amount
 from rights import Actor, Right
 from services import (
@@ -276,6 +276,9 @@ def require_reversible(session: Session, document: Document) -> None:
         raise Refusal(N_("The credit note is paid or offset and cannot be reversed."))
     if stands_for(session, document) is not None:
         raise Refusal(N_("The credit note stands for a credit that has been made at Klarna and cannot be reversed."))
+    whole, part = (select(each.row_id).where(each.document_id == document.id).limit(1) for each in (RowMatch, RowShare))
+    if session.scalar(whole) is not None or session.scalar(part) is not None:
+        raise Refusal(N_("A settlement row belongs to the credit note, so it cannot be reversed."))
 
 
 def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Document:

@@ -204,9 +204,10 @@ def take_back(session: Session, actor: Actor, document_id: int, payment_id: int,
     for each in followed.all():
         if not _is_undone(session, each):
             _undo(session, actor, document, each, reason)
-    again = advance_booking.rests_again(session, document, clock.today())
+    # Taking back what was booked away pays the advance: its VAT may fall due as well as rest again.
+    moved = advance_booking.follows(session, document, clock.today())
     source = f"payment_advance_vat:{payment.id}:taken back"
-    payment_rows.move_vat(session, actor, document, clock.today(), source, again)
+    payment_rows.move_vat(session, actor, document, clock.today(), source, moved)
     return made.id
 
 

@@ -145,6 +145,9 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     if (target.id if target else None) == match.document_id:
         raise BadInput(N_("The row stands there already."), field="document_number")
     before, after = _locked(session, match.document_id, target.id if target else None)
+    if after is not None:
+        # Once more under its lock: another row may have come to it meanwhile.
+        settlement_rows.fitting(session, payout, row, number)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
@@ -182,6 +185,14 @@ def _locked(session: Session, *ids: int | None) -> list[Document | None]:
     return [found[each] if each is not None else None for each in ids]
 
 
+def _require_fitting(session: Session, payout: Payout, row: PayoutRow, document: Document) -> None:
+    """A row goes back only to a document that no other row has come to since, and that is not reversed. Raises Refusal."""
+    try:
+        settlement_rows.fitting(session, payout, row, document.number_text or "")
+    except BadInput as no:
+        raise Refusal(no.message, **no.values) from no
+
+
 def _entry(session: Session, document: Document | None, loose: int, amount_minor: int) -> ledger.Entry:
     if document is None:
         return ledger.Entry(loose, amount_minor, "ej placerat")
@@ -195,7 +206,7 @@ def _follow(
     after: Document | None, note: str, vat_source: str,
 ) -> None:  # fmt: skip
     """The link, the fees that belong to the same activation, ticks, orders and the VAT of advances follow the voucher."""
-    if row.type == "SALE" and before is not None and row.capture_id is not None:
+    if row.type == "SALE" and row.capture_id is not None:
         fees = (
             sa.select(PayoutRow.id)
             .where(PayoutRow.payout_id == payout.id, PayoutRow.capture_id == row.capture_id)
@@ -203,7 +214,7 @@ def _follow(
         )
         session.execute(
             sa.update(RowMatch)
-            .where(RowMatch.row_id.in_(fees), RowMatch.document_id == before.id)
+            .where(RowMatch.row_id.in_(fees), RowMatch.document_id.is_not_distinct_from(before.id if before else None))
             .values(document_id=after.id if after else None)
             .execution_options(synchronize_session=False)
         )
@@ -216,14 +227,15 @@ def _follow(
         payment_rows.mark_paid(session, before, day)
         if before.paid_at is None:
             before.paid_reference = None
-        again = advance_booking.rests_again(session, before, day)
-        payment_rows.move_vat(session, actor, before, day, f"{vat_source}:from", again)
+        # A row that took something back, moved away, pays the advance.
+        moved = advance_booking.follows(session, before, day)
+        payment_rows.move_vat(session, actor, before, day, f"{vat_source}:from", moved)
     if after is not None:
         payment_rows.mark_paid(session, after, paid_on)
         if after.paid_at is not None:
             after.paid_reference = payout.payment_reference
-        due = advance_booking.falls_due(session, [after.id], day)
-        payment_rows.move_vat(session, actor, after, day, f"{vat_source}:to", due)
+        moved = advance_booking.follows(session, after, day)
+        payment_rows.move_vat(session, actor, after, day, f"{vat_source}:to", moved)
     session.flush()
     audit.write(
         session,
@@ -252,6 +264,8 @@ def take_back(session: Session, actor: Actor, row_id: int, placing_id: int, reas
         raise Refusal(N_("Only the last move of a row can be taken back, and only once."))
     reason = documents.read_reason(reason)
     before, after = _locked(session, last.to_document_id, last.from_document_id)
+    if after is not None:
+        _require_fitting(session, payout, row, after)
     day: date = clock.today()
     ledger.reverse(
         session,

@@ -239,6 +239,30 @@ def test_vat_on_an_advance_rests_again_when_its_payment_is_taken_back(books: Any
     assert (balances()[2611], balances()[2618]) == (-2_000_00, 0)
 
 
+def test_vat_on_an_advance_falls_due_when_what_was_booked_away_is_taken_back(books: Any, klarna: Any) -> None:
+    """E3c, E14b: paid with too much, booked away, the payment taken back and made anew: the last undo pays the advance."""
+    with writing() as session:
+        order = an_order(session, lines=[row("Cykel", 10_000_00)])
+    advance = an_advance(klarna, order, 3_000)
+
+    def do(act: Any, *given: Any, **more: Any) -> Any:
+        with writing() as session:
+            return act(session, FINANCE, advance.id, *given, **more)
+
+    def pay(minor: int) -> Any:
+        return do(
+            payments.register, secrets.token_hex(16), payments.Wanted(minor, clock.today(), 1930, "", overpay=True)
+        )
+
+    first, form = pay(3_100_00), secrets.token_hex(16)
+    away = do(payments.book_away, form, shown_minor=100_00, day=clock.today(), account=1930)
+    do(payments.take_back, first, "fel")
+    pay(3_000_00)
+    assert (balances()[1510], balances()[2618]) == (100_00, -600_00)
+    do(payments.take_back, away, "fel")
+    assert (balances()[1510], balances()[2611], balances()[2618]) == (0, -600_00, 0)
+
+
 @pytest.mark.only_on("postgres")
 def test_what_rests_of_an_advance_is_held_while_its_deduction_is_booked(
     books: Any, klarna: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch

@@ -13,9 +13,17 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from klarna_sandbox.control import Control
 from models import Payout, PayoutRow, RowMatch, RowShare, Voucher
-from services import advance_booking, document_page, owed_lists, settlement_moves, settlements
+from services import (
+    advance_booking,
+    credit_drafts,
+    credit_notes,
+    document_page,
+    owed_lists,
+    settlement_moves,
+    settlements,
+)
 from services.gateway import Gateway
-from states import PayoutState, Pile
+from states import PayoutState, Pile, WithoutKlarna
 from tests import worlds
 from tests.builders import CLERK, FINANCE, the_document
 from tests.services.settlement_parts import a_sale, all_is_well, booked, entries, fees, fetched, payout_of, rows_of
@@ -156,6 +164,42 @@ def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_
     all_is_well()
 
 
+def test_a_note_that_a_row_of_a_waiting_payout_belongs_to_is_not_reversed(
+    books: Any, klarna: Gateway, sandbox: Control
+) -> None:
+    """I11: else the payout would book its refund on a note that is none any more."""
+    fees(sandbox, 0)
+    invoice = a_sale(klarna, sandbox, 300_00)
+    booked(klarna, sandbox)
+    with writing() as session:
+        draft = credit_drafts.start(session, FINANCE, invoice.id)
+        order_id = draft.order.klarna_order_id if draft.order else None
+        draft.with_klarna, draft.without_klarna_reason = False, WithoutKlarna.CREDITED_IN_PORTAL
+        credit_notes.issue_without_klarna(session, FINANCE, draft, portal_confirmed=True, external=None)
+        note = draft.id
+    sandbox.portal_refund(order_id or "", 300_00)
+    sandbox.order(mid="K000001", order_amount=800_00, captures=[{"captured_amount": 800_00}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    payout = payout_of(made)
+    ((returned, match),) = [each for each in rows_of(payout) if each[0].type == "RETURN"]
+    assert (payout.state, match.document_id) == (PayoutState.PARKED, note)
+    with pytest.raises(Refusal, match="A settlement row belongs to the credit note"):
+        act(credit_notes.reverse, note, "fel")
+    for each, match in rows_of(payout):
+        if match.pile is Pile.FAULTY:
+            act(settlements.mark_handled, each.id, "utreds")
+    act(settlements.book, payout.id)
+    assert open_of(note) == [0]
+    back = move(returned.id, None, note)
+    act(credit_notes.reverse, note, "fel")
+    assert open_of(note) == [0]
+    with pytest.raises(Refusal, match="is not issued"):
+        act(settlement_moves.take_back, returned.id, back, "ångrat")
+    assert open_of(note) == [0]
+    all_is_well()
+
+
 def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
     books: Any, klarna: Gateway, sandbox: Control
 ) -> None:
@@ -175,6 +219,24 @@ def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
         shown = document_page.overview(session, FINANCE, other.id).payment
         assert shown is not None and (shown.bank_minor, shown.fee_minor, shown.fee_vat_minor) == (296_25, 3_00, 75)
         assert session.get_one(Payout, payout.id).voucher_id == payout.voucher_id
+    back = move(row_id, None, other.id)
+    unpaid = worlds.running.world.unpaid  # type: ignore[union-attr]
+    before = {key: dict(rows) for key, rows in unpaid.items()}
+    third = a_sale(klarna, sandbox, 300_00)
+    unpaid.update(before)
+    move(row_id, third.number_text, 0)
+    with reading() as session:
+        links = session.scalars(sa.select(RowMatch.document_id).distinct()).all()
+        assert links == [third.id], "from nobody too"
+        last = settlement_moves.movable(session, FINANCE, row_id).placings[-1]
+    # What was paid out since went to the other: to take the row back there would pay it twice.
+    booked(klarna, sandbox)
+    assert open_of(other.id, third.id) == [0, 0]
+    with writing() as session:
+        settlement_moves.take_back(session, FINANCE, row_id, last.id, "ångrat")
+    with pytest.raises(Refusal, match=r"belongs to \d+ already") as no, writing() as session:
+        settlement_moves.take_back(session, FINANCE, row_id, back, "ångrat")
+    assert no.value.field is None and open_of(other.id, third.id) == [0, 300_00]
     all_is_well()
 
 
