@@ -44,8 +44,15 @@ def read_day(text: str, *, field: str | None = None) -> date:
         day = date(int(found[1]), int(found[2]), int(found[3])) if found else None
     except ValueError:
         day = None
-    if day is None or not FIRST_DAY <= day <= LAST_DAY:
+    if day is None:
         raise BadInput(N_("Write the date as year-month-day, for example 2026-11-20."), field=field)
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise BadInput(
+            N_("Enter a day from %(first)s to %(last)s."),
+            field=field,
+            first=FIRST_DAY.isoformat(),
+            last=LAST_DAY.isoformat(),
+        )
     return day
 
 

@@ -150,9 +150,11 @@ def upload() -> Response:
         with writing() as written:
             taken = bank_statements.take(written, actor(), content, sent.filename or "", statement)
     except Refusal as refusal:
-        if is_htmx() and refusal.status not in (409, 422):
+        if refusal.field != "file" and is_htmx() and refusal.status not in (409, 422):
             raise
-        return _upload_page(form, form.refuse(refusal))
+        status = form.refuse(refusal)
+        # A page that is put in place of the form is a 422 or a 409: what the file is, is said beside its field.
+        return _upload_page(form, 422 if is_htmx() and status in (413, 415) else status)
     came = ngettext("%(n)s deposit has been read in.", "%(n)s deposits have been read in.", taken.new)
     said = " ".join(
         [

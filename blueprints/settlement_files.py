@@ -102,9 +102,11 @@ def upload() -> Response:
             return _preview(form, plan.payouts, report, unseen=wanted)
         outcome = settlements.read_in(gateway(), actor(), report, account_id=account_id)
     except Refusal as refusal:
-        if is_htmx() and refusal.status not in (409, 422):
+        if refusal.field != "file" and is_htmx() and refusal.status not in (409, 422):
             raise
-        return _upload_page(form, form.refuse(refusal))
+        status = form.refuse(refusal)
+        # A page that is put in place of the form is a 422 or a 409: what the file is, is said beside its field.
+        return _upload_page(form, 422 if is_htmx() and status in (413, 415) else status)
     return _upload_page(form, form.refuse(outcome.already)) if outcome.already else _after_reading(outcome)
 
 

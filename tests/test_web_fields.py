@@ -176,6 +176,8 @@ def test_what_is_no_date_is_refused(typed, text: str) -> None:
 
 def test_a_date_is_read(typed) -> None:
     assert typed(day="2028-02-29").day.data == date(2028, 2, 29)
+    # A day that is written as it should be is not told how days are written.
+    assert typed(day="1980-01-01").day.errors == ["Enter a day from 1990-01-01 to 2199-12-31."]
 
 
 @pytest.mark.parametrize(

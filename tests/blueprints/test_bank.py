@@ -117,6 +117,9 @@ def test_what_cannot_be_read_is_said_with_entry_and_element_and_the_form_stays(a
     ):
         page = send(client, content)
         assert page.status == status and said in page.find("#file-error").text
+        client.get("/bank/upload")
+        swapped = client.submit("#upload form", file=(io.BytesIO(content), "a.xml"), step="preview", htmx="upload")
+        assert swapped.status == 422 and said in swapped.find("#file-error").text
     assert client.submit("#upload form", step="preview").status == 422
     assert client.get("/bank?view=statements").has(".empty")
 

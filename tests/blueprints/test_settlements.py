@@ -335,6 +335,8 @@ def test_what_cannot_be_read_is_said_beside_the_file(
     page = finance_client.post("/settlements/upload", data)
     assert page.status == status
     assert sentence in page.find("#file-error").text
+    data = {**data, "file": a_file(content, name)}
+    assert sentence in finance_client.post("/settlements/upload", data, htmx="upload").find("#file-error").text
     with reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
 
