@@ -71,6 +71,14 @@ class Days:
 def typed_days(first: str = "from", last: str = "to") -> Days:
     """Two dates from the query for a page that shows them again: a wrong one is said beside its field (rows 20, 21)."""
     typed = {name: query_text(name, 40) for name in (first, last)}
+    wrong: dict[str, str] = {}
+    for name in (first, last):
+        try:
+            query_day(name)
+        except BadInput as no:
+            wrong[name] = say(no)
+    if wrong:
+        return Days(None, None, typed, wrong)
     try:
         starts, ends = query_days(first, last)
     except BadInput as no:

@@ -150,6 +150,11 @@ def test_finance_clears_up_what_waits_and_locks_and_opens_a_period(vouchers: lis
     assert page.status == 200 and "månadsslut" in page.text
     with reading() as session:
         assert ledger.locked_through(session) == day
+    locked = client.get(f"/books/lock?to={day}").text
+    assert "Perioden är låst." in locked and "Perioden kan låsas" not in locked
+    page = client.get("/books/vat?from=abc&to=1980-01-01")
+    assert page.status == 422 and len(page.all("main .field .error")) == 2
+    client.get(f"/books/lock?to={day}")
     page = client.submit("main form[action=/books/unlock]", **{"unlock-reason": "rättelse"})
     assert page.status == 200
     with reading() as session:
