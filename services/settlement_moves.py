@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -145,9 +146,6 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     if (target.id if target else None) == match.document_id:
         raise BadInput(N_("The row stands there already."), field="document_number")
     before, after = _locked(session, match.document_id, target.id if target else None)
-    if after is not None:
-        # Once more under its lock: another row may have come to it meanwhile.
-        settlement_rows.fitting(session, payout, row, number)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
@@ -190,7 +188,8 @@ def _require_fitting(session: Session, payout: Payout, row: PayoutRow, document:
     try:
         settlement_rows.fitting(session, payout, row, document.number_text or "")
     except BadInput as no:
-        raise Refusal(no.message, **no.values) from no
+        values: dict[str, Any] = no.values
+        raise Refusal(no.message, **values) from no
 
 
 def _entry(session: Session, document: Document | None, loose: int, amount_minor: int) -> ledger.Entry:
