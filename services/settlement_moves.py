@@ -146,6 +146,9 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     if (target.id if target else None) == match.document_id:
         raise BadInput(N_("The row stands there already."), field="document_number")
     before, after = _locked(session, match.document_id, target.id if target else None)
+    if after is not None:
+        # Asked again under its lock: another row may have been given to it meanwhile.
+        settlement_rows.fitting(session, payout, row, number)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0

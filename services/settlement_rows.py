@@ -92,7 +92,7 @@ def assign(session: Session, actor: Actor, row_id: int, document_number: str) ->
     _take_shares_back(session, match)
     if ";" in document_number:
         return _split(session, actor, found, document_number)
-    document = fitting(session, payout, row, document_number.strip())
+    document = fitting(session, payout, row, document_number.strip(), lock=True)
     match.document_id, match.because = document.id, Why.ASSIGNED
     return _settle(session, actor, found, "row_assigned", document.number_text or "")
 
@@ -106,7 +106,7 @@ def _split(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowMa
     sign = 1 if row.amount_minor > 0 else -1
     for part in filter(None, (each.strip() for each in text.split(";"))):
         number, _, amount = part.partition(" ")
-        document = fitting(session, payout, row, number)
+        document = fitting(session, payout, row, number, lock=True)
         minor = money.parse_amount(amount, field="document_number")
         if document.id in shares:
             raise BadInput(N_("%(number)s stands there twice."), field="document_number", number=number)
@@ -138,14 +138,20 @@ def _take_shares_back(session: Session, match: RowMatch) -> None:
     session.execute(sa.delete(RowShare).where(RowShare.row_id == match.row_id))
 
 
-def fitting(session: Session, payout: Payout, row: PayoutRow, number: str) -> Document:
-    """The document of this number, where a row of this payout may belong to it. Raises BadInput beside its field."""
+def fitting(session: Session, payout: Payout, row: PayoutRow, number: str, *, lock: bool = False) -> Document:
+    """The document of this number, where a row of this payout may belong to it. Raises BadInput beside its field.
+
+    With ``lock`` nobody gives it another row before the transaction ends.
+    """
 
     def no(message: str) -> BadInput:
         return BadInput(message, field="document_number", number=number)
 
     kind = DocKind.CREDIT_NOTE if row.type == "RETURN" else DocKind.INVOICE
-    document = session.scalar(sa.select(Document).where(Document.number_text == number))
+    query = sa.select(Document).where(Document.number_text == number)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    document = session.scalar(query)
     if document is None:
         raise no(N_("There is no invoice or credit note %(number)s."))
     if document.kind is not kind:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from services import (
     document_page,
     owed_lists,
     settlement_moves,
+    settlement_rows,
     settlements,
 )
 from services.gateway import Gateway
@@ -114,6 +117,37 @@ def last_voucher() -> tuple[str, list[tuple[int, int]]]:
     with reading() as session:
         found = session.scalars(sa.select(Voucher).order_by(Voucher.id.desc()).limit(1)).one()
         return found.series, [(each.account, each.amount_minor) for each in found.postings]
+
+
+@pytest.mark.only_on("postgres")
+def test_rows_of_two_payouts_that_wait_are_given_to_one_invoice_at_once_and_one_is(
+    books: Any, klarna: Gateway, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B4, I9: the invoice's lock makes the second see the first. SQLite lets only one in."""
+    fees(sandbox, 0)
+    invoice = a_sale(klarna, sandbox, 300_00)
+    with worlds.running.world.lock:  # type: ignore[union-attr]
+        worlds.running.world.unpaid.clear()  # type: ignore[union-attr]
+    row_ids = []
+    for _ in range(2):
+        sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+        made = sandbox.pay_out()[-1]
+        fetched(klarna)
+        row_ids.append(rows_of(payout_of(made))[0][0].id)
+    both_have_looked, fitting = threading.Barrier(2), settlement_rows.fitting
+
+    def look_and_wait(*given: Any, **more: Any) -> Any:
+        found = fitting(*given, **more)
+        with suppress(threading.BrokenBarrierError):
+            both_have_looked.wait(1)
+        return found
+
+    monkeypatch.setattr(settlement_rows, "fitting", look_and_wait)
+    raised = in_threads(books, lambda n: act(settlements.assign, row_ids[n], invoice.number_text), 2)
+    assert [type(each) for each in raised] == [BadInput], raised
+    with reading() as session:
+        given = session.scalars(sa.select(RowMatch.document_id).where(RowMatch.row_id.in_(row_ids))).all()
+    assert sorted(given, key=str) == [invoice.id, None]
 
 
 def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_back_by_reversal(
@@ -237,6 +271,31 @@ def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
     with pytest.raises(Refusal, match=r"belongs to \d+ already") as no, writing() as session:
         settlement_moves.take_back(session, FINANCE, row_id, back, "ångrat")
     assert no.value.field is None and open_of(other.id, third.id) == [0, 300_00]
+    all_is_well()
+
+
+@pytest.mark.only_on("postgres")
+def test_two_rows_of_two_payouts_given_to_one_invoice_at_once_pay_it_once(
+    books: Any, klarna: Gateway, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I9: whoever comes second finds the other's row there, under the invoice's lock. SQLite lets only one in."""
+    fees(sandbox, 0)
+    sold, payouts = [], []
+    for _ in range(2):
+        sold.append(a_sale(klarna, sandbox, 300_00))
+        payouts.append(booked(klarna, sandbox))
+    third = a_sale(klarna, sandbox, 300_00)
+    row_ids = [rows_of(payout)[0][0].id for payout in payouts]
+    both_have_looked, lock = threading.Barrier(2), settlement_moves._locked
+
+    def wait_and_lock(*given: Any) -> Any:
+        both_have_looked.wait(10)
+        return lock(*given)
+
+    monkeypatch.setattr(settlement_moves, "_locked", wait_and_lock)
+    raised = in_threads(books, lambda n: move(row_ids[n], third.number_text, sold[n].id) and None, 2)
+    assert [type(each) for each in raised] == [BadInput], raised
+    assert sorted(open_of(*(each.id for each in sold))) == [0, 300_00] and open_of(third.id) == [0]
     all_is_well()
 
 
