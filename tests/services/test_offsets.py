@@ -301,7 +301,7 @@ def test_two_people_offset_the_same_pair_at_once_and_one_of_them_does(books: Any
 
     def one(number: int) -> None:
         offset(
-            pair, nonce=f"{number:032x}", amount_minor=100_00, shown_invoice_minor=1_000_00, shown_note_minor=1_000_00
+            pair, nonce=f"{number:x}" * 32, amount_minor=100_00, shown_invoice_minor=1_000_00, shown_note_minor=1_000_00
         )
 
     raised = in_threads(books, one, 3)

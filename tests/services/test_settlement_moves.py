@@ -244,7 +244,7 @@ def test_two_who_move_the_same_row_at_once_move_it_once_and_its_fees_go_along(
     other = a_sale(klarna, sandbox, 300_00)
     with reading() as session:
         row_id = session.scalars(sa.select(PayoutRow.id).where(PayoutRow.type == "SALE")).one()
-    raised = in_threads(books, lambda n: move(row_id, other.number_text, invoice.id, nonce=f"{n:032x}") and None, 3)
+    raised = in_threads(books, lambda n: move(row_id, other.number_text, invoice.id, nonce=f"{n:x}" * 32) and None, 3)
     assert [type(each) for each in raised] == [Stale] * 2, raised
     assert open_of(invoice.id, other.id) == [300_00, 0]
     with reading() as session:
