@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -234,11 +234,17 @@ def _refuse_to_write(session: Session, _context: Any, _instances: Any) -> None:
         raise BrokenRule("a reading session does not write")
 
 
+class _Looking(Session):
+    """A session that refuses to write: told to the kind once, since every request opens some."""
+
+
+event.listen(_Looking, "before_flush", _refuse_to_write)
+
+
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session that looks and never writes; everything it shows is one moment's truth, and stays readable afterwards."""
-    with Session(db.engine, expire_on_commit=False, autoflush=False) as session:
-        event.listen(session, "before_flush", _refuse_to_write)
+    with _Looking(db.engine, expire_on_commit=False, autoflush=False) as session:
         yield session
 
 
@@ -248,18 +254,18 @@ def writing() -> Iterator[Session]:
     engine = db.engine
     queue = _queues.get(str(engine.url))
     if queue is None:
-        with _transaction(engine) as session:
+        with _transaction(engine, {}) as session:
             yield session
         return
-    with queue.turn(), _transaction(engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")) as session:
+    with queue.turn(), _transaction(engine, {"sqlite_begin": "BEGIN IMMEDIATE"}) as session:
         yield session
 
 
 @contextmanager
-def _transaction(engine: Engine) -> Iterator[Session]:
+def _transaction(engine: Engine, options: Mapping[str, str]) -> Iterator[Session]:
     try:
         with Session(engine, expire_on_commit=False) as session:
-            session.connection()
+            session.connection(execution_options=options)
             try:
                 yield session
                 session.commit()
@@ -288,6 +294,19 @@ def add_first(session: Session, row: Base) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+def write_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Insert many rows past the ways of a single one: there may be a million. Each value is what the driver takes."""
+    connection, names = session.connection(), ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join("?" * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 - names of ours
 
 
 Result = TypeVar("Result")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.util import identity_key
 
 import clock
+import db
 from errors import N_, BrokenRule, Refusal
 from models import Account, Document, NumberSeries, Posting, Voucher
 from rights import Actor
@@ -51,6 +50,7 @@ __all__ = (
     "AccountSheet",
     "BalanceRow",
     "Entry",
+    "Paid",
     "SeriesReport",
     "VoucherPage",
     "VoucherRow",
@@ -79,15 +79,24 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of a voucher to be: debit positive, credit negative, minor units; the rate in hundredths of a percent."""
+class Entry(NamedTuple):
+    """One row of a voucher to be: debit positive, credit negative, minor units; the rate in hundredths of a percent.
+
+    In this order it stands in the hash of its voucher.
+    """
 
     account: int
     amount_minor: int
     text: str = ""
     document_id: int | None = None
     vat_rate: int | None = None
+
+
+class Paid(NamedTuple):
+    """What a document is marked with when a voucher leaves nothing of it."""
+
+    day: date
+    reference: str
 
 
 def post(
@@ -103,12 +112,14 @@ def post(
     payout_id: int | None = None,
     reverses: Voucher | None = None,
     currency: str = "SEK",
+    paid: Paid | None = None,
 ) -> Voucher:
     """Write a voucher in series F, I or K; zero entries are dropped. Needs a writing session.
 
     In a locked period it is dated the first open day, and its text names the day of the event (operations 2.3). What it
-    books on receivable accounts is added to ``open_minor`` of the documents named. Raises BrokenRule when it does not
-    balance or a receivable entry names no document, Refusal when an account is closed or no financial year fits.
+    books on receivable accounts is added to ``open_minor`` of the documents named, and those of which nothing is left are
+    marked as ``paid`` in the same write. Raises BrokenRule when it does not balance or a receivable entry names no
+    document, Refusal when an account is closed or no financial year fits.
     """
     rows = [entry for entry in entries if entry.amount_minor != 0]
     _check_rows(rows, series)
@@ -137,7 +148,7 @@ def post(
         None if reverses is None else reverses.id,
         at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
         actor.name,
-        [[row.account, row.amount_minor, row.text, row.document_id, row.vat_rate] for row in rows],
+        rows,
     ]
     digest = hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
     made = Voucher(
@@ -159,20 +170,11 @@ def post(
     session.add(made)
     session.flush()
     # Past the session: a settlement may have a hundred thousand rows.
-    session.connection().execute(
-        sa.insert(Posting.metadata.tables[Posting.__tablename__]),
-        [
-            {
-                "voucher_id": made.id,
-                "position": position,
-                "account": row.account,
-                "amount_minor": row.amount_minor,
-                "text": row.text,
-                "document_id": row.document_id,
-                "vat_rate": row.vat_rate,
-            }
-            for position, row in enumerate(rows, start=1)
-        ],
+    db.write_rows(
+        session,
+        "posting",
+        ("voucher_id", "position", "account", "amount_minor", "text", "document_id", "vat_rate"),
+        [(made.id, position, *row) for position, row in enumerate(rows, start=1)],
     )
     session.execute(
         sa.update(NumberSeries)
@@ -180,7 +182,7 @@ def post(
         .values(head_hash=digest)
         .execution_options(synchronize_session=False)
     )
-    _carry_to_documents(session, [row for row in rows if row.account in receivable])
+    _carry_to_documents(session, made.id, [row for row in rows if row.account in receivable], paid)
     return made
 
 
@@ -217,26 +219,40 @@ def _check_accounts(session: Session, rows: Sequence[Entry]) -> frozenset[int]:
     return receivable
 
 
-def _carry_to_documents(session: Session, rows: Sequence[Entry]) -> None:
-    """Add what was booked on receivable accounts to what remains of each document: one update per document."""
-    change: defaultdict[int, int] = defaultdict(int)
-    for row in rows:
-        assert row.document_id is not None
-        change[row.document_id] += row.amount_minor
-    moved = [{"of_document": document, "moved": amount} for document, amount in sorted(change.items()) if amount != 0]
+def _carry_to_documents(session: Session, voucher_id: int, rows: Sequence[Entry], paid: Paid | None) -> None:
+    """Add what was booked on receivable accounts to what remains of each document: one update for all of them."""
+    moved = {row.document_id for row in rows}
     if not moved:
         return
-    documents = Document.metadata.tables[Document.__tablename__]
-    session.connection().execute(
-        sa.update(documents)
-        .where(documents.c.id == sa.bindparam("of_document"))
-        .values(open_minor=documents.c.open_minor + sa.bindparam("moved")),
-        moved,
+    booked = (
+        sa.select(Posting.document_id, sa.func.sum(Posting.amount_minor).label("minor"))
+        .where(Posting.voucher_id == voucher_id, Posting.account.in_({row.account for row in rows}))
+        .group_by(Posting.document_id)
+        .having(sa.func.sum(Posting.amount_minor) != 0)
+        .subquery("booked")
     )
-    for document_id in change:
-        held = session.identity_map.get(identity_key(Document, document_id))
+    documents = Document.metadata.tables[Document.__tablename__]
+    if len(moved) > 1:
+        # In one order, so that two who move the same documents wait for each other and never in a circle.
+        session.execute(
+            sa.select(sa.func.count()).select_from(
+                sa.select(documents.c.id)
+                .where(documents.c.id.in_(sa.select(booked.c.document_id)))
+                .order_by(documents.c.id)
+                .with_for_update()
+                .subquery()
+            )
+        )
+    left = documents.c.open_minor + booked.c.minor
+    values = {"open_minor": left}
+    if paid is not None:
+        values["paid_at"] = sa.case((left == 0, paid.day), else_=documents.c.paid_at)
+        values["paid_reference"] = sa.case((left == 0, paid.reference), else_=documents.c.paid_reference)
+    session.connection().execute(sa.update(documents).where(documents.c.id == booked.c.document_id).values(values))
+    for key in [key for key in session.identity_map.keys() if key[0] is Document and key[1][0] in moved]:  # noqa: SIM118
+        held = session.identity_map.get(key)
         if held is not None:
-            session.expire(held, ["open_minor"])
+            session.expire(held, list(values))
 
 
 def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text: str, source: str) -> Voucher:

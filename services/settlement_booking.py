@@ -18,7 +18,7 @@ from errors import N_, BrokenRule, Refusal, Stale
 from models import Account, Document, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, RowShare, Voucher
 from rights import Actor, Right
 from services import advance_booking, audit, ledger, settlement_matching
-from services.ledger import Entry
+from services.ledger import Entry, Paid
 from services.settlement_layouts import COMMISSION_RETURNS
 from services.settlement_sql import LOANS
 from states import DocKind, PayoutState
@@ -36,6 +36,7 @@ COSTS = {
     "REVERSAL": "återtagen provision",
 }
 """Types that cost or bring something, all on the account of fees, and what the voucher calls them (B1)."""
+_PAID = {"SALE", "RETURN"}
 WITHHELD = {"HOLDBACK": "innehållet belopp", "RELEASE": "frigjort belopp"}
 
 
@@ -76,6 +77,7 @@ def post(session: Session, actor: Actor, payout_id: int) -> Voucher:
         entries=entries,
         payout_id=payout.id,
         currency=payout.currency,
+        paid=Paid(day, payout.payment_reference),
     )
     done = session.execute(
         sa.update(Payout)
@@ -184,11 +186,12 @@ def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
         sa.select(
             parts.c.document_id,
             Document.number_text,
-            Document.kind,
+            # As it is kept: a settlement may pay a hundred thousand documents.
+            sa.type_coerce(Document.kind, sa.Text),
             stands_on.c.account,
-            sa.func.sum(parts.c.amount_minor).label("amount"),
-            sa.func.min(parts.c.type).label("first_type"),
-            sa.func.max(parts.c.type).label("last_type"),
+            sa.func.sum(parts.c.amount_minor),
+            sa.func.min(parts.c.type),
+            sa.func.max(parts.c.type),
         )
         .select_from(parts)
         .join(Document, Document.id == parts.c.document_id)
@@ -197,11 +200,10 @@ def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
         .order_by(Document.number)
     )
     receivable = ledger.role(session, "receivable", day)
-    for row in rows:
-        name = "Kreditfaktura" if row.kind is DocKind.CREDIT_NOTE else "Faktura"
-        paid = {row.first_type, row.last_type} <= {"SALE", "RETURN"}
-        text = f"{name} {row.number_text} {'betald' if paid else 'återtagen'}"
-        yield Entry(row.account or receivable, -int(row.amount), text, document_id=row.document_id)
+    for document_id, number, kind, account, amount, *types in rows:
+        name = "Kreditfaktura" if kind == DocKind.CREDIT_NOTE else "Faktura"
+        text = f"{name} {number} {'betald' if _PAID.issuperset(types) else 'återtagen'}"
+        yield Entry(account or receivable, -int(amount), text, document_id)
 
 
 def _unplaced(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
@@ -228,12 +230,18 @@ def _documents(payout: Payout, *, taken_back: bool = False) -> sa.Select[Any]:
 
 
 def _mark_paid(session: Session, payout: Payout, day: date) -> None:
-    """Give the green tick to documents of which nothing remains, and take it from those Klarna has taken back (K47, K48)."""
+    """Give the green tick to documents of which nothing remains, and take it from those Klarna has taken back (K47, K48).
+
+    Most have it from the voucher: it was written with what it left of them.
+    """
+    marked = sa.and_(Document.paid_at == day, Document.paid_reference == payout.payment_reference)
     # PostgreSQL does not know yet how many documents have just come to zero, and would begin with "the one" of them.
     found_by_id = Document.open_minor + 0
     session.execute(
         sa.update(Document)
-        .where(Document.id.in_(_documents(payout)), found_by_id == 0)
+        .where(
+            Document.id.in_(_documents(payout)), found_by_id == 0, sa.func.coalesce(marked, sa.false()).is_(sa.false())
+        )
         .values(paid_at=day, paid_reference=payout.payment_reference)
         .execution_options(synchronize_session=False)
     )

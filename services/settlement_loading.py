@@ -219,7 +219,7 @@ class Turn:
                 # Whoever has the turn now goes on from what is there.
                 raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
             session.flush()
-            _insert(session.connection(), block)
+            db.write_rows(session, "payout_row", _COLUMNS, block)
 
         db.transact(work)
 
@@ -228,19 +228,6 @@ def _settle_all(actor: Actor, payouts: list[int]) -> None:
     for payout_id in payouts:
         settle(actor, payout_id)
     payouts.clear()
-
-
-def _insert(connection: sa.Connection, block: Sequence[_Values]) -> None:
-    """Write rows without a statement's usual ways: there may be a million."""
-    names = ", ".join(_COLUMNS)
-    if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(f"COPY payout_row ({names}) FROM STDIN") as copy:
-            for values in block:
-                copy.write_row(values)
-        return
-    marks = ", ".join("?" * len(_COLUMNS))
-    connection.exec_driver_sql(f"INSERT INTO payout_row ({names}) VALUES ({marks})", list(block))  # noqa: S608
 
 
 def _instants() -> Any:
