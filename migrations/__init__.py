@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -19,8 +20,9 @@ def _config() -> Config:
     return Config(_INI)
 
 
+@cache
 def head() -> str:
-    """The revision this code was written for."""
+    """The revision this code was written for, read once per process."""
     found = ScriptDirectory.from_config(_config()).get_current_head()
     assert found is not None
     return found

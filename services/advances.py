@@ -51,8 +51,7 @@ class Held:
 # --- What is held, what is left ------------------------------------------------------------------------------------------
 
 
-def held(session: Session, order_id: int) -> list[Held]:
-    """What each advance of the order still holds per rate, oldest first; pending and issued documents count (A15)."""
+def _what_is_held() -> sa.Select[int, str, int, int, int, int, int]:
     on_invoice = Document.kind == DocKind.INVOICE
     advances = DocumentLine.kind == LineKind.ADVANCE
     sign = sa.case((on_invoice, 1), else_=-1)
@@ -69,7 +68,7 @@ def held(session: Session, order_id: int) -> list[Held]:
         )
         .join(Document, Document.id == DocumentLine.document_id)
         .where(
-            Document.order_id == order_id,
+            Document.order_id == sa.bindparam("order_id"),
             Document.state.in_(documents.LIVE),
             Document.reversed_at.is_(None),
             DocumentLine.kind.in_(KINDS),
@@ -78,13 +77,21 @@ def held(session: Session, order_id: int) -> list[Held]:
         .subquery()
     )
     sums = [sa.func.sum(column) for column in (rows.c.gross, rows.c.vat, rows.c.whole, rows.c.whole_vat)]
-    query = (
+    return (
         sa.select(rows.c.of, Document.number_text, rows.c.rate, *sums)
         .join(Document, Document.id == rows.c.of)
         .group_by(rows.c.of, Document.number_text, rows.c.rate)
         .order_by(rows.c.of, rows.c.rate.desc())
     )
-    return [Held(key, number or "", rate, *map(int, figures)) for key, number, rate, *figures in session.execute(query)]
+
+
+_HELD = _what_is_held()
+
+
+def held(session: Session, order_id: int) -> list[Held]:
+    """What each advance of the order still holds per rate, oldest first; pending and issued documents count (A15)."""
+    rows = session.execute(_HELD, {"order_id": order_id})
+    return [Held(key, number or "", rate, *map(int, figures)) for key, number, rate, *figures in rows]
 
 
 def of_invoice(session: Session, invoice: Document) -> dict[int, Held]:

@@ -25,6 +25,12 @@ from services import numbering
 SERIES = "audit"
 """The counter row that holds the number of rows and the head of the chain."""
 _WAITING = "audit rows of this transaction"
+_HEAD = NumberSeries.__table__.c
+_OF_THE_LOG = sa.update(NumberSeries.__table__).where(  # type: ignore[arg-type]
+    _HEAD.code == SERIES, _HEAD.fiscal_year == numbering.RUNS_ON
+)
+_COUNT_UP = _OF_THE_LOG.values(next_no=_HEAD.next_no + sa.bindparam("more")).returning(_HEAD.head_hash)
+_NEW_HEAD = _OF_THE_LOG.values(head_hash=sa.bindparam("head"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +86,19 @@ def _chain(session: Session) -> None:
     waiting = session.info[_WAITING]
     if not waiting or session.in_nested_transaction():
         return
-    count_up = (
-        sa.update(NumberSeries)
-        .where(NumberSeries.code == SERIES, NumberSeries.fiscal_year == numbering.RUNS_ON)
-        .values(next_no=NumberSeries.next_no + len(waiting))
-        .returning(NumberSeries.head_hash)
-        .execution_options(synchronize_session=False)
-    )
-    head = session.scalar(count_up)
+    session.flush()
+    more = {"more": len(waiting)}
+    head = session.scalar(_COUNT_UP, more)
     if head is None:
         numbering.ensure(session, SERIES)
-        head = session.execute(count_up).scalar_one()
+        head = session.execute(_COUNT_UP, more).scalar_one()
     for row in waiting:
         row["previous_hash"] = head
         content = [head, _instant(row["at"]), row["actor"], row["action"], row["object"], row["detail"]]
         head = hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
         row["hash"] = head
-    session.execute(sa.insert(Audit), waiting)
-    session.execute(
-        sa.update(NumberSeries)
-        .where(NumberSeries.code == SERIES, NumberSeries.fiscal_year == numbering.RUNS_ON)
-        .values(head_hash=head)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(sa.insert(Audit.__table__), waiting)  # type: ignore[arg-type]
+    session.execute(_NEW_HEAD, {"head": head})
     session.info[_WAITING] = []
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, timedelta
+from functools import cache
 from itertools import pairwise
 
 import pysqlite3
@@ -42,6 +43,8 @@ TRIGGERS = frozenset(
 """Every trigger the migrations make; a test holds the list against a migrated database."""
 SEARCH_TRIGGERS = frozenset({"customer_search_new", "customer_search_changed", "customer_search_gone"})
 """On SQLite alone: what keeps the index of names; PostgreSQL keeps its own by itself."""
+_ENOUGH = 21
+"""Rows without a parent looked for per table: as many as are named, and one that says there are more."""
 _POSTGRESQL = {"fsync": "on", "full_page_writes": "on", "server_encoding": "UTF8"}
 
 
@@ -69,34 +72,54 @@ def _sound_sqlite(session: Session) -> Iterator[Finding]:
 
 
 def _sound_postgresql(session: Session) -> Iterator[Finding]:
+    connection = session.connection()
     for name, wanted in _POSTGRESQL.items():
-        found = session.connection().exec_driver_sql(f"SHOW {name}").scalar()
+        found = connection.exec_driver_sql(f"SHOW {name}").scalar()
         if found != wanted:
             yield Finding("database", f"{name} is {found}, not {wanted}")
+    for table, orphans, checks, failing in _soundness():
+        if orphans is not None:
+            for column, value, parent in connection.execute(orphans):
+                yield Finding(table, f"{column} {value} refers to a row of {parent} that is not there")
+        if failing is not None:
+            for check, fails in zip(checks, connection.execute(failing).one(), strict=True):
+                if fails:
+                    yield Finding(table, f"{fails} rows fail {check}")
+
+
+@cache
+def _soundness() -> Sequence[tuple[str, sa.Executable | None, Sequence[str], sa.Executable | None]]:
+    """Per table: what finds rows without their parents, the names of its checks, and what counts the rows that fail them.
+
+    A table is read through once for all that is asked of its rows.
+    """
+    found: list[tuple[str, sa.Executable | None, Sequence[str], sa.Executable | None]] = []
     for table in db.Base.metadata.sorted_tables:
-        for key in table.foreign_keys:
-            parent = key.column.table.alias("parent")
-            missing = (
-                sa.select(key.parent)
-                .outerjoin(parent, parent.c[key.column.name] == key.parent)
-                .where(key.parent.is_not(None), parent.c[key.column.name].is_(None))
-                .limit(3)
-            )
-            for (value,) in session.connection().execute(missing):
-                yield Finding(
-                    table.name,
-                    f"{key.parent.name} {value} refers to a row of {key.column.table.name} that is not there",
-                )
+        orphans = [_orphans(key) for key in table.foreign_keys]
         checks = [rule for rule in table.constraints if isinstance(rule, sa.CheckConstraint)]
-        if not checks:
-            continue
-        # A table is read through once for all that is asked of its rows.
         failing = [sa.func.count().filter(sa.text(f"NOT ({check.sqltext})")) for check in checks]
-        for check, fails in zip(
-            checks, session.connection().execute(sa.select(*failing).select_from(table)).one(), strict=True
-        ):
-            if fails:
-                yield Finding(table.name, f"{fails} rows fail {check.name}")
+        found.append(
+            (
+                table.name,
+                sa.union_all(*orphans).limit(_ENOUGH) if orphans else None,
+                [str(check.name) for check in checks],
+                sa.select(*failing).select_from(table) if failing else None,
+            )
+        )
+    return found
+
+
+def _orphans(key: sa.ForeignKey) -> sa.Select[str, str, str]:
+    parent = key.column.table.alias("parent")
+    return (
+        sa.select(
+            sa.literal(key.parent.name),
+            sa.cast(key.parent, sa.Text),
+            sa.literal(key.column.table.name),
+        )
+        .outerjoin_from(key.parent.table, parent, parent.c[key.column.name] == key.parent)
+        .where(key.parent.is_not(None), parent.c[key.column.name].is_(None))
+    )
 
 
 def everything_done_is_logged(session: Session) -> Iterator[Finding]:
@@ -153,13 +176,14 @@ def the_schema_is_whole(session: Session) -> Iterator[Finding]:
     for name in sorted(wanted - triggers):
         yield Finding("schema", f"trigger {name} is missing")
     search = {"ix_customer_trigrams"} if is_postgresql(session) else {"customer_search"}
-    for name in sorted((_expected(session) | search) - names):
+    for name in sorted((_expected(session.get_bind().dialect) | search) - names):
         yield Finding("schema", f"{name} is missing")
 
 
-def _expected(session: Session) -> set[str]:
+@cache
+def _expected(dialect: sa.Dialect) -> set[str]:
     """The names of all tables, indexes and named constraints of the models, as this database writes them."""
-    preparer = session.get_bind().dialect.identifier_preparer
+    preparer = dialect.identifier_preparer
     wanted: set[str] = set()
     for table in db.Base.metadata.tables.values():
         wanted.add(table.name)

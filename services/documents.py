@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 import clock
@@ -32,6 +32,14 @@ FROZEN_OF_COMPANY = (
     *("registered_office", "f_tax"),
 )
 """What a document keeps of the company as it was that day."""
+_NEXT_EVENT = select(func.coalesce(func.max(DocumentEvent.seq), 0) + 1).where(
+    DocumentEvent.document_id == bindparam("of")
+)
+_EVENT = insert(DocumentEvent.__table__).values(seq=_NEXT_EVENT.scalar_subquery())  # type: ignore[arg-type]
+_ORDER_OF = select(Document.order_id).where(Document.id == bindparam("document_id")).scalar_subquery()
+_ORDER_LOCKED = select(Order.id).where(Order.id == _ORDER_OF).with_for_update()
+_ONE = select(Document).where(Document.id == bindparam("document_id"))
+_LOCKED = _ONE.with_for_update().execution_options(populate_existing=True)
 
 
 @dataclass(slots=True)
@@ -98,14 +106,10 @@ def vat_sums(lines: Iterable[Row | DocumentLine]) -> list[VatSum]:
 
 def get(session: Session, document_id: int, *, lock: bool = False) -> Document:
     """A document; ``lock`` takes its order's lock and then its own. Raises NotFound."""
+    which = {"document_id": document_id}
     if lock:
-        order_id = session.scalar(select(Document.order_id).where(Document.id == document_id))
-        if order_id is not None:
-            session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
-    query = select(Document).where(Document.id == document_id)
-    if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    found = session.scalar(query)
+        session.execute(_ORDER_LOCKED, which)
+    found = session.scalar(_LOCKED if lock else _ONE, which)
     if found is None:
         raise NotFound
     return found
@@ -133,15 +137,15 @@ def move(
     old = document.state
     check_move(DOC_MOVES, old, new)
     session.flush()
-    done = session.execute(
+    moved = session.scalar(
         update(Document)
         .where(Document.id == document.id, Document.state == old, Document.version == document.version)
         .values(state=new, version=document.version + 1, changed_at=clock.now(), **changes)
-        .execution_options(synchronize_session=False)
+        .returning(Document)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
-    if done.rowcount != 1:  # type: ignore[attr-defined]
+    if moved is None:
         raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
-    session.refresh(document)
     event(session, document, old, new, actor, op_id, reason)
 
 
@@ -155,20 +159,20 @@ def event(
     reason: str = "",
 ) -> None:
     """Write a row of the document's timeline."""
-    last = session.scalar(select(func.max(DocumentEvent.seq)).where(DocumentEvent.document_id == document.id)) or 0
-    session.add(
-        DocumentEvent(
-            document_id=document.id,
-            seq=last + 1,
-            from_state=old,
-            to_state=new,
-            at=clock.now(),
-            actor=actor.name,
-            op_id=op_id,
-            reason=reason,
-        )
-    )
     session.flush()
+    session.execute(
+        _EVENT,
+        {
+            "of": document.id,
+            "document_id": document.id,
+            "from_state": old,
+            "to_state": new,
+            "at": clock.now(),
+            "actor": actor.name,
+            "op_id": op_id,
+            "reason": reason,
+        },
+    )
 
 
 def lines_of(document: Document) -> list[DocumentLine]:

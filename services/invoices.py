@@ -112,8 +112,10 @@ def propose(session: Session, order: Order, kind: DocType | None = None, percent
         raise Refusal(N_("The order is cancelled and cannot be invoiced."))
     if chosen is DocType.ADVANCE:
         return _proposal(order, chosen, advances.rows_of(session, order, percent), percent=percent)
-    everything = orders.to_invoice(session, order, delivered_only=False)
-    shares = everything if chosen is not DocType.DELIVERY else orders.to_invoice(session, order, delivered_only=True)
+    held = orders.invoiced(session, order.id)
+    shares = everything = orders.to_invoice(session, order, delivered_only=False, held=held)
+    if chosen is DocType.DELIVERY:
+        shares = orders.to_invoice(session, order, delivered_only=True, held=held)
     if not shares:
         if everything:
             raise Refusal(N_("Nothing that has been delivered awaits invoicing."))

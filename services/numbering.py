@@ -20,6 +20,14 @@ DOCUMENTS = "F"
 """The series of invoices and credit notes."""
 RUNS_ON = 0
 """The financial year of a series that never starts over."""
+_SERIES = NumberSeries.__table__.c
+_DAY = sa.bindparam("day", type_=_SERIES.last_date.type)
+_COUNT_UP = (
+    sa.update(NumberSeries.__table__)  # type: ignore[arg-type]
+    .where(_SERIES.code == sa.bindparam("of"), _SERIES.fiscal_year == sa.bindparam("in_year"))
+    .values(next_no=_SERIES.next_no + 1, last_date=sa.case((_SERIES.last_date > _DAY, _SERIES.last_date), else_=_DAY))
+    .returning(_SERIES.next_no - 1, _SERIES.last_date)
+)
 
 
 def ensure(session: Session, code: str, *, fiscal_year: int = RUNS_ON, first: int = 1) -> None:
@@ -33,16 +41,8 @@ def ensure(session: Session, code: str, *, fiscal_year: int = RUNS_ON, first: in
 
 
 def _count_up(session: Session, code: str, fiscal_year: int, day: date) -> tuple[int, date] | None:
-    latest = sa.case(
-        (NumberSeries.last_date > day, NumberSeries.last_date), else_=sa.literal(day, NumberSeries.last_date.type)
-    )
-    found = session.execute(
-        sa.update(NumberSeries)
-        .where(NumberSeries.code == code, NumberSeries.fiscal_year == fiscal_year)
-        .values(next_no=NumberSeries.next_no + 1, last_date=latest)
-        .returning(NumberSeries.next_no - 1, NumberSeries.last_date)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
+    session.flush()
+    found = session.execute(_COUNT_UP, {"of": code, "in_year": fiscal_year, "day": day}).one_or_none()
     return None if found is None else (found[0], found[1] or day)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 import uuid6
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 import clock
@@ -22,6 +22,21 @@ from rights import Actor
 from services.looks import MOST_STORED
 from states import OP_MOVES, OPEN_OPS, OpKind, OpState, Origin, check_move
 
+_NEXT_EVENT = select(func.coalesce(func.max(KlarnaOpEvent.seq), 0) + 1).where(KlarnaOpEvent.op_id == bindparam("of"))
+_EVENT = insert(KlarnaOpEvent.__table__).values(seq=_NEXT_EVENT.scalar_subquery())  # type: ignore[arg-type]
+_ORDER_OF = select(KlarnaOp.order_id).where(KlarnaOp.id == bindparam("op_id")).scalar_subquery()
+_ORDER_LOCKED = select(Order.id).where(Order.id == _ORDER_OF).with_for_update()
+_LOCKED = (
+    select(KlarnaOp)
+    .where(KlarnaOp.id == bindparam("op_id"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_OPEN_OF_ORDER = select(KlarnaOp).where(KlarnaOp.order_id == bindparam("order_id"), KlarnaOp.state.in_(OPEN_OPS))
+_OPEN_OF_DOCUMENT = select(KlarnaOp).where(
+    KlarnaOp.document_id == bindparam("document_id"), KlarnaOp.state.in_(OPEN_OPS)
+)
+
 
 def event(
     session: Session,
@@ -33,21 +48,22 @@ def event(
     note: str,
 ) -> None:
     """Write a row of an operation's history: a change of state, or a note without one."""
-    last = session.scalar(select(func.max(KlarnaOpEvent.seq)).where(KlarnaOpEvent.op_id == op.id)) or 0
     kind, ref, text = evidence or (None, None, "")
-    session.add(
-        KlarnaOpEvent(
-            op_id=op.id,
-            seq=last + 1,
-            from_state=old,
-            to_state=new,
-            at=clock.now(),
-            actor=actor.name,
-            evidence_kind=kind,
-            evidence_ref=ref,
-            evidence=text[:MOST_STORED],
-            note=note,
-        )
+    session.flush()
+    session.execute(
+        _EVENT,
+        {
+            "of": op.id,
+            "op_id": op.id,
+            "from_state": old,
+            "to_state": new,
+            "at": clock.now(),
+            "actor": actor.name,
+            "evidence_kind": kind,
+            "evidence_ref": ref,
+            "evidence": text[:MOST_STORED],
+            "note": note,
+        },
     )
 
 
@@ -111,36 +127,33 @@ def move(
     old = op.state
     if new is not old:
         check_move(OP_MOVES, old, new)
-    done = session.execute(
+    session.flush()
+    moved = session.scalar(
         update(KlarnaOp)
         .where(KlarnaOp.id == op.id, KlarnaOp.state == old, KlarnaOp.version == op.version)
         .values(state=new, version=op.version + 1, **changes)
-        .execution_options(synchronize_session=False)
+        .returning(KlarnaOp)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
-    if done.rowcount != 1:  # type: ignore[attr-defined]
+    if moved is None:
         raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
-    session.flush()
-    session.refresh(op)
     event(session, op, old, new, actor, evidence, note)
 
 
 def lock(session: Session, op_id: str) -> KlarnaOp:
     """Read an operation under the order's lock and its own (lock order: order, operation, document)."""
-    order_id = session.scalar(select(KlarnaOp.order_id).where(KlarnaOp.id == op_id))
-    session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
-    return session.execute(
-        select(KlarnaOp).where(KlarnaOp.id == op_id).with_for_update().execution_options(populate_existing=True)
-    ).scalar_one()
+    session.execute(_ORDER_LOCKED, {"op_id": op_id})
+    return session.execute(_LOCKED, {"op_id": op_id}).scalar_one()
 
 
 def open_of_order(session: Session, order_id: int) -> KlarnaOp | None:
     """The one open operation of an order, if there is one."""
-    return session.scalar(select(KlarnaOp).where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(OPEN_OPS)))
+    return session.scalar(_OPEN_OF_ORDER, {"order_id": order_id})
 
 
 def open_of_document(session: Session, document_id: int) -> KlarnaOp | None:
     """The one open operation of a document, if there is one."""
-    return session.scalar(select(KlarnaOp).where(KlarnaOp.document_id == document_id, KlarnaOp.state.in_(OPEN_OPS)))
+    return session.scalar(_OPEN_OF_DOCUMENT, {"document_id": document_id})
 
 
 def hold(session: Session, op: KlarnaOp, actor: Actor, reason: str, next_run_at: datetime | None = None) -> None:

@@ -208,37 +208,55 @@ def is_delivered(line: OrderLine) -> bool:
     return line.kind is LineKind.ARTICLE
 
 
+# The questions every capture asks several times are put together once, not each time.
+_DELIVERED = (
+    sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
+    .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
+    .where(Delivery.order_id == sa.bindparam("order_id"))
+    .group_by(DeliveryLine.order_line_id)
+)
+_HELD = (
+    sa.select(
+        DocumentLine.order_line_id,
+        sa.func.sum(DocumentLine.quantity_milli),
+        sa.func.sum(DocumentLine.gross_minor),
+        sa.func.sum(DocumentLine.discount_minor),
+    )
+    .join(Document, Document.id == DocumentLine.document_id)
+    .where(
+        Document.order_id == sa.bindparam("order_id"),
+        Document.kind == DocKind.INVOICE,
+        Document.type.in_(_OF_THE_ORDER),
+        Document.state.in_(_INVOICED),
+        DocumentLine.order_line_id.is_not(None),
+        DocumentLine.kind.not_in(_ADVANCES),
+    )
+    .group_by(DocumentLine.order_line_id)
+)
+_SUMS_MOVED = (
+    sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
+    .where(
+        KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(_MOVED), KlarnaOp.amount_minor.is_not(None)
+    )
+    .group_by(KlarnaOp.kind)
+)
+_OPEN = sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(sorted(OPEN_OPS)))
+_REFUSED = sa.select(Document).where(Document.state == DocState.REFUSED).limit(1)
+_REFUSED_OF_ORDER = _REFUSED.where(Document.order_id == sa.bindparam("order_id"))
+_REFUSED_INVOICE = _REFUSED_OF_ORDER.where(Document.kind == DocKind.INVOICE)
+_REFUSED_CREDIT = _REFUSED.where(
+    Document.original_id == sa.bindparam("original_id"), Document.kind == DocKind.CREDIT_NOTE
+)
+
+
 def delivered(session: Session, order_id: int) -> dict[int, int]:
     """Thousandths delivered per order row; rows without a delivery are left out."""
-    rows = session.execute(
-        sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
-        .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
-        .where(Delivery.order_id == order_id)
-        .group_by(DeliveryLine.order_line_id)
-    )
-    return {line_id: int(milli) for line_id, milli in rows}
+    return {line_id: int(milli) for line_id, milli in session.execute(_DELIVERED, {"order_id": order_id})}
 
 
 def invoiced(session: Session, order_id: int) -> dict[int, Invoiced]:
     """What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
-    rows = session.execute(
-        sa.select(
-            DocumentLine.order_line_id,
-            sa.func.sum(DocumentLine.quantity_milli),
-            sa.func.sum(DocumentLine.gross_minor),
-            sa.func.sum(DocumentLine.discount_minor),
-        )
-        .join(Document, Document.id == DocumentLine.document_id)
-        .where(
-            Document.order_id == order_id,
-            Document.kind == DocKind.INVOICE,
-            Document.type.in_(_OF_THE_ORDER),
-            Document.state.in_(_INVOICED),
-            DocumentLine.order_line_id.is_not(None),
-            DocumentLine.kind.not_in(_ADVANCES),
-        )
-        .group_by(DocumentLine.order_line_id)
-    )
+    rows = session.execute(_HELD, {"order_id": order_id})
     return {
         line_id: Invoiced(int(milli), int(gross), int(off))
         for line_id, milli, gross, off in rows
@@ -268,12 +286,16 @@ def share_of(line: OrderLine, held: Invoiced, quantity_milli: int) -> OrderShare
     return OrderShare(line, quantity_milli, gross - discount, discount)
 
 
-def to_invoice(session: Session, order: Order, *, delivered_only: bool) -> list[OrderShare]:
+def to_invoice(
+    session: Session, order: Order, *, delivered_only: bool, held: Mapping[int, Invoiced] | None = None
+) -> list[OrderShare]:
     """What an invoice made now would hold: all that is left (F11), or what is delivered and not yet invoiced (F10).
 
-    Freight, fees, discounts and texts go along with the first invoice of delivered rows.
+    Freight, fees, discounts and texts go along with the first invoice of delivered rows. ``held`` is what ``invoiced``
+    has just said.
     """
-    held = invoiced(session, order.id)
+    if held is None:
+        held = invoiced(session, order.id)
     left = {line.id: line.quantity_milli - held.get(line.id, NOTHING).quantity_milli for line in order.lines}
     take_now = dict(left)
     if delivered_only:
@@ -323,12 +345,7 @@ def _has_advance(session: Session, order_id: int) -> bool:
 
 def moved(session: Session, order_id: int) -> tuple[int, int]:
     """Captured and refunded at Klarna as far as it is proved, minor units; what was made elsewhere counts."""
-    rows = session.execute(
-        sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
-        .where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(_MOVED), KlarnaOp.amount_minor.is_not(None))
-        .group_by(KlarnaOp.kind)
-    )
-    sums = {kind: int(amount or 0) for kind, amount in rows}
+    sums = {kind: int(amount or 0) for kind, amount in session.execute(_SUMS_MOVED, {"order_id": order_id})}
     return sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0)
 
 
@@ -338,7 +355,7 @@ def _icon(session: Session, order: Order) -> str | None:
     operation = open_operation(session, order)
     if operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW):
         return "unknown"
-    if _refused(session, Document.order_id == order.id) is not None:
+    if session.scalar(_REFUSED_OF_ORDER, {"order_id": order.id}) is not None:
         return "refused"
     if order.klarna_status in (KlarnaStatus.CANCELLED, KlarnaStatus.EXPIRED) or order.state is OrderState.CANCELLED:
         return "cancelled"
@@ -348,9 +365,6 @@ def _icon(session: Session, order: Order) -> str | None:
     if refunded >= captured:
         return "credited"
     return "captured" if captured >= total(order) or order.remaining_minor == 0 else "partly"
-
-
-_OPEN = sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(sorted(OPEN_OPS)))
 
 
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:
@@ -380,17 +394,13 @@ def require_nothing_refused(session: Session, order: Order, original: Document |
     Looks at the order's invoices, or with ``original`` at its credit notes. Raises Refusal (F25, K15).
     """
     if original is None:
-        document = _refused(session, Document.order_id == order.id, Document.kind == DocKind.INVOICE)
+        document = session.scalar(_REFUSED_INVOICE, {"order_id": order.id})
         text = N_("Invoice %(number)s awaits a decision: try again or void it first.")
     else:
-        document = _refused(session, Document.original_id == original.id, Document.kind == DocKind.CREDIT_NOTE)
+        document = session.scalar(_REFUSED_CREDIT, {"original_id": original.id})
         text = N_("Credit note %(number)s awaits a decision. Finish it first.")
     if document is not None:
         raise Refusal(text, link=document_link(document), number=document.number_text)
-
-
-def _refused(session: Session, *which: sa.ColumnElement[bool]) -> Document | None:
-    return session.scalar(sa.select(Document).where(*which, Document.state == DocState.REFUSED).limit(1))
 
 
 def document_link(document: Document) -> tuple[str, Mapping[str, object]]:

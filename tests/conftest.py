@@ -295,7 +295,7 @@ def _leave(request: pytest.FixtureRequest) -> None:
         if request.config.getoption("--verify") == "each" or _is_last_of_its_module(request):
             with db.reading() as session:
                 found = [f"{each.id}: {one}" for each in verify.run(session) for one in each.findings]
-    db.db.engine.dispose()
+    databases.leave(db.db.engine)
     assert not held, "the test left a database connection open"
     assert not found, "the test left untrue books:\n" + "\n".join(found)
 

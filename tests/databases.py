@@ -1,7 +1,8 @@
 """A database per test, copied from a template that is migrated once per test process.
 
 SQLite is a file copied; PostgreSQL a ``CREATE DATABASE … TEMPLATE`` on a server of the test process's own, started from
-the wheel in the development requirements. Operations use several transactions, so a rollback around the test would lie.
+the wheel in the development requirements, and brought back to what it was after the test (``contents``). Operations use
+several transactions, so a rollback around the test would lie.
 Both lie in memory (``/dev/shm``) where there is room, with every durability setting as in production.
 """
 
@@ -19,9 +20,11 @@ from typing import Any
 import psycopg
 from flask import Flask
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool, QueuePool
 
 import db
 import migrations
+from tests.contents import Contents, Keeper
 
 NAMES = ("sqlite", "postgres")
 ROOM_WANTED = 1_000_000_000
@@ -58,6 +61,8 @@ def furnish(url: str, *steps: Furnish) -> None:
 
 
 _first: dict[str, Engine] = {}
+_pools: dict[str, Pool] = {}
+"""Connections to a PostgreSQL database that stays, by its name: they are all of one server."""
 
 
 def compile_once(engine: Engine) -> None:
@@ -74,6 +79,43 @@ def compile_once(engine: Engine) -> None:
         engine.dialect = first.dialect
         engine.pool._dialect = first.dialect
         engine._compiled_cache = first._compiled_cache
+    if not db.is_sqlite(engine):
+        engine.pool = _pools.setdefault(str(engine.url.database), engine.pool)
+
+
+def leave(engine: Engine) -> None:
+    """The test is over: its connections are closed, or on PostgreSQL kept for the next one on the same database."""
+    name = str(engine.url.database)
+    kept = _pools.get(name)
+    if engine.pool is not kept:
+        engine.dispose()
+    elif isinstance(kept, QueuePool) and kept.checkedout():
+        _forget(name)
+
+
+def _forget(name: str) -> None:
+    pool = _pools.pop(name, None)
+    if pool is not None:
+        pool.dispose()
+
+
+def _idle_servers(name: str) -> list[int]:
+    """The numbers of the servers behind the kept connections, each made as if it were new."""
+    pool = _pools.get(name)
+    if pool is None:
+        return []
+    assert isinstance(pool, QueuePool)
+    found = []
+    for record in list(pool._pool.queue):
+        connection: Any = record.dbapi_connection
+        if connection is None or connection.closed:
+            continue
+        connection.execute("RESET ALL")
+        connection.execute("SELECT pg_advisory_unlock_all()")
+        connection.execute("DISCARD TEMP")
+        connection.commit()
+        found.append(connection.info.backend_pid)
+    return found
 
 
 def _marks(path: Path) -> tuple[int, int]:
@@ -129,6 +171,10 @@ class Sqlite:
             Path(f"{path}{each}").unlink(missing_ok=True)
         shutil.copyfile(self._folder / f"{name}.db", path)
 
+    def throw_away(self, name: str) -> None:
+        """Keep it no longer."""
+        (self._folder / f"{name}.db").unlink()
+
     def renew(self, url: str, template: str) -> None:
         """Let a database be as it was when it was made."""
         self.lay_out(url, f"template-{template}")
@@ -172,7 +218,12 @@ class Postgres:
         self._templates: set[str] = set()
         self._made: dict[str, tuple[str, str]] = {}
         self._spare: dict[str, list[str]] = {}
+        self._keepers: dict[str, Keeper] = {}
+        self._kept: dict[str, Contents] = {}
         self._connection = psycopg.connect(self._server.get_uri(), autocommit=True)
+        # Databases live for seconds and are swept by their keepers.
+        self._connection.execute("ALTER SYSTEM SET autovacuum = off")
+        self._connection.execute("SELECT pg_reload_conf()")
 
     def _url(self, database: str) -> str:
         return str(self._server.get_uri(database=database)).replace("postgresql://", "postgresql+psycopg://", 1)
@@ -192,12 +243,12 @@ class Postgres:
             name = spare.pop()
         else:
             name = f"test_{next(self._numbers)}"
-            self._copy(f"template-{template}", name)
+            self._connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "template-{template}" STRATEGY FILE_COPY'.encode()
+            )
+            self._keepers[name] = Keeper(self._server.get_uri(database=name))
         self._made[name] = template, self._next_transaction()
         return self._url(name)
-
-    def _copy(self, source: str, name: str) -> None:
-        self._connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY FILE_COPY'.encode())
 
     def _next_transaction(self) -> str:
         row = self._connection.execute(b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
@@ -209,42 +260,45 @@ class Postgres:
         return self._made.get(_name(url), ("", ""))[1] == self._next_transaction()
 
     def keep(self, url: str, name: str) -> None:
-        """Keep what a database holds that nobody uses any more; who is still connected is sent away."""
-        self._send_away(_name(url))
-        self._copy(_name(url), name)
-
-    def _send_away(self, name: str) -> None:
-        self._connection.execute(
-            b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
-        )
+        """Keep what a database holds that nobody writes to just now."""
+        self._kept[name] = self._keepers[_name(url)].take()
 
     def lay_out(self, url: str, name: str) -> None:
-        """Let a database hold what was kept."""
-        self.drop(url)
-        self._copy(name, _name(url))
+        """Let an untouched database hold what was kept."""
+        self._keepers[_name(url)].lay_out(self._kept[name])
+
+    def throw_away(self, name: str) -> None:
+        """Keep it no longer."""
+        del self._kept[name]
 
     def renew(self, url: str, template: str) -> None:
         """Let a database be as it was when it was made."""
-        self.lay_out(url, f"template-{template}")
-        self._made[_name(url)] = template, self._next_transaction()
+        name = _name(url)
+        assert self._keepers[name].begin_again(_idle_servers(name))
+        self._made[name] = template, self._next_transaction()
 
     def give_back(self, url: str) -> None:
-        """The test is over: a copy that nothing was written to serves another test, the others are removed."""
+        """The test is over: the database serves another one, unless it cannot be brought back to what it was."""
         name = _name(url)
-        if not self.is_untouched(url):
+        if self.is_untouched(url) or self._keepers[name].begin_again(_idle_servers(name)):
+            self._spare.setdefault(self._made.pop(name)[0], []).append(name)
+        else:
             self.drop(url)
-            return
-        self._send_away(name)
-        self._spare.setdefault(self._made.pop(name)[0], []).append(name)
 
     def drop(self, url: str) -> None:
         """Remove the database, whoever is still connected."""
         name = _name(url)
         self._made.pop(name, None)
+        self._keepers.pop(name).close()
+        _forget(name)
         self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
+        for name in list(_pools):
+            _forget(name)
+        for keeper in self._keepers.values():
+            keeper.close()
         self._connection.close()
         self._server.cleanup()
 

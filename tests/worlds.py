@@ -1,4 +1,4 @@
-"""What many tests begin with, a captured invoice say, is built once or twice per test process, then laid out from a copy.
+"""What many tests begin with, a captured invoice say, is built once per test process, then laid out from a copy.
 
 Only a world that nothing has touched is replaced: the database as it was copied for the test, a sandbox without orders, the
 real clock, nothing patched. The copy is of the same day, the same database kind and the same switches of the sandbox, and holds
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +59,6 @@ class _Kept:
 here: Place | None = None
 running: RunningServer | None = None
 _numbers = itertools.count(1)
-_asked: Counter[tuple[Any, ...]] = Counter()
 _kept: dict[tuple[Any, ...], _Kept] = {}
 
 
@@ -69,17 +67,18 @@ def begin(what: str, klarna: Gateway, sandbox: Control, build: Callable[[], Resu
     key = _key(what, klarna, sandbox)
     if key is None or here is None:
         return build()
-    found = _kept.get(key)
+    found = _kept.pop(key, None)
     if found is not None:
+        _kept[key] = found  # the last one used is thrown away last
         _lay_out(found, klarna)
         result: Result = pickle.loads(found.result)  # noqa: S301 - our own, of this process
         return result
     made = build()
-    _asked[key] += 1
-    if _asked[key] == 2 and len(_kept) < MOST * 2 and clock.now is REAL_NOW and _clock_runs(running):
+    if clock.now is REAL_NOW and _clock_runs(running):
         assert running is not None
+        _make_room(here.kind)
         name = f"world-{next(_numbers)}"
-        db.db.engine.dispose()
+        _let_go(here.kind)
         here.kind.keep(here.url, name)
         world = running.world
         with world.lock:
@@ -87,6 +86,18 @@ def begin(what: str, klarna: Gateway, sandbox: Control, build: Callable[[], Resu
             at_klarna = pickle.dumps((held, world.switches.as_doc(), world.faults))
         _kept[key] = _Kept(name, at_klarna, pickle.dumps(made))
     return made
+
+
+def _make_room(kind: Sqlite | Postgres) -> None:
+    of_its_kind = [key for key in _kept if key[0] == kind.name]
+    if len(of_its_kind) >= MOST:
+        kind.throw_away(_kept.pop(of_its_kind[0]).name)
+
+
+def _let_go(kind: Sqlite | Postgres) -> None:
+    """Nobody is connected to a file that is copied."""
+    if kind.name == "sqlite":
+        db.db.engine.dispose()
 
 
 def kept(build: Callable[..., Result]) -> Callable[..., Result]:
@@ -133,7 +144,7 @@ def _is_patched(request: pytest.FixtureRequest) -> bool:
 def _lay_out(kept: _Kept, klarna: Gateway) -> None:
     assert here is not None
     assert running is not None
-    db.db.engine.dispose()
+    _let_go(here.kind)
     here.kind.lay_out(here.url, kept.name)
     world = running.world
     with world.lock:

@@ -217,7 +217,7 @@ def database(request: pytest.FixtureRequest, all_databases: Databases, sandbox: 
     kind.template("world", builders.furnish_company, furnish)
     url = kind.make("world")
     yield url
-    kind.drop(url)
+    kind.give_back(url)
 
 
 @pytest.fixture
