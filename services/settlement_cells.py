@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import accumulate, chain, islice
 from typing import IO, TYPE_CHECKING
 
-from errors import N_, BadInput, TooLarge, UnsupportedFile
+from errors import N_, BadInput, Refusal, TooLarge, UnsupportedFile
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -77,13 +77,16 @@ class Limits:
 
 
 class Cells:
-    """Reads the cells of one report: the same decimal sign throughout, no date later than ``now`` and a day."""
+    """Reads the cells of one report: the same decimal sign throughout, no date later than ``now`` and a day.
 
-    __slots__ = ("_decimal", "_latest")
+    ``decimal`` is the sign of the amounts so far, if there were any.
+    """
+
+    __slots__ = ("_latest", "decimal")
 
     def __init__(self, now: datetime) -> None:
         self._latest = now + CLOCK_SLACK
-        self._decimal = ""
+        self.decimal = ""
 
     def amount(self, cell: str, row: int) -> int:
         """``1234.50`` or ``-1234,50`` as integer minor units: two decimals, no grouping, no minus on zero.
@@ -100,14 +103,14 @@ class Cells:
                 row=row,
                 text=clip(cell),
             )
-        if cell[-3] != self._decimal:
-            if self._decimal:
+        if cell[-3] != self.decimal:
+            if self.decimal:
                 raise bad(
                     N_("Row %(row)s: the amount “%(text)s” has another decimal sign than the amounts before it."),
                     row=row,
                     text=clip(cell),
                 )
-            self._decimal = cell[-3]
+            self.decimal = cell[-3]
         return value
 
     def moment(self, cell: str, row: int) -> datetime | None:
@@ -256,18 +259,47 @@ def records_of(reader: Reader) -> Iterator[tuple[int, list[str]]]:
             yield begun, cells
             begun = reader.line_num + 1
     except csv.Error as error:
-        said = str(error)
-        if "field larger" in said:
-            raise too_large(
-                N_("Row %(row)s has a field over %(limit)s characters, or a quotation mark that is never closed."),
-                row=begun,
-                limit=csv.field_size_limit(),
-            ) from None
-        if "new-line" in said:
-            raise lone_cr(begun) from None
-        if "unexpected end" in said:
-            raise bad(N_("Row %(row)s opens a quotation mark that is never closed."), row=begun) from None
-        raise bad(N_("Row %(row)s has a quotation mark in the wrong place."), row=begun) from None
+        raise _no_record(error, begun) from None
+
+
+def blocks_of(reader: Reader, size: int) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+    """The rest of the records some at a time, with the line each begins on; what came before an error comes before it."""
+    while True:
+        before, records = reader.line_num, list[list[str]]()
+        try:
+            for cells in islice(reader, size):
+                records.append(cells)
+        except (csv.Error, Refusal) as error:
+            *lines, begun = _lines(records, before + 1)
+            if records:
+                yield lines, records
+            raise error if isinstance(error, Refusal) else _no_record(error, begun) from None
+        if not records:
+            return
+        if reader.line_num - before == len(records):
+            yield range(before + 1, reader.line_num + 1), records
+        else:
+            yield list(_lines(records, before + 1))[:-1], records
+
+
+def _lines(records: Iterable[Sequence[str]], first: int) -> Iterator[int]:
+    """The line each record begins on, and the line after the last; a quoted cell may go over several."""
+    return accumulate((1 + sum(cell.count("\n") for cell in cells) for cells in records), initial=first)
+
+
+def _no_record(error: csv.Error, begun: int) -> BadInput | TooLarge:
+    said = str(error)
+    if "field larger" in said:
+        return too_large(
+            N_("Row %(row)s has a field over %(limit)s characters, or a quotation mark that is never closed."),
+            row=begun,
+            limit=csv.field_size_limit(),
+        )
+    if "new-line" in said:
+        return lone_cr(begun)
+    if "unexpected end" in said:
+        return bad(N_("Row %(row)s opens a quotation mark that is never closed."), row=begun)
+    return bad(N_("Row %(row)s has a quotation mark in the wrong place."), row=begun)
 
 
 def lone_cr(line: int) -> BadInput:

@@ -54,8 +54,10 @@ def read_in(
         return Outcome((), already)
     surveys: Sequence[Survey] = ()
     planned: Sequence[Planned] = ()
+    found: settlement_loading.Found | None = None
     if not begun:
-        surveys = report.survey()
+        found = settlement_loading.look_through(report)
+        surveys = found.surveys
         with db.reading() as session:
             plan = preview(session, report, account_id, surveys)
         if plan.already is not None or _brings_nothing(source, plan.payouts):
@@ -68,7 +70,7 @@ def read_in(
     if klarna.in_worker or (sum(begun.values()) or sum(each.count for each in surveys)) <= AT_ONCE:
         with settlement_loading.turn(klarna) as turn:
             if turn is not None:
-                turn.finish(report.sha256, surveys)
+                turn.finish(report.sha256, found)
     with db.reading() as session:
         if begun:
             return Outcome([_finished(session, payout_id) for payout_id in begun])

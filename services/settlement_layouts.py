@@ -329,10 +329,16 @@ class Row(NamedTuple):
     @property
     def signed_vat_minor(self) -> int:
         """The effect of the row's VAT on the payout; 0 where none is stated."""
-        vat = self.vat_amount_minor or 0
-        if self.signed_minor:
-            return -vat if self.signed_minor < 0 else vat
-        return -vat if TYPES.get(self.type, ("", 0))[1] < 0 else vat
+        return signed_vat(self.type, self.signed_minor, self.vat_amount_minor)
+
+
+def signed_vat(type_: str, signed_minor: int, vat_amount_minor: int | None) -> int:
+    """The effect of a row's VAT on the payout, from the type, the effect and the magnitude of its VAT."""
+    if not vat_amount_minor:
+        return 0
+    if signed_minor:
+        return -vat_amount_minor if signed_minor < 0 else vat_amount_minor
+    return -vat_amount_minor if TYPES.get(type_, ("", 0))[1] < 0 else vat_amount_minor
 
 
 @dataclass(frozen=True, slots=True)

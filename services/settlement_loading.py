@@ -6,13 +6,14 @@ Source: operations 14; performance (import); fault row 33.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count, islice, repeat
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -25,9 +26,8 @@ from models import JobLease, Payout, PayoutRow, ReadingFile
 from rights import Actor
 from services import bank_ties, overdue, settlement_booking, settlement_bytes, settlement_matching
 from services.gateway import Gateway
-from services.settlement_layouts import Row
-from services.settlement_proof import content_key
-from services.settlement_report import WIDE, Report, Survey, direction, written_fault
+from services.settlement_columns import Aside, Columns
+from services.settlement_report import WIDE, Report, Survey, direction, turned
 from services.settlement_sentences import keep
 from states import PayoutState
 
@@ -60,6 +60,53 @@ _COLUMNS = (
     "fault",
 )
 _Values = tuple[Any, ...]
+
+
+class Found(NamedTuple):
+    """A report that was looked through: what it tells of its payouts, and its rows."""
+
+    surveys: Sequence[Survey]
+    aside: Aside
+
+
+def look_through(report: Report) -> Found:
+    """Read a report once, for the proof of its payouts and for loading them. Raises BadInput and its kin."""
+    aside = Aside()
+    return Found(report.survey(aside), aside)
+
+
+@dataclass(slots=True)
+class _Mine:
+    """A payout that is being loaded: ``there`` of its rows are in, ``count`` have been seen in the report."""
+
+    payout_id: int
+    there: int
+    sign: int
+    twins: AbstractSet[str]
+    count: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def new(self, columns: Columns) -> Sequence[_Values]:
+        """Those of these rows that are not in yet, as they are kept; ``amount_minor`` is the effect on the payout."""
+        keys, types, details, signed, *rest, faults = columns
+        first = self.count + 1
+        self.count += len(keys)
+        # A row is told from its like by its number among them, also where those before it are in already.
+        numbered = [f"{key}.{self._number(key)}" for key in keys] if self.twins else [f"{key}.1" for key in keys]
+        if self.count <= self.there:
+            return ()
+        effects = turned(signed, faults, self.sign)
+        rows = zip(
+            repeat(self.payout_id), count(first), numbered, types, details, effects, *rest, faults,
+            strict=False,
+        )  # fmt: skip
+        return list(islice(rows, max(0, self.there + 1 - first), len(keys)))
+
+    def _number(self, key: str) -> int:
+        if key not in self.twins:
+            return 1
+        self.seen[key] += 1
+        return self.seen[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +189,11 @@ class Turn:
             .values(until=clock.now())
         )
 
-    def finish(self, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
+    def finish(self, sha256: str = "", found: Found | None = None) -> None:
         """Load what is loading, report by report, the smallest first, and settle each payout in one transaction.
 
-        With a hash that report alone: whoever waits for it does not do the worker's work. ``surveys`` are its own, and it
-        then is not looked through a second time.
+        With a hash that report alone: whoever waits for it does not do the worker's work. ``found`` is what was found in it,
+        and it then is not looked through a second time.
         """
         query = sa.select(Payout.file_id).join(ReadingFile, ReadingFile.id == Payout.file_id)
         if sha256:
@@ -159,12 +206,12 @@ class Turn:
             ).all()
         for file_id in files:
             try:
-                self.load(file_id, sha256, surveys)
+                self.load(file_id, found)
             # One reading that cannot be finished must not keep all others out; it stays visible as being read.
             except Exception:
                 log.exception("settlements.not_finished", file_id=file_id)
 
-    def load(self, file_id: int, sha256: str = "", surveys: Sequence[Survey] = ()) -> None:
+    def load(self, file_id: int, found: Found | None = None) -> None:
         """Load one report from where it stopped; a payout is settled as soon as its last row is in."""
         with db.reading() as session:
             file = session.get_one(ReadingFile, file_id)
@@ -175,43 +222,33 @@ class Turn:
                 )
             }
             there = _loaded(session, [each.id for each in loading.values()])
-        report = Report(settlement_bytes.opened(file.sha256), file.file_name, file.sha256, WIDE)
-        if file.sha256 != sha256 or not surveys:
-            surveys = report.survey()
-        known = {each.payout.payment_reference: each for each in surveys}
-        signs = {reference: direction(known[reference]) or 0 for reference in loading}
+        if found is None:
+            found = look_through(Report(settlement_bytes.opened(file.sha256), file.file_name, file.sha256, WIDE))
+        known = {each.payout.payment_reference: each for each in found.surveys}
+        mine = {
+            reference: _Mine(each.id, there.get(each.id, 0), direction(known[reference]) or 0, known[reference].twins)
+            for reference, each in loading.items()
+        }
         actor = Actor(file.received_by)
-        whole = [each.id for each in loading.values() if there.get(each.id, 0) == each.row_count]
-        seen: Counter[int] = Counter()
-        twins: Counter[tuple[int, str]] = Counter()
-        block: list[_Values] = []
-        instant = _instants()
-        for row in report.rows():
-            payout = loading.get(row.payment_reference)
+        # Each payout with how many rows are written when its last one is.
+        whole = deque((each.id, 0) for each in loading.values() if there.get(each.id, 0) == each.row_count)
+        rows: list[_Values] = []
+        written = 0
+        for reference, columns in found.aside.blocks():
+            payout = mine.get(reference)
             if payout is None:
                 continue
-            payout_id = payout.id
-            seen[payout_id] += 1
-            number, occurrence = seen[payout_id], 1
-            key = content_key(row)
-            if int(key, 16) in known[row.payment_reference].twins:
-                twins[payout_id, key] += 1
-                occurrence = twins[payout_id, key]
-            if number <= there.get(payout_id, 0):
-                continue
-            effect, fault = written_fault(row, signs[row.payment_reference])
-            block.append(
-                _values(row, payout_id, number, f"{key}.{occurrence}", effect, fault, instant(row.captured_at))
-            )
-            if number == payout.row_count:
-                whole.append(payout_id)
-            if len(block) >= BLOCK:
-                self._write(block)
-                block.clear()
-                _settle_all(actor, whole)
-        if block:
-            self._write(block)
-        _settle_all(actor, whole)
+            rows += payout.new(columns)
+            if payout.there < payout.count == loading[reference].row_count:
+                whole.append((payout.payout_id, written + len(rows)))
+            while len(rows) >= BLOCK:
+                self._write(rows[:BLOCK])
+                written += BLOCK
+                del rows[:BLOCK]
+                _settle_all(actor, whole, written)
+        if rows:
+            self._write(rows)
+        _settle_all(actor, whole, written + len(rows))
 
     def _write(self, block: Sequence[_Values]) -> None:
         def work(session: Session) -> None:
@@ -224,46 +261,9 @@ class Turn:
         db.transact(work)
 
 
-def _settle_all(actor: Actor, payouts: list[int]) -> None:
-    for payout_id in payouts:
-        settle(actor, payout_id)
-    payouts.clear()
-
-
-def _instants() -> Any:
-    """How an instant is written, by the database's own type; a report has few different ones side by side."""
-    dialect = db.db.engine.dialect
-    write = PayoutRow.__table__.c.happened_at.type.dialect_impl(dialect).bind_processor(dialect)
-
-    @lru_cache(maxsize=4096)
-    def instant(at: datetime | None) -> Any:
-        return at if at is None or write is None else write(at.astimezone(UTC))
-
-    return instant
-
-
-def _values(row: Row, payout_id: int, number: int, key: str, effect: int, fault: str | None, at: Any) -> _Values:
-    """A row as it is kept: ``amount_minor`` and ``vat_minor`` are its effect on the payout."""
-    return (
-        payout_id,
-        number,
-        key,
-        row.type,
-        row.detailed_type or "",
-        effect,
-        row.signed_vat_minor,
-        row.vat_rate,
-        row.order_id,
-        row.short_order_id,
-        row.capture_id,
-        row.refund_id,
-        row.merchant_reference1,
-        row.merchant_reference2,
-        row.merchant_capture_reference,
-        row.merchant_refund_reference,
-        at,
-        fault,
-    )
+def _settle_all(actor: Actor, whole: deque[tuple[int, int]], written: int) -> None:
+    while whole and whole[0][1] <= written:
+        settle(actor, whole.popleft()[0])
 
 
 def _loaded(session: Session, payouts: Sequence[int]) -> dict[int, int]:

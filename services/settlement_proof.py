@@ -6,16 +6,18 @@ amount.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple
 
+from services.settlement_columns import FIELDS, Columns, columns_of
 from services.settlement_layouts import COMMISSION_RETURNS, FEE_TYPES, TYPES, Fault, Payout, Period, Row, Totals
 
 
@@ -52,6 +54,25 @@ class Group(NamedTuple):
     signed_minor: int
     signed_vat_minor: int
     vat_rows: int
+
+
+def groups_of(columns: Columns, signed_vats: Sequence[int]) -> Iterator[Group]:
+    """A block of rows of one payout as groups; ``signed_vats`` is the effect of each row's VAT."""
+    _, _, types, details, signed, vats, *_, faults = columns
+    apart: defaultdict[tuple[str, str | None, Fault | None], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for kind, effect, vat, told in zip(
+        zip(types, details, faults, strict=True), signed, signed_vats, vats, strict=True
+    ):
+        sums = apart[kind]
+        sums[0] += effect
+        if told is not None:
+            sums[1] += vat
+            sums[2] += 1
+    return (
+        Group(type_, detail, *sums)
+        for (type_, detail, fault), sums in apart.items()
+        if fault is not Fault.OTHER_CURRENCY
+    )
 
 
 class Tally:
@@ -187,23 +208,40 @@ def content_key(row: Row, fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> s
 
     ``fields`` narrows it to what two reports both have. Equal rows have equal keys: see ``numbered_keys``.
     """
-    detail = None if (row.type, row.detailed_type) in _PLAIN_DETAILS else row.detailed_type
-    content = (
-        row.type,
-        detail if "detailed_type" in fields else None,
-        row.signed_minor,
-        row.vat_amount_minor or 0 if "vat_amount_minor" in fields else 0,
-        row.currency,
-        row.order_id.casefold() if row.order_id and "order_id" in fields else None,
+    return content_keys([(value,) for value in row], fields)[0]
+
+
+def content_keys(columns: Columns, fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> list[str]:
+    """The content keys of a block of rows."""
+    named = dict(zip(FIELDS, columns, strict=True))
+
+    def told(name: str, value: Callable[[Any], Any]) -> Iterable[Any]:
+        """A column as far as the key goes; None where a row has nothing, and everywhere when both reports do not have it."""
+        column = named[name]
+        return [value(each) if each else None for each in column] if name in fields and any(column) else repeat(None)
+
+    kinds = zip(named["type"], named["detailed_type"], strict=True)
+    content = zip(
+        named["type"],
+        [None if kind in _PLAIN_DETAILS else kind[1] for kind in kinds] if "detailed_type" in fields else repeat(None),
+        named["signed_minor"],
+        [vat or 0 for vat in named["vat_amount_minor"]] if "vat_amount_minor" in fields else repeat(0),
+        named["currency"],
+        told("order_id", str.casefold),
         # A live feed appends the capture to the order, "42W6SNM2-1": the part before it is the order.
-        row.short_order_id.partition("-")[0] if row.short_order_id and "short_order_id" in fields else None,
-        row.capture_id.casefold() if row.capture_id and "capture_id" in fields else None,
-        row.refund_id.casefold() if row.refund_id and "refund_id" in fields else None,
-        row.merchant_capture_reference if "merchant_capture_reference" in fields else None,
-        row.merchant_refund_reference if "merchant_refund_reference" in fields else None,
-        _day(row.captured_at) if row.captured_at and "captured_at" in fields else None,
+        told("short_order_id", _before_dash),
+        told("capture_id", str.casefold),
+        told("refund_id", str.casefold),
+        told("merchant_capture_reference", str),
+        told("merchant_refund_reference", str),
+        told("captured_at", _day),
+        strict=False,
     )
-    return sha256(repr(content).encode()).hexdigest()[:32]
+    return [sha256(repr(each).encode()).hexdigest()[:32] for each in content]
+
+
+def _before_dash(text: str) -> str:
+    return text.partition("-")[0]
 
 
 @lru_cache(maxsize=4096)
@@ -229,10 +267,10 @@ class RowsHash:
         self._count = 0
         self._sum = 0
 
-    def add(self, key: int) -> None:
-        """Count a content key, as the number that its digits are."""
-        self._count += 1
-        self._sum += key
+    def add(self, keys: Sequence[int]) -> None:
+        """Count content keys, as the numbers that their digits are."""
+        self._count += len(keys)
+        self._sum += sum(keys)
 
     def __str__(self) -> str:
         return f"{self._count}:{self._sum % (1 << 128):032x}"
@@ -241,8 +279,8 @@ class RowsHash:
 def rows_hash(rows: Iterable[Row], fields: AbstractSet[str] = frozenset(KEY_FIELDS)) -> RowsHash:
     """The hash of these rows, as far as ``fields`` go."""
     sums = RowsHash()
-    for row in rows:
-        sums.add(int(content_key(row, fields), 16))
+    for columns in columns_of(rows):
+        sums.add([int(key, 16) for key in content_keys(columns, fields)])
     return sums
 
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
-from operator import itemgetter
-from typing import IO, NoReturn
+from typing import IO
 
-from errors import N_
+from errors import N_, BadInput
 from services.settlement_cells import (
     MAX_TEXT,
     Cells,
     Limits,
     bad,
+    blocks_of,
     clip,
     hundredths,
     lines_of,
@@ -31,6 +30,20 @@ from services.settlement_cells import (
     records_of,
     reference_in_name,
     too_large,
+)
+from services.settlement_columns import BLOCK_ROWS, FIELDS, Columns, rows_of
+from services.settlement_header import (
+    PERIOD,
+    Remembered,
+    Room,
+    header,
+    is_blank,
+    is_summary,
+    is_transactions,
+    places,
+    refuse_long,
+    refuse_twice,
+    refuse_width,
 )
 from services.settlement_layouts import (
     CSV_COLUMNS,
@@ -46,23 +59,13 @@ from services.settlement_layouts import (
     totals_as_magnitudes,
 )
 
-_TEXTS = (
-    "order_id",
-    "short_order_id",
-    "capture_id",
-    "refund_id",
-    "merchant_reference1",
-    "merchant_reference2",
-    "merchant_capture_reference",
-    "merchant_refund_reference",
-    "type",
-    "detailed_type",
-)
+_TEXTS = (*FIELDS[7:15], "type", "detailed_type")
 _FIGURES = ("amount", "vat_amount_minor", "vat_rate", "captured_at", "sale_date")
 _TELLS_PAYOUT = ("payment_reference", "payout_date", "merchant_id", "currency")
 _USED = frozenset(chain.from_iterable(CSV_COLUMNS.values()))
 _ROW_FIELDS = {"amount": "signed_minor"}
-_PERIOD = "summary_"
+MOST_REMEMBERED = 50_000
+"""Texts of cells whose meaning is remembered: memory stays flat."""
 
 
 def read_csv(source: bytes | IO[bytes], file_name: str, *, now: datetime, limits: Limits | None = None) -> Reading:
@@ -90,13 +93,21 @@ class Reading:
         self.delimiter = ";"
         self.periods: tuple[Period, ...] = ()
         self._limits = limits
-        self._cells = Cells(now)
+        self._line = 0
+        self._cells = cells = Cells(now)
+        self._rule = SignRule()
+        self._moments = Remembered(lambda cell: cells.moment(cell, self._line))
+        self._amounts = amounts = Remembered(lambda cell: cells.amount(cell, self._line))
+        self._vats = Remembered(lambda cell: abs(amounts[cell]) if cell else None)
+        self._rates = Remembered(lambda cell: hundredths(cell) if 0 < len(cell) < 20 else None)
+        self._read = (self._moments, self._amounts, self._vats, self._rates)
+        self._told: dict[tuple[str, ...], tuple[str, str, Fault | None]] = {}
         self._payouts: dict[str, Payout] = {}
         self._summary = False
         self._started = False
         self._records = self._recognised(lines_of(stream, limits))
         self._names = self._read_preamble()
-        self._place = _places(self._names)
+        self._place = places(self._names)
         self.unused = tuple(name for name in self._names if name and name not in _USED)
         self.fields = frozenset(_ROW_FIELDS.get(name, name) for name in self._place) - {"payout_date", "merchant_id"}
         if "payment_reference" not in self._place:
@@ -117,85 +128,100 @@ class Reading:
         )
 
     def __iter__(self) -> Iterator[Row]:
+        return chain.from_iterable(map(rows_of, self.blocks()))
+
+    def blocks(self) -> Iterator[Columns]:
+        """The rows by the column, some at a time; what comes before a row that is refused comes before the refusal."""
         if self._started:
             raise RuntimeError("a report is read once; open it again")
         self._started = True
-        return self._rows()
+        return self._blocks()
 
-    def _rows(self) -> Iterator[Row]:
-        width, place = len(self._names), self._place
-        # A column the report lacks is read from the empty cell appended to each row.
-        texts_of = itemgetter(*(place.get(name, width) for name in _TEXTS))
-        figures_of = itemgetter(*(place.get(name, width) for name in _FIGURES))
-        payout_of = itemgetter(*(place.get(name, width) for name in _TELLS_PAYOUT))
-        payouts: dict[tuple[str, ...], tuple[str, str, Fault | None]] = {}
-        amount, moment, effect = self._cells.amount, self._cells.moment, SignRule().effect
-        captured_cell = sale_cell = ""
-        captured_at: datetime | None = None
-        sale_date: datetime | None = None
-        for line, cells in self._body(width):
-            cells.append("")
-            texts = texts_of(cells)
-            if len("".join(texts)) > MAX_TEXT:
-                _refuse_long(line, texts)
-            order, short, capture, refund, reference1, reference2, capture_ref, refund_ref, type_, detailed = texts
-            figure, vat, rate, captured, sale = figures_of(cells)
-            tells = payout_of(cells)
-            if tells not in payouts:
-                payouts[tells] = self._payout_of(line, *tells)
-                if len(payouts) > self._limits.payouts:
-                    raise too_large(N_("The report has too many payouts, at row %(row)s."), row=line)
-            reference, currency, foreign = payouts[tells]
-            if captured != captured_cell:
-                captured_at, captured_cell = moment(captured, line), captured
-            if sale != sale_cell:
-                sale_date, sale_cell = moment(sale, line), sale
-            kind = kind_of(type_, detailed)
-            if not kind.type:
-                raise bad(N_("Row %(row)s has no type."), row=line)
-            signed, fault = effect(kind, amount(figure, line))
-            yield Row(
-                reference,
-                line,
-                kind.type,
-                kind.detailed_type,
-                signed,
-                abs(amount(vat, line)) if vat else None,
-                hundredths(rate) if rate and len(rate) < 20 else None,
-                order or None,
-                short or None,
-                capture or None,
-                refund or None,
-                reference1 or None,
-                reference2 or None,
-                capture_ref or None,
-                refund_ref or None,
-                captured_at,
-                sale_date,
-                currency,
-                fault or foreign,
-            )
+    def _blocks(self) -> Iterator[Columns]:
+        for lines, records in self._body(len(self._names)):
+            before = (self._cells.decimal, self._rule.signs_on, dict(self._payouts), dict(self._told))
+            try:
+                columns = self._typed(lines, records)
+            except BadInput:
+                # Which row it is, and what was right before it, is seen row by row.
+                self._cells.decimal, self._rule.signs_on, self._payouts, self._told = before
+                self._forget()
+                columns = []
+            if columns:
+                yield columns
+            else:
+                yield from (self._typed([line], [cells]) for line, cells in zip(lines, records, strict=True))
+            if sum(map(len, self._read)) > MOST_REMEMBERED:
+                self._forget()
         for payout in self.payouts:
             if not payout.currency:
                 raise bad(N_("The report does not say the currency of payout %(text)s."), text=payout.payment_reference)
 
-    def _body(self, width: int) -> Iterator[tuple[int, list[str]]]:
+    def _forget(self) -> None:
+        for each in self._read:
+            each.clear()
+
+    def _typed(self, lines: Sequence[int], records: Sequence[Sequence[str]]) -> Columns:
+        """Some records as columns of ``Row``. Raises BadInput with the first line, which is right where there is one record."""
+        self._line, count = lines[0], len(records)
+        cells, nothing = list(zip(*records, strict=True)), ("",) * count
+        texts, figures, tells_payout = (
+            [cells[self._place[name]] if name in self._place else nothing for name in names]
+            for names in (_TEXTS, _FIGURES, _TELLS_PAYOUT)
+        )
+        if max(map(len, chain.from_iterable(texts))) > MAX_TEXT:
+            refuse_long(self._line, list(chain.from_iterable(texts)))
+        tells = list(zip(*tells_payout, strict=True))
+        for each in dict.fromkeys(tells):
+            if each not in self._told:
+                self._told[each] = self._payout_of(self._line, *each)
+                if len(self._told) > self._limits.payouts:
+                    raise too_large(N_("The report has too many payouts, at row %(row)s."), row=self._line)
+        references, currencies, foreign = zip(*map(self._told.__getitem__, tells), strict=True)
+        *names, types, detailed_types = texts
+        figure, vat, rate, captured, sale = figures
+        moments = self._moments.__getitem__
+        captured_at, sale_dates = list(map(moments, captured)), list(map(moments, sale))
+        kinds = list(map(kind_of, types, detailed_types))
+        types, detailed_types, _signs, _faults = zip(*kinds, strict=True)
+        if not all(types):
+            raise bad(N_("Row %(row)s has no type."), row=self._line)
+        signed, faults = zip(*map(self._rule.effect, kinds, map(self._amounts.__getitem__, figure)), strict=True)
+        return [
+            references,
+            lines,
+            types,
+            detailed_types,
+            signed,
+            list(map(self._vats.__getitem__, vat)),
+            list(map(self._rates.__getitem__, rate)),
+            *([text or None for text in column] for column in names),
+            captured_at,
+            sale_dates,
+            currencies,
+            [fault or other for fault, other in zip(faults, foreign, strict=True)] if any(foreign) else faults,
+        ]
+
+    def _body(self, width: int) -> Iterator[tuple[Sequence[int], Sequence[list[str]]]]:
         """The records after the header, of the right width; blank ones only at the end."""
-        blank = count = 0
-        for line, cells in self._records:
-            if len(cells) != width or not cells[0]:
-                if _is_blank(cells):
-                    blank = blank or line
-                    continue
-                if len(cells) != width:
-                    _refuse_width(line, cells, width)
-            if blank and count:
-                raise bad(N_("Row %(row)s is blank, and more rows follow it."), row=blank)
-            blank, count = 0, count + 1
-            if count > self._limits.rows:
-                raise too_large(N_("The report has over %(limit)s rows, at row %(row)s."), limit=count - 1, row=line)
-            yield line, cells
-        if not count:
+        room = Room(width, self._limits.rows)
+        for lines, records in blocks_of(self._reader, BLOCK_ROWS):
+            if room.takes_all(records):
+                yield lines, records
+                continue
+            good: list[tuple[int, list[str]]] = []
+            no: BadInput | None = None
+            try:
+                for each in zip(lines, records, strict=True):
+                    if room.takes(*each):
+                        good.append(each)  # noqa: PERF401 - what came before a no is kept
+            except BadInput as error:
+                no = error
+            if good:
+                yield [line for line, _ in good], [cells for _, cells in good]
+            if no is not None:
+                raise no
+        if not room.count:
             raise bad(N_("The report has no rows."))
 
     def _recognised(self, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -209,12 +235,13 @@ class Reading:
             raise bad(N_("The report has no rows."))
         for delimiter in ";,\t|":
             try:
-                names = _header(next(csv.reader([seen[-1]], delimiter=delimiter, strict=True)))
+                names = header(next(csv.reader([seen[-1]], delimiter=delimiter, strict=True)))
             except csv.Error:
                 continue
-            if _is_transactions(names) or _is_summary(names):
+            if is_transactions(names) or is_summary(names):
                 self.delimiter = delimiter
-                return records_of(csv.reader(chain(seen, lines), delimiter=delimiter, strict=True))
+                self._reader = csv.reader(chain(seen, lines), delimiter=delimiter, strict=True)
+                return records_of(self._reader)
         if "\r" in seen[-1].rstrip("\r\n"):
             raise lone_cr(len(seen))
         raise bad(
@@ -226,17 +253,17 @@ class Reading:
         """The summary section, if any, up to the header of the transactions, whose names are returned."""
         summary: list[str] = []
         for line, cells in self._records:
-            if _is_blank(cells):
+            if is_blank(cells):
                 continue
-            names = _header(cells)
-            if _is_transactions(names):
-                _refuse_twice(line, names)
+            names = header(cells)
+            if is_transactions(names):
+                refuse_twice(line, names)
                 return names
             if not summary:
-                _refuse_twice(line, names)
+                refuse_twice(line, names)
                 summary = names
             elif len(cells) != len(summary):
-                _refuse_width(line, cells, len(summary))
+                refuse_width(line, cells, len(summary))
             else:
                 self._state(line, dict(zip(summary, map(str.strip, cells), strict=True)))
         raise bad(N_("The report has no rows."))
@@ -259,8 +286,8 @@ class Reading:
 
     def _state(self, line: int, given: Mapping[str, str]) -> None:
         """One row of values of the summary section: a payout, or a period in one currency."""
-        read, period = self._cells, any(name.startswith(_PERIOD) for name in given)
-        prefix = _PERIOD if period else ""
+        read, period = self._cells, any(name.startswith(PERIOD) for name in given)
+        prefix = PERIOD if period else ""
         written = {
             field: read.amount(given[prefix + name], line)
             for name, field in CSV_TOTALS.items()
@@ -278,7 +305,7 @@ class Reading:
         reference = read.reference(given.get("payment_reference", ""), line)
         if reference in self._payouts or (self._payouts and "" in {reference, *self._payouts}):
             raise bad(N_("Row %(row)s: the summary does not tell its payouts apart."), row=line)
-        _refuse_long(line, tuple(given.values()))
+        refuse_long(line, tuple(given.values()))
         self._summary = True
         self._payouts[reference] = Payout(
             reference,
@@ -315,7 +342,7 @@ class Reading:
                 row=line,
                 text=reference,
             )
-        _refuse_long(line, (merchant_id,))
+        refuse_long(line, (merchant_id,))
         code = self._cells.currency(currency, line) or known.currency
         if not code:
             raise bad(N_("Row %(row)s does not say its currency."), row=line)
@@ -326,54 +353,6 @@ class Reading:
             merchant_id=known.merchant_id or merchant_id or None,
         )
         return reference, code, None if known.currency in ("", code) else Fault.OTHER_CURRENCY
-
-
-def _header(cells: Sequence[str]) -> list[str]:
-    return [cell.strip().casefold().replace(" ", "_").replace("-", "_") for cell in cells]
-
-
-def _is_transactions(names: Sequence[str]) -> bool:
-    return "type" in names and "amount" in names and ("order_id" in names or "short_order_id" in names)
-
-
-def _is_summary(names: Sequence[str]) -> bool:
-    return any(name.removeprefix(_PERIOD) in CSV_TOTALS for name in names)
-
-
-def _places(names: Sequence[str]) -> dict[str, int]:
-    """Where each field stands, for those the report has."""
-    return {
-        field: names.index(next(alias for alias in aliases if alias in names))
-        for field, aliases in CSV_COLUMNS.items()
-        if not set(aliases).isdisjoint(names)
-    }
-
-
-def _is_blank(cells: Sequence[str]) -> bool:
-    return not any(map(str.strip, cells))
-
-
-def _refuse_twice(line: int, names: Sequence[str]) -> None:
-    for name, times in Counter(filter(None, names)).items():
-        if times > 1:
-            raise bad(N_("Row %(row)s: the header names the column “%(text)s” twice."), row=line, text=clip(name))
-
-
-def _refuse_width(line: int, cells: Sequence[str], width: int) -> NoReturn:
-    raise bad(
-        N_("Row %(row)s has %(found)s columns, but its header has %(width)s."), row=line, found=len(cells), width=width
-    )
-
-
-def _refuse_long(line: int, texts: Sequence[str]) -> None:
-    longest = max(map(len, texts))
-    if longest > MAX_TEXT:
-        raise bad(
-            N_("Row %(row)s has a text of %(found)s characters; none of Klarna's is over %(limit)s."),
-            row=line,
-            found=longest,
-            limit=MAX_TEXT,
-        )
 
 
 def _settlement_type(cell: str, line: int) -> SettlementType | None:

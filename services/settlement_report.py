@@ -9,8 +9,9 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from itertools import chain
 from typing import IO, Any
 
 import clock
@@ -18,8 +19,18 @@ from errors import N_, BadInput, Refusal
 from money import Amount
 from services import settlement_answers, settlement_bytes, settlement_reader
 from services.settlement_cells import Limits, bad
-from services.settlement_layouts import FEE_TYPES, Fault, Payout, Row, Totals
-from services.settlement_proof import KEY_FIELDS, Difference, DifferenceKind, RowsHash, Tally, content_key, prove
+from services.settlement_columns import Aside, Columns, by_payout, columns_of, rows_of
+from services.settlement_layouts import FEE_TYPES, Fault, Payout, Row, Totals, signed_vat
+from services.settlement_proof import (
+    KEY_FIELDS,
+    Difference,
+    DifferenceKind,
+    RowsHash,
+    Tally,
+    content_keys,
+    groups_of,
+    prove,
+)
 
 WIDE = Limits(bytes=1 << 30)
 """How large a report may be that comes by the folder; by a page it is much less (catalogue row 48)."""
@@ -35,14 +46,16 @@ class Seen:
     def __init__(self) -> None:
         self._bits = bytearray(self._SIZE >> 3)
 
-    def before(self, key: int) -> bool:
-        """Whether this key has perhaps come before; from now on it has."""
-        place = key & (self._SIZE - 1)
-        bit = 1 << (place & 7)
-        if self._bits[place >> 3] & bit:
-            return True
-        self._bits[place >> 3] |= bit
-        return False
+    def before(self, keys: Sequence[int]) -> Iterator[int]:
+        """Those of these keys that have perhaps come before; from now on all have."""
+        bits, last = self._bits, self._SIZE - 1
+        for key in keys:
+            place = key & last
+            byte, bit = place >> 3, 1 << (place & 7)
+            if bits[byte] & bit:
+                yield key
+            else:
+                bits[byte] |= bit
 
 
 @dataclass(slots=True)
@@ -60,21 +73,29 @@ class Survey:
     count: int = 0
     unknown_minor: int = 0
     last_at: datetime | None = None
-    twins: set[int] = field(default_factory=set)
+    twins: set[str] = field(default_factory=set)
     unused: tuple[str, ...] = ()
 
-    def add(self, row: Row, seen: Seen) -> None:
-        """Count a row."""
-        self.tally.add(row)
-        key = int(content_key(row), 16)
-        self.rows_hash.add(key)
-        if seen.before(key):
-            self.twins.add(key)
-        self.count += 1
-        if row.fault is Fault.UNKNOWN_TYPE:
-            self.unknown_minor += row.signed_minor
-        if row.captured_at is not None and (self.last_at is None or row.captured_at > self.last_at):
-            self.last_at = row.captured_at
+    def add(self, columns: Columns, seen: Seen, aside: Aside | None) -> None:
+        """Count some rows of the payout, and lay them aside as they will be kept."""
+        reference, _, types, details, signed, vats, rates, *texts, captured, _, currencies, faults = columns
+        keys = content_keys(columns)
+        numbers = [int(key, 16) for key in keys]
+        self.rows_hash.add(numbers)
+        self.twins.update(f"{key:032x}" for key in seen.before(numbers))
+        signed_vats = list(map(signed_vat, types, signed, vats)) if any(vats) else [0] * len(vats)
+        for group in groups_of(columns, signed_vats):
+            self.tally.add(group)
+        self.count += len(keys)
+        self.last_at = max(filter(None, (self.last_at, *captured)), default=None)
+        if any(faults):
+            unknown = zip(signed, faults, strict=True)
+            self.unknown_minor += sum(effect for effect, fault in unknown if fault is Fault.UNKNOWN_TYPE)
+            signed, faults = zip(*map(_written_fault, signed, currencies, faults), strict=True)
+        if aside is not None:
+            instants = [at and _instant(at) for at in captured]
+            details = [detail or "" for detail in details]
+            aside.add(reference[0], (keys, types, details, signed, signed_vats, rates, *texts, instants, faults))
 
     @property
     def differences(self) -> Sequence[Difference]:
@@ -99,15 +120,33 @@ def direction(survey: Survey) -> int | None:
     return None
 
 
-def written_fault(row: Row, sign: int) -> tuple[int, str | None]:
-    """A row's effect on its payout and its fault; where the two part, the fault carries the amount as it was written."""
-    if row.fault is Fault.UNKNOWN_TYPE:
-        effect = sign * row.signed_minor
-    elif row.fault is Fault.OTHER_CURRENCY:
-        effect = 0
-    else:
-        return row.signed_minor, row.fault
-    return effect, f"{row.fault} {row.signed_minor} {row.currency}"
+def _written_fault(signed_minor: int, currency: str, fault: Fault | None) -> tuple[int, str | None]:
+    """A row's effect on its payout and its fault; where the two part, the fault carries the amount as it was written.
+
+    What a row of an unknown type does to it is told by ``turned``.
+    """
+    if fault is Fault.UNKNOWN_TYPE:
+        return signed_minor, f"{fault} {signed_minor} {currency}"
+    if fault is Fault.OTHER_CURRENCY:
+        return 0, f"{fault} {signed_minor} {currency}"
+    return signed_minor, None if fault is None else str(fault)
+
+
+def turned(signed: Sequence[int], faults: Sequence[str | None], sign: int) -> Sequence[int]:
+    """The effects of rows that were laid aside, those of unknown types in the direction that fits."""
+    if not any(faults):
+        return signed
+    unknown = Fault.UNKNOWN_TYPE.value
+    return [
+        sign * effect if fault and fault.partition(" ")[0] == unknown else effect
+        for effect, fault in zip(signed, faults, strict=True)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _instant(at: datetime) -> str:
+    """An instant as both databases take it."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_fault(text: str | None, effect_minor: int, currency: str) -> tuple[Fault | None, int, str]:
@@ -136,9 +175,9 @@ class Report:
 
     def rows(self) -> Iterator[Row]:
         """Every row, from the first; the VAT figure of rows that are no fee means nothing and is left out."""
-        return map(_as_kept, self._open()[1])
+        return chain.from_iterable(map(rows_of, self._open()[1]))
 
-    def _open(self) -> tuple[settlement_reader.Reading | Payout, Iterator[Row]]:
+    def _open(self) -> tuple[settlement_reader.Reading | Payout, Iterator[Columns]]:
         now = clock.now()
         self.stream.seek(0)
         is_answer = self.stream.read(len(_ANSWER)) == _ANSWER
@@ -147,28 +186,33 @@ class Report:
             head = _object(self.stream.readline())
             payout = settlement_answers.read_payout(_part(head, "payout", dict), now=now)
             transactions = _part(head, "transactions", list) if "transactions" in head else map(_object, self.stream)
-            return payout, settlement_answers.read_transactions(payout, transactions, now=now)
+            rows = settlement_answers.read_transactions(payout, transactions, now=now)
+            return payout, map(_as_kept, columns_of(rows))
         reading = settlement_reader.read_csv(self.stream, self.file_name, now=now, limits=self._limits)
-        return reading, iter(reading)
+        return reading, map(_as_kept, reading.blocks())
 
     def hashes(self, fields: Mapping[str, frozenset[str]]) -> dict[str, str]:
         """The hash of the rows of each of these payouts, as far as its fields go; the report is read once for all of them."""
         found = {reference: RowsHash() for reference in fields}
-        for row in self.rows():
-            if row.payment_reference in found:
-                found[row.payment_reference].add(int(content_key(row, fields[row.payment_reference]), 16))
+        for reference, columns in chain.from_iterable(map(by_payout, self._open()[1])):
+            if reference in found:
+                found[reference].add([int(key, 16) for key in content_keys(columns, fields[reference])])
         return {reference: str(sums) for reference, sums in found.items()}
 
-    def survey(self) -> Sequence[Survey]:
-        """Read the whole report once. Raises BadInput and its kin for anything that cannot be recognised."""
-        opened, rows = self._open()
+    def survey(self, aside: Aside | None = None) -> Sequence[Survey]:
+        """Read the whole report once, and lay its rows aside for who wants to load them.
+
+        Raises BadInput and its kin for anything that cannot be recognised.
+        """
+        opened, blocks = self._open()
         seen = Seen()
         found: dict[str, Survey] = {}
-        for row in rows:
-            survey = found.get(row.payment_reference)
+        for reference, columns in chain.from_iterable(map(by_payout, blocks)):
+            survey = found.get(reference)
             if survey is None:
-                survey = found[row.payment_reference] = Survey(Payout(row.payment_reference, row.currency))
-            survey.add(_as_kept(row), seen)
+                # Its own currency is told by the payout, which is whole when the rows end.
+                survey = found[reference] = Survey(Payout(reference, ""))
+            survey.add(columns, seen, aside)
         payouts = (opened,) if isinstance(opened, Payout) else opened.payouts
         fields = frozenset(KEY_FIELDS) if isinstance(opened, Payout) else opened.fields
         for payout in payouts:
@@ -199,10 +243,12 @@ def _part(head: Mapping[str, Any], name: str, kind: type) -> Any:
     return found
 
 
-def _as_kept(row: Row) -> Row:
-    if row.type in FEE_TYPES or row.vat_amount_minor is None:
-        return row
-    return row._replace(vat_amount_minor=None)  # noqa: SLF001 - how a named tuple is copied
+def _as_kept(columns: Columns) -> Columns:
+    types, vats = columns[2], columns[5]
+    if not any(vats):
+        return columns
+    kept = [vat if type_ in FEE_TYPES else None for type_, vat in zip(types, vats, strict=True)]
+    return [*columns[:5], kept, *columns[6:]]
 
 
 def totals_text(survey: Survey) -> str:
