@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,11 @@ from typing import Any
 import click
 from argon2 import PasswordHasher
 from flask import Flask, has_request_context, request
+from flask.templating import Environment
 from flask_babel import Babel
+from jinja2 import pass_eval_context
+from jinja2.nodes import EvalContext
+from markupsafe import Markup
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -87,6 +91,17 @@ ROOMS = (
 """The blueprints, each ``blueprints/<name>.py`` with its ``blueprint``."""
 
 
+class Templates(Environment):
+    """Templates that share one dictionary of globals instead of laying an empty one of their own over it.
+
+    Each import and each include of a template copies and compares these names, and some are made for every icon of a page.
+    """
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """The globals of a template: those of all, unless it was given some of its own."""
+        return super().make_globals(d) if d else self.globals
+
+
 def _setup_config(app: Flask, settings: Config) -> None:
     app.config.update(
         TESTING=settings.testing,
@@ -141,9 +156,22 @@ def set_upon(app: Flask, settings: Config) -> None:
     _setup_services(app, settings)
 
 
+@pass_eval_context
+def _sentence(context: EvalContext, message: str, **values: object) -> str:
+    """``_()`` of templates: a page says some hundred sentences, and most have nothing to fill in.
+
+    As Jinja has it: what is filled in is escaped, and ``%%`` stands for a percent sign.
+    """
+    sentence = gettext(message)
+    if context.autoescape:
+        sentence = Markup(sentence)  # noqa: S704 - a sentence of the source or the catalogue, before anything is filled in
+    return sentence % values if values or "%" in sentence else sentence
+
+
 def _setup_languages(app: Flask) -> None:
     Babel(app, default_locale="sv", default_timezone="Europe/Stockholm", locale_selector=lambda: spoken().code)
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    app.jinja_env.globals.update(_=_sentence, gettext=_sentence)
 
 
 MARK = 987_654_321_012_345
@@ -225,6 +253,7 @@ def create_app(settings: Config | None = None) -> Flask:
     if not settings.testing:
         web_log.set_up()
     app = Flask(__name__)
+    app.jinja_environment = Templates
     set_upon(app, settings)
     _setup_languages(app)
     _setup_templates(app)

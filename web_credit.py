@@ -12,7 +12,9 @@ from werkzeug.wrappers import Response
 
 from db import reading
 from errors import Refusal
+from models import Document
 from services import approvals, credit_form, credit_rows, draft_visits, goods_returns
+from services.approvals import OnDraft
 from services.credit_form import CreditForm, CreditRow, NewRow
 from services.credit_rows import Hit
 from web import ChoiceField, Form, LineField, RadioChoiceField, TickField, actor, done, fragment, page, say
@@ -156,17 +158,33 @@ def saved(draft_id: int, line_id: int | None = None) -> Response:
     return done(_url(draft_id), panel=lambda: draft_answer(draft_id, moved=line_id))
 
 
-def row_answer(draft_id: int, line_id: int, template: str, status: int, typed_now: Typed, **more: Any) -> Response:
+Now = tuple[CreditForm, OnDraft]
+"""A draft and what its form shows of approval."""
+
+
+def as_saved(session: Session, draft: Document) -> Now | None:
+    """What htmx shows of a draft that was just changed, read in the transaction that changed it: nothing is asked twice."""
+    return _now(session, credit_form.form_of(session, actor(), draft, whole=False)) if is_htmx() else None
+
+
+def _now(session: Session, form: CreditForm) -> Now:
+    return form, approvals.on_draft(session, actor(), form.id, form.sums.gross_minor, form.currency)
+
+
+def row_answer(
+    draft_id: int, line_id: int, template: str, status: int, typed_now: Typed, now: Now | None = None, **more: Any
+) -> Response:
     """The page, or for htmx what changed around the fields, which themselves are left alone while somebody types."""
     if not is_htmx():
         if status == 200:
             return done(_url(draft_id))
         off_now = {"why_off": _first(typed_now)} if typed_now.sentence else {}
         return draft_answer(draft_id, status, typed=typed_now, **off_now)
+    if now is None:
+        with reading() as looked:
+            now = _now(looked, credit_form.form(looked, actor(), draft_id))
+    form, approval = now
     boxes = template != SUM_ONLY
-    with reading() as looked:
-        form = credit_form.form(looked, actor(), draft_id, whole=boxes)
-        approval = approvals.on_draft(looked, actor(), draft_id, form.sums.gross_minor, form.currency)
     drawn = _drawn(form, typed_now) | {"approval": approval, "options": options_of(form) if boxes else None}
     if typed_now.sentence:
         drawn["why_off"] = _first(typed_now)

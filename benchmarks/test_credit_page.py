@@ -12,9 +12,9 @@ import db
 from benchmarks.floors import floor_app, recorded, with_columns
 from benchmarks.measuring import Report, cpu, side_by_side
 from benchmarks.serving import Visitor, token_of
-from db import reading, writing
+from db import writing
 from klarna_sandbox.control import Control
-from services import credit_drafts, credit_form, reservations
+from services import approvals, credit_drafts, credit_form, reservations
 from tests.builders import FINANCE, a_captured_invoice, a_money_form, row
 
 ROWS = 10
@@ -57,9 +57,9 @@ def floor_of(draft: tuple[int, int]) -> Callable[[], str]:
     draft_id, line_id = draft
     with recorded(db.db.engine) as kept:
         with writing() as session:
-            credit_drafts.set_quantity(session, FINANCE, draft_id, line_id, "5")
-        with reading() as session:
-            credit_form.form(session, FINANCE, draft_id)
+            draft = credit_drafts.set_quantity(session, FINANCE, draft_id, line_id, "5")
+            form = credit_form.form_of(session, FINANCE, draft, whole=False)
+            approvals.on_draft(session, FINANCE, draft_id, form.sums.gross_minor, form.currency)
 
     def pick(results: list[list[Any]]) -> dict[str, Any]:
         lines = [each for each in with_columns(results, "restock_milli", "removed") if not each.removed]

@@ -19,7 +19,18 @@ from services.drift import Differs
 from states import DocKind, DocState
 from web import Form, actor, done, gateway, label, needs, page, say
 from web_access import go_to
-from web_credit import SUM_ONLY, Typed, draft_answer, options_of, read_form, row_answer, saved, typed, typed_row
+from web_credit import (
+    SUM_ONLY,
+    Typed,
+    as_saved,
+    draft_answer,
+    options_of,
+    read_form,
+    row_answer,
+    saved,
+    typed,
+    typed_row,
+)
 from web_document_list import list_answer, read_export
 from web_documents import WORDS, document_answer, document_url, money_form, read_page, sheet
 from web_words import day, gettext
@@ -97,10 +108,10 @@ def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
     template = SUM_ONLY
     try:
         with writing() as made:
-            save(made, actor(), draft_id, line_id, text)
+            now = as_saved(made, save(made, actor(), draft_id, line_id, text))
     except BadInput as no:
         return row_answer(draft_id, line_id, template, 422, Typed(f"{field}-{line_id}", text, no), field=field)
-    return row_answer(draft_id, line_id, template, 200, Typed(), field=field)
+    return row_answer(draft_id, line_id, template, 200, Typed(), now, field=field)
 
 
 @blueprint.post("/credit-notes/<int:document_id>/rows/<int:line_id>/remove")

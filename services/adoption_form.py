@@ -175,7 +175,7 @@ def _of_order(session: Session, order: Order, op: KlarnaOp, lines: Sequence[Line
 def _of_invoice(session: Session, invoice: Document, op: KlarnaOp, lines: Sequence[Line]) -> list[Choice]:
     done = credited.credited(session, invoice.id)
     proposed = adoption_rows.propose_refund(session, invoice, op.amount_minor or 0, lines)
-    marked = captured_elsewhere.marked_rows(session, invoice)
+    marked = captured_elsewhere.marked_rows(invoice, captured_elsewhere.capture_of(session, invoice))
     return [
         Choice(
             line.id,

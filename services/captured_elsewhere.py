@@ -5,9 +5,10 @@ Amounts are minor units. Rules alone; the amount credited is right in every case
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from errors import N_, BadInput, Refusal
@@ -56,10 +57,30 @@ def mark(rows: Iterable[Priced]) -> dict[int, Marked]:
     return found
 
 
-def marked_rows(session: Session, invoice: Document) -> dict[int, Marked]:
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What an invoice was issued by: Klarna's own number of it, and whether it was made outside Kvitta."""
+
+    number: str | None
+    elsewhere: bool
+
+
+_CAPTURE = select(KlarnaOp.__table__.c.klarna_short_ref, KlarnaOp.__table__.c.state).where(
+    KlarnaOp.__table__.c.id == bindparam("op_id")
+)
+
+
+def capture_of(session: Session, invoice: Document) -> Capture | None:
+    """The capture an invoice was issued by; None where nothing was sent."""
+    if invoice.issued_by_op_id is None:
+        return None
+    number, state = session.execute(_CAPTURE, {"op_id": invoice.issued_by_op_id}).one()
+    return Capture(number, state is OpState.EXTERNAL)
+
+
+def marked_rows(invoice: Document, capture: Capture | None) -> dict[int, Marked]:
     """The marked rows of an invoice; none for a capture of our own, whose references keep its rows apart (K34, K39)."""
-    op = session.get(KlarnaOp, invoice.issued_by_op_id) if invoice.issued_by_op_id is not None else None
-    if op is None or op.state is not OpState.EXTERNAL:
+    if capture is None or not capture.elsewhere:
         return {}
     return mark(
         Priced(line.position, line.article_number, line.unit_price_minor, line.discount_minor) for line in invoice.lines
@@ -74,8 +95,13 @@ def warnings(session: Session, draft: Document) -> list[Refusal]:
     invoice = draft.original
     if invoice is None or not draft.with_klarna:
         return []
-    marked = marked_rows(session, invoice)
-    if not marked or _is_whole(draft, invoice):
+    return warnings_of(draft, marked_rows(invoice, capture_of(session, invoice)))
+
+
+def warnings_of(draft: Document, marked: Mapping[int, Marked]) -> list[Refusal]:
+    """The warnings of a draft whose invoice has these marked rows."""
+    invoice = draft.original
+    if not marked or invoice is None or not draft.with_klarna or _is_whole(draft, invoice):
         return []
     found = []
     if any(each.without_number for each in marked.values()):

@@ -16,7 +16,7 @@ import money
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
 from models import Delivery, DeliveryLine, Document, DocumentLine, Warehouse
 from rights import Actor, Right
-from services import advance_credits, advances, audit, documents, new_rows
+from services import advance_credits, advances, audit, documents, draft_store, new_rows
 from services.credited import NOTHING, Credited, credited, credited_total, left_of, why_not_credited
 from services.documents import VatSum
 from services.goods_back import returnable
@@ -133,15 +133,22 @@ def draft_line(draft: Document, line: DocumentLine, quantity_milli: int, done: M
     return copy
 
 
-def _price(copy: DocumentLine, line: DocumentLine, done: Credited) -> None:
+def _priced(line: DocumentLine, done: Credited, quantity_milli: int) -> dict[str, int]:
     """Amount, discount and VAT of a credited row follow from the original row; the last credit takes the rest (K38, A11)."""
 
     def share(total: int, taken: int) -> int:
-        return money.next_share(total, line.quantity_milli, done.quantity_milli, taken, copy.quantity_milli)
+        return money.next_share(total, line.quantity_milli, done.quantity_milli, taken, quantity_milli)
 
-    copy.gross_minor = share(line.gross_minor, done.gross_minor)
-    copy.discount_minor = share(line.discount_minor, done.discount_minor)
-    copy.vat_minor = share(line.vat_minor, done.vat_minor)
+    return {
+        "gross_minor": share(line.gross_minor, done.gross_minor),
+        "discount_minor": share(line.discount_minor, done.discount_minor),
+        "vat_minor": share(line.vat_minor, done.vat_minor),
+    }
+
+
+def _price(copy: DocumentLine, line: DocumentLine, done: Credited) -> None:
+    for name, amount in _priced(line, done, copy.quantity_milli).items():
+        setattr(copy, name, amount)
 
 
 def get_draft(session: Session, actor: Actor, draft_id: int, version: int | None = None) -> Document:
@@ -175,6 +182,7 @@ def _to_restock(session: Session, draft: Document, line: DocumentLine) -> int:
 def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
     """Take a quantity as typed, at most what is left of the row (K21, K23). Raises BadInput, and saves nothing then."""
     draft = get_draft(session, actor, draft_id)
+    draft_store.load(session, draft)
     line = line_of(draft, line_id)
     if line.original_line is None:
         raise BadInput(N_("This row is not from the invoice."), field=f"quantity-{line_id}")
@@ -182,14 +190,20 @@ def set_quantity(session: Session, actor: Actor, draft_id: int, line_id: int, te
     done = credited(session, line.original_line.document_id)
     quantity = money.parse_quantity(text, field=f"quantity-{line_id}")
     require_left(line.original_line, quantity, done, field=f"quantity-{line_id}")
+    amounts = _priced(line.original_line, done.get(line.original_line.id, NOTHING), quantity)
     before = (line.quantity_milli, line.gross_minor, line.vat_minor)
-    line.restock_milli, line.quantity_milli = min(line.restock_milli, quantity), quantity
-    _price(line, line.original_line, done.get(line.original_line.id, NOTHING))
-    if before == (line.quantity_milli, line.gross_minor, line.vat_minor):
+    if before == (quantity, amounts["gross_minor"], amounts["vat_minor"]):
         return draft
-    line.restock_milli = _to_restock(session, draft, line)
+    restock = min(line.restock_milli, quantity)
+    draft_store.write(session, line, quantity_milli=quantity, restock_milli=restock, **amounts)
+    restock = _to_restock(session, draft, line)
+    if restock != line.restock_milli:
+        line.restock_milli = restock
     advance_credits.reprice(session, draft, done)
-    return touch(session, draft)
+    draft_store.write(session, draft, version=draft.version + 1, changed_at=clock.now())
+    if session.dirty:
+        session.flush()
+    return draft
 
 
 def _require_counted(line: DocumentLine, field: str, *kinds: LineKind) -> None:
@@ -273,6 +287,7 @@ def set_options(
 def set_restock(session: Session, actor: Actor, draft_id: int, line_id: int, text: str) -> Document:
     """How much of a credited row goes back to stock, thousandths, at most what is credited (K24). Raises BadInput."""
     draft = get_draft(session, actor, draft_id)
+    draft_store.load(session, draft)
     line = line_of(draft, line_id)
     field = f"restock-{line_id}"
     quantity = money.parse_quantity(text, field=field, zero=True)

@@ -11,10 +11,9 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
-from sqlalchemy.orm.attributes import set_committed_value
 
 from errors import N_, NotFound, Refusal, Stale
-from models import Document, DocumentLine, KlarnaOp, Order
+from models import Document, DocumentLine, Order
 from money import Amount
 from rights import Actor
 from services import (
@@ -28,6 +27,7 @@ from services import (
     deliveries,
     document_acts,
     documents,
+    draft_store,
     drift,
     new_rows,
     operations,
@@ -35,7 +35,7 @@ from services import (
     refund_lines,
 )
 from services.adjustments import Adjustment
-from services.captured_elsewhere import Marked
+from services.captured_elsewhere import Capture, Marked
 from services.credit_drafts import Figures
 from services.credited import NOTHING, Credited
 from services.document_page import Related, related
@@ -155,13 +155,6 @@ _DRAFT = (
     .where(Document.id == bindparam("draft_id"))
     .options(joinedload(Document.original), joinedload(Document.order), joinedload(Document.customer))
 )
-_ROWS = (
-    select(DocumentLine)
-    .where(DocumentLine.document_id == bindparam("draft_id"))
-    .options(joinedload(DocumentLine.original_line), joinedload(DocumentLine.article))
-    .order_by(DocumentLine.position)
-)
-"""Put together once, for they are asked with every key that is typed into a draft (performance, goal 11)."""
 
 
 def is_draft(session: Session, document_id: int) -> bool:
@@ -188,24 +181,30 @@ def require_shown(session: Session, draft_id: int, version: int) -> None:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
 
 
-def form(session: Session, actor: Actor, draft_id: int, *, whole: bool = True) -> CreditForm:
-    """The form of a draft. Raises NotFound for anything else.
-
-    Without ``whole`` what no key that is typed can change is left out: other drafts on the invoice, and the warehouses.
-    """
+def form(session: Session, actor: Actor, draft_id: int) -> CreditForm:
+    """The form of a draft. Raises NotFound for anything else."""
     draft = session.scalar(_DRAFT, {"draft_id": draft_id})
     if draft is None or draft.type is not DocType.CREDIT or draft.state is not DocState.DRAFT:
         raise NotFound
-    _load_rows(session, draft)
+    draft_store.load_rows(session, draft)
+    return form_of(session, actor, draft)
+
+
+def form_of(session: Session, actor: Actor, draft: Document, *, whole: bool = True) -> CreditForm:
+    """The form of a draft that has been loaded, in a transaction that has just changed it as well.
+
+    Without ``whole`` what no key that is typed can change is left out: the customer, other drafts on the invoice, and the
+    warehouses.
+    """
     invoice, order = credit_drafts.original(draft), draft.order
     done = credited.credited(session, invoice.id)
-    op = latest(session, invoice) if invoice.issued_by_op_id is not None else None
-    marked = captured_elsewhere.marked_rows(session, invoice)
+    capture = captured_elsewhere.capture_of(session, invoice)
+    marked = captured_elsewhere.marked_rows(invoice, capture)
     rows = [_row(session, line, done, marked) for line in draft.lines if not new_rows.is_new(line)]
     new = [line for line in draft.lines if new_rows.is_new(line)]
     kept = [row for row in rows if not row.removed or not row.removable]
     sums = credit_drafts.figures(session, draft)
-    klarna = _block(op, order, sums.gross_minor) if draft.with_klarna and order is not None else None
+    klarna = _block(capture, order, sums.gross_minor) if draft.with_klarna and order is not None else None
     difference, difference_minor = drift.shown(session, order) if klarna and order else (None, 0)
     return CreditForm(
         id=draft.id,
@@ -214,8 +213,8 @@ def form(session: Session, actor: Actor, draft_id: int, *, whole: bool = True) -
         invoice_number=invoice.number_text or "",
         order_id=draft.order_id,
         order_number=order.number if order else None,
-        customer=draft.customer.name,
-        customer_number=draft.customer.number,
+        customer=draft.customer.name if whole else "",
+        customer_number=draft.customer.number if whole else 0,
         currency=draft.currency,
         made_by=draft.created_by,
         rows=kept if any(row.removable for row in kept) else [],
@@ -241,14 +240,9 @@ def form(session: Session, actor: Actor, draft_id: int, *, whole: bool = True) -
         refusal=_why_not(session, actor, draft, sums, klarna),
         difference=difference,
         difference_minor=difference_minor,
-        warnings=captured_elsewhere.warnings(session, draft) if marked else (),
+        warnings=captured_elsewhere.warnings_of(draft, marked),
         deducted=advances.deducted_on(session, invoice.id) if invoice.type is DocType.ADVANCE else None,
     )
-
-
-def _load_rows(session: Session, draft: Document) -> None:
-    """Load the draft's rows with their originals and articles in one question, not two for each row."""
-    set_committed_value(draft, "lines", session.scalars(_ROWS, {"draft_id": draft.id}).all())
 
 
 def _row(session: Session, line: DocumentLine, done: Mapping[int, Credited], marked: Mapping[int, Marked]) -> CreditRow:
@@ -300,10 +294,10 @@ def _is_freight(line: DocumentLine) -> bool:
     return line.kind is LineKind.RETURN_FEE
 
 
-def _block(op: KlarnaOp | None, order: Order, gross_minor: int) -> KlarnaBlock:
+def _block(capture: Capture | None, order: Order, gross_minor: int) -> KlarnaBlock:
     refundable = (order.captured_minor or 0) - (order.refunded_minor or 0)
     return KlarnaBlock(
-        original_number=op.klarna_short_ref if op else None,
+        original_number=capture.number if capture else None,
         order_id=order.klarna_order_id or "",
         reference=order.klarna_reference,
         refundable_minor=refundable,

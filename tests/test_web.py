@@ -282,6 +282,14 @@ def test_static_addresses_carry_a_mark_of_their_content(client: WebClient) -> No
     assert client.get(sheet.split("?")[0]).headers["Cache-Control"] != answer.headers["Cache-Control"]
 
 
+def test_a_sentence_of_a_page_escapes_what_is_filled_in(app: Flask) -> None:
+    page = "{{ _('of which VAT %(rate)s', rate='<b>') }} {{ _('Credited') }} {{ gettext('Credited') }}"
+    plain = "{% autoescape false %}{{ _('of which VAT %(rate)s', rate='<b>') }}{% endautoescape %}"
+    with in_language("sv"):
+        assert app.jinja_env.from_string(page).render() == "varav moms &lt;b&gt; Krediterat Krediterat"
+        assert app.jinja_env.from_string(plain).render() == "varav moms <b>"
+
+
 def test_405_names_what_can_be_done(client: WebClient) -> None:
     client.log_in("clerk")
     answer = client.get("/logout")
