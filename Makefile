@@ -6,6 +6,8 @@ DATABASE ?= both
 WORKERS ?= 3
 ARGS ?=
 BIN := .venv/bin
+# Every start of Python is quicker by what is kept of the last one (__pycache__), whatever the surroundings say.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run reset setup setup-test test check format lint types translations bench

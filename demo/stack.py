@@ -148,7 +148,6 @@ class Stack:
             **inherited,
             "KVITTA_DATA": str(self.data_dir),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "FLASK_APP": "app:create_app",
             **self.environ,
         }

@@ -19,6 +19,7 @@ from models import (
     Order,
 )
 from rights import Actor
+from services import order_questions
 from services.looks import MOST_STORED
 from states import OP_MOVES, OPEN_OPS, OpKind, OpState, Origin, check_move
 
@@ -32,7 +33,6 @@ _LOCKED = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_OPEN_OF_ORDER = select(KlarnaOp).where(KlarnaOp.order_id == bindparam("order_id"), KlarnaOp.state.in_(OPEN_OPS))
 _OPEN_OF_DOCUMENT = select(KlarnaOp).where(
     KlarnaOp.document_id == bindparam("document_id"), KlarnaOp.state.in_(OPEN_OPS)
 )
@@ -148,7 +148,7 @@ def lock(session: Session, op_id: str) -> KlarnaOp:
 
 def open_of_order(session: Session, order_id: int) -> KlarnaOp | None:
     """The one open operation of an order, if there is one."""
-    return session.scalar(_OPEN_OF_ORDER, {"order_id": order_id})
+    return session.scalar(order_questions.OPEN, {"order_id": order_id})
 
 
 def open_of_document(session: Session, document_id: int) -> KlarnaOp | None:

@@ -20,10 +20,7 @@ from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import (
     Article,
     Customer,
-    Delivery,
-    DeliveryLine,
     Document,
-    DocumentLine,
     KlarnaAccount,
     KlarnaOp,
     Order,
@@ -31,19 +28,14 @@ from models import (
     PaymentMethod,
 )
 from rights import Actor
-from services import audit, numbering
+from services import audit, numbering, order_questions
 from services.reservation_words import WAIT
-from states import OPEN_OPS, DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
+from states import DocKind, KlarnaStatus, LineKind, OpKind, OpState, OrderState
 
 FIRST_NUMBER = 1001
 MAX_ID = 2**63 - 1
 MAX_LINES = 1000
 """Rows of one order, as many as one capture at Klarna takes."""
-
-_INVOICED = (DocState.PENDING, DocState.ISSUED)
-_OF_THE_ORDER = (DocType.DELIVERY, DocType.FINAL)
-_MOVED = (OpState.CONFIRMED, OpState.EXTERNAL)
-_ADVANCES = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,55 +200,16 @@ def is_delivered(line: OrderLine) -> bool:
     return line.kind is LineKind.ARTICLE
 
 
-# The questions every capture asks several times are put together once, not each time.
-_DELIVERED = (
-    sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
-    .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
-    .where(Delivery.order_id == sa.bindparam("order_id"))
-    .group_by(DeliveryLine.order_line_id)
-)
-_HELD = (
-    sa.select(
-        DocumentLine.order_line_id,
-        sa.func.sum(DocumentLine.quantity_milli),
-        sa.func.sum(DocumentLine.gross_minor),
-        sa.func.sum(DocumentLine.discount_minor),
-    )
-    .join(Document, Document.id == DocumentLine.document_id)
-    .where(
-        Document.order_id == sa.bindparam("order_id"),
-        Document.kind == DocKind.INVOICE,
-        Document.type.in_(_OF_THE_ORDER),
-        Document.state.in_(_INVOICED),
-        DocumentLine.order_line_id.is_not(None),
-        DocumentLine.kind.not_in(_ADVANCES),
-    )
-    .group_by(DocumentLine.order_line_id)
-)
-_SUMS_MOVED = (
-    sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
-    .where(
-        KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(_MOVED), KlarnaOp.amount_minor.is_not(None)
-    )
-    .group_by(KlarnaOp.kind)
-)
-_OPEN = sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(sorted(OPEN_OPS)))
-_REFUSED = sa.select(Document).where(Document.state == DocState.REFUSED).limit(1)
-_REFUSED_OF_ORDER = _REFUSED.where(Document.order_id == sa.bindparam("order_id"))
-_REFUSED_INVOICE = _REFUSED_OF_ORDER.where(Document.kind == DocKind.INVOICE)
-_REFUSED_CREDIT = _REFUSED.where(
-    Document.original_id == sa.bindparam("original_id"), Document.kind == DocKind.CREDIT_NOTE
-)
-
-
 def delivered(session: Session, order_id: int) -> dict[int, int]:
     """Thousandths delivered per order row; rows without a delivery are left out."""
-    return {line_id: int(milli) for line_id, milli in session.execute(_DELIVERED, {"order_id": order_id})}
+    return {
+        line_id: int(milli) for line_id, milli in session.execute(order_questions.DELIVERED, {"order_id": order_id})
+    }
 
 
 def invoiced(session: Session, order_id: int) -> dict[int, Invoiced]:
     """What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
-    rows = session.execute(_HELD, {"order_id": order_id})
+    rows = session.execute(order_questions.HELD, {"order_id": order_id})
     return {
         line_id: Invoiced(int(milli), int(gross), int(off))
         for line_id, milli, gross, off in rows
@@ -319,7 +272,7 @@ def refresh(session: Session, order_id: int) -> None:
     order = get(session, order_id, lock=True)
     gone, held = delivered(session, order_id), invoiced(session, order_id)
     done = _measure([(line.quantity_milli, held.get(line.id, NOTHING).quantity_milli) for line in order.lines])
-    if done == "none" and _has_advance(session, order_id):
+    if done == "none" and session.scalar(order_questions.ADVANCE, {"order_id": order_id}) is not None:
         done = "part"
     # Read first and written at once: a question asked in between would write what is set so far.
     icon = _icon(session, order)
@@ -338,14 +291,9 @@ def _measure(rows: Sequence[tuple[int, int]]) -> str:
     return "part" if any(done > 0 for _, done in rows) else "none"
 
 
-def _has_advance(session: Session, order_id: int) -> bool:
-    wanted = (Document.order_id == order_id, Document.type == DocType.ADVANCE, Document.state.in_(_INVOICED))
-    return session.scalar(sa.select(Document.id).where(*wanted).limit(1)) is not None
-
-
 def moved(session: Session, order_id: int) -> tuple[int, int]:
     """Captured and refunded at Klarna as far as it is proved, minor units; what was made elsewhere counts."""
-    sums = {kind: int(amount or 0) for kind, amount in session.execute(_SUMS_MOVED, {"order_id": order_id})}
+    sums = {kind: int(amount or 0) for kind, amount in session.execute(order_questions.MOVED, {"order_id": order_id})}
     return sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0)
 
 
@@ -355,7 +303,7 @@ def _icon(session: Session, order: Order) -> str | None:
     operation = open_operation(session, order)
     if operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW):
         return "unknown"
-    if session.scalar(_REFUSED_OF_ORDER, {"order_id": order.id}) is not None:
+    if session.scalar(order_questions.REFUSED_OF_ORDER, {"order_id": order.id}) is not None:
         return "refused"
     if order.klarna_status in (KlarnaStatus.CANCELLED, KlarnaStatus.EXPIRED) or order.state is OrderState.CANCELLED:
         return "cancelled"
@@ -369,7 +317,7 @@ def _icon(session: Session, order: Order) -> str | None:
 
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:
     """The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
-    return session.scalar(_OPEN, {"order_id": order.id})
+    return session.scalar(order_questions.OPEN, {"order_id": order.id})
 
 
 def require_no_open_operation(session: Session, order: Order) -> None:
@@ -394,10 +342,10 @@ def require_nothing_refused(session: Session, order: Order, original: Document |
     Looks at the order's invoices, or with ``original`` at its credit notes. Raises Refusal (F25, K15).
     """
     if original is None:
-        document = session.scalar(_REFUSED_INVOICE, {"order_id": order.id})
+        document = session.scalar(order_questions.REFUSED_INVOICE, {"order_id": order.id})
         text = N_("Invoice %(number)s awaits a decision: try again or void it first.")
     else:
-        document = session.scalar(_REFUSED_CREDIT, {"original_id": original.id})
+        document = session.scalar(order_questions.REFUSED_CREDIT, {"original_id": original.id})
         text = N_("Credit note %(number)s awaits a decision. Finish it first.")
     if document is not None:
         raise Refusal(text, link=document_link(document), number=document.number_text)

@@ -1,0 +1,73 @@
+"""What is asked about an order several times in every capture, as statements put together once.
+
+Their parameter is ``order_id``, or ``original_id`` where that is said.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp
+from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpState
+
+INVOICED = (DocState.PENDING, DocState.ISSUED)
+"""Documents that hold what they invoice."""
+_OF_THE_ORDER = (DocType.DELIVERY, DocType.FINAL)
+_AT_KLARNA = (OpState.CONFIRMED, OpState.EXTERNAL)
+_ADVANCES = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
+
+DELIVERED = (
+    sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
+    .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
+    .where(Delivery.order_id == sa.bindparam("order_id"))
+    .group_by(DeliveryLine.order_line_id)
+)
+"""Thousandths delivered per order row."""
+HELD = (
+    sa.select(
+        DocumentLine.order_line_id,
+        sa.func.sum(DocumentLine.quantity_milli),
+        sa.func.sum(DocumentLine.gross_minor),
+        sa.func.sum(DocumentLine.discount_minor),
+    )
+    .join(Document, Document.id == DocumentLine.document_id)
+    .where(
+        Document.order_id == sa.bindparam("order_id"),
+        Document.kind == DocKind.INVOICE,
+        Document.type.in_(_OF_THE_ORDER),
+        Document.state.in_(INVOICED),
+        DocumentLine.order_line_id.is_not(None),
+        DocumentLine.kind.not_in(_ADVANCES),
+    )
+    .group_by(DocumentLine.order_line_id)
+)
+"""What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
+MOVED = (
+    sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
+    .where(
+        KlarnaOp.order_id == sa.bindparam("order_id"),
+        KlarnaOp.state.in_(_AT_KLARNA),
+        KlarnaOp.amount_minor.is_not(None),
+    )
+    .group_by(KlarnaOp.kind)
+)
+"""Captured and refunded at Klarna as far as it is proved, minor units; what was made elsewhere counts."""
+OPEN = sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id"), KlarnaOp.state.in_(sorted(OPEN_OPS)))
+"""The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
+_REFUSED = sa.select(Document).where(Document.state == DocState.REFUSED).limit(1)
+REFUSED_OF_ORDER = _REFUSED.where(Document.order_id == sa.bindparam("order_id"))
+"""A document of the order that awaits a decision."""
+REFUSED_INVOICE = REFUSED_OF_ORDER.where(Document.kind == DocKind.INVOICE)
+"""An invoice of it that awaits a decision."""
+REFUSED_CREDIT = _REFUSED.where(
+    Document.original_id == sa.bindparam("original_id"), Document.kind == DocKind.CREDIT_NOTE
+)
+"""A credit note of the invoice ``original_id`` that awaits a decision."""
+ADVANCE = (
+    sa.select(Document.id)
+    .where(
+        Document.order_id == sa.bindparam("order_id"), Document.type == DocType.ADVANCE, Document.state.in_(INVOICED)
+    )
+    .limit(1)
+)
+"""An advance invoice of the order."""
