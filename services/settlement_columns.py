@@ -20,6 +20,7 @@ Columns = Sequence[Sequence[Any]]
 BLOCK_ROWS = 250
 """Rows at a time: what is done once for all of them costs little, and they are gone before Python looks for garbage."""
 IN_MEMORY = 4 << 20
+_SIZE = 4
 
 
 def columns_of(rows: Iterable[Row]) -> Iterator[Columns]:
@@ -59,14 +60,13 @@ class Aside:
     def add(self, reference: str, columns: Columns) -> None:
         """Lay some rows of a payout aside: texts, integers and nothing else."""
         laid: Any = (reference, *columns)
-        marshal.dump(laid, self._file, 2)
+        block = marshal.dumps(laid, 2)
+        self._file.write(len(block).to_bytes(_SIZE))
+        self._file.write(block)
 
     def blocks(self) -> Iterator[tuple[str, Columns]]:
         """What was laid aside, in its order."""
         self._file.seek(0)
-        while True:
-            try:
-                reference, *columns = marshal.load(self._file)  # noqa: S302 - what this process wrote a moment ago
-            except EOFError:
-                return
+        while size := int.from_bytes(self._file.read(_SIZE)):
+            reference, *columns = marshal.loads(self._file.read(size))  # noqa: S302 - what this process wrote a moment ago
             yield reference, columns

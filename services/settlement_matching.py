@@ -24,17 +24,13 @@ from services.settlement_layouts import COMMISSION_RETURNS, Row
 from services.settlement_report import read_fault, read_fields
 from services.settlement_sentences import Why, keep
 from services.settlement_sql import (
-    ALONE,
     BY_NUMBER,
-    BY_OBJECT,
-    BY_ORDER,
     FAULTS,
-    FOLLOWERS,
     LOANS,
-    NUMBER_TWICE,
+    PLACED,
     REST,
-    REVERSALS,
-    SEVERAL,
+    STEPS,
+    UNMATCHED_TYPES,
     WARNINGS,
 )
 from states import (
@@ -71,16 +67,24 @@ def settle(session: Session, actor: Actor, payout_id: int) -> PayoutState:
     sqlite = session.get_bind().dialect.name == "sqlite"
     field = settings.value(session, "match_field")
     values = {"payout": payout.id, "account": payout.account_id, "currency": payout.currency, "loans": LOANS}
-    for sql in (BY_NUMBER, NUMBER_TWICE, BY_OBJECT, BY_ORDER, SEVERAL, REVERSALS, FOLLOWERS, ALONE, REST):
-        _ask(session, sql.replace("{field}", field), **values)
-    _ask(session, FAULTS.replace("strpos", "instr") if sqlite else FAULTS, **values)
     apart = (
         "abs(julianday(substr(r.happened_at, 1, 10)) - julianday(d.issue_date))"
         if sqlite
         else "abs(CAST(r.happened_at AS date) - d.issue_date)"
     )
-    for sql in WARNINGS:
-        _ask(session, sql.replace("{apart}", apart), **values)
+
+    def ask(sql: str) -> None:
+        _ask(session, sql.replace("{field}", field).replace("{apart}", apart), **values)
+
+    ask(BY_NUMBER)
+    left = set(session.scalars(sa.text(UNMATCHED_TYPES), {"payout": payout.id}))
+    for sql, types in STEPS:
+        if types & left:
+            ask(sql)
+    if left - PLACED:
+        ask(REST)
+    ask(FAULTS.replace("strpos", "instr") if sqlite else FAULTS)
+    ask(WARNINGS)
     _note_contradictions(session, actor, payout)
     settlement_unknown.record(session, actor, payout)
     return restate(session, payout)

@@ -30,12 +30,28 @@ _NUMBER = "CASE r.type WHEN 'SALE' THEN r.capture_reference ELSE r.refund_refere
 _OBJECT = "CASE r.type WHEN 'SALE' THEN r.capture_id ELSE r.refund_id END"
 _DOC_KIND = "CASE r.type WHEN 'SALE' THEN 'invoice' ELSE 'credit_note' END"
 _OP_KIND = "CASE r.type WHEN 'SALE' THEN 'CAPTURE' ELSE 'REFUND' END"
+_MONEY = frozenset({"SALE", "RETURN"})
+_TAKEN_BACK = frozenset({"REVERSAL", "REVERSAL_MERCHANT_PROTECTION"})
+_WITH_A_SALE = frozenset({"FEE", "FEE_REFUND", "CORRECTION"})
+_OWN = frozenset({"COMMISSION", "CHARGE", "CREDIT", "HOLDBACK", "RELEASE", "TAX", "REVERSAL"})
 _OURS = f"r.payout_id = :payout AND r.type IN ('SALE','RETURN') AND {_UNMATCHED}"
 
+_SHORT = "(r.type = 'SALE' AND d.open_minor < r.amount_minor OR r.type = 'RETURN' AND d.open_minor > r.amount_minor)"
+_IS_OFFSET = (
+    'EXISTS (SELECT 1 FROM "offset" f WHERE (f.invoice_id = d.id OR f.credit_note_id = d.id)'
+    " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = f.voucher_id))"
+)
+_WHY = f"""CASE WHEN d.currency <> :currency THEN '{Why.OTHER_CURRENCY}'
+  WHEN d.gross_minor <> abs(r.amount_minor) THEN '{Why.AMOUNT}'
+  WHEN {_SHORT} THEN CASE WHEN {_IS_OFFSET} THEN '{Why.CREDITED}' ELSE '{Why.PAID}' END
+  WHEN {{apart}} > 1 THEN '{Why.OTHER_DAY}' END"""
+"""Why a row of a sale or a return and its document are a warning, or nothing: the first that applies is the reason."""
+
 BY_NUMBER = f"""
-INSERT INTO row_match (row_id, pile, document_id)
-SELECT row_id, 'matched', document_id FROM (
-  SELECT r.id AS row_id, d.id AS document_id, row_number() OVER (PARTITION BY d.id, r.type ORDER BY r.row_key) AS n
+INSERT INTO row_match (row_id, pile, because, document_id)
+SELECT row_id, CASE WHEN why IS NULL THEN 'matched' ELSE 'warning' END, why, document_id FROM (
+  SELECT r.id AS row_id, d.id AS document_id, {_WHY} AS why,
+    row_number() OVER (PARTITION BY d.id, r.type ORDER BY r.row_key) AS n
   FROM payout_row r
   JOIN document d ON d.number_text = {_NUMBER} AND d.kind = {_DOC_KIND} AND d.state = 'issued' AND d.reversed_at IS NULL
   JOIN sales_order o ON o.id = d.order_id AND o.account_id = :account
@@ -154,22 +170,26 @@ UPDATE row_match SET pile = 'faulty', because = (
 WHERE pile <> 'handled' AND row_id IN (SELECT r.id FROM payout_row r WHERE r.payout_id = :payout AND r.fault IS NOT NULL)
 """
 
-_WARN = """
-UPDATE row_match SET pile = 'warning', because = '{why}'
-WHERE pile = 'matched' AND row_id IN (
-  SELECT r.id FROM payout_row r JOIN row_match m ON m.row_id = r.id JOIN document d ON d.id = m.document_id
-  WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN') AND {odd})
-"""
-_SHORT = "(r.type = 'SALE' AND d.open_minor < r.amount_minor OR r.type = 'RETURN' AND d.open_minor > r.amount_minor)"
-_IS_OFFSET = (
-    'EXISTS (SELECT 1 FROM "offset" f WHERE (f.invoice_id = d.id OR f.credit_note_id = d.id)'
-    " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = f.voucher_id))"
+WARNINGS = f"""
+UPDATE row_match SET pile = 'warning', because = odd.why
+FROM (
+  SELECT m.row_id, {_WHY} AS why FROM payout_row r JOIN row_match m ON m.row_id = r.id JOIN document d ON d.id = m.document_id
+  WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN') AND m.pile = 'matched'
+) AS odd
+WHERE row_match.row_id = odd.row_id AND row_match.pile = 'matched' AND odd.why IS NOT NULL
+"""  # noqa: S608
+"""Also rows that were matched long ago and now stand beside something else."""
+
+UNMATCHED_TYPES = f"SELECT DISTINCT r.type FROM payout_row r WHERE r.payout_id = :payout AND {_UNMATCHED}"  # noqa: S608
+STEPS = (
+    (NUMBER_TWICE, _MONEY),
+    (BY_OBJECT, _MONEY),
+    (BY_ORDER, _MONEY),
+    (SEVERAL, _MONEY),
+    (REVERSALS, _TAKEN_BACK),
+    (FOLLOWERS, _WITH_A_SALE),
+    (ALONE, _OWN),
 )
-WARNINGS = (
-    _WARN.format(why=Why.OTHER_CURRENCY, odd="d.currency <> :currency"),
-    _WARN.format(why=Why.AMOUNT, odd="d.gross_minor <> abs(r.amount_minor)"),
-    _WARN.format(why=Why.CREDITED, odd=f"{_SHORT} AND {_IS_OFFSET}"),
-    _WARN.format(why=Why.PAID, odd=_SHORT),
-    _WARN.format(why=Why.OTHER_DAY, odd="{apart} > 1"),
-)
-"""The first that applies is the reason."""
+"""What comes after the numbers, in its order, each with the types of rows it places."""
+PLACED = _TAKEN_BACK | _WITH_A_SALE | _OWN
+"""Types of which no row is left after these steps; of others, the rest finds its place last."""
