@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
@@ -38,6 +39,7 @@ class Deposit:
     text: str
 
 
+@cache
 def live() -> sa.ColumnElement[bool]:
     """Of ``BankTie``: a tie that nobody has untied."""
     undone = aliased(BankTie)

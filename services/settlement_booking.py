@@ -8,36 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BrokenRule, Refusal, Stale
-from models import Account, Document, KlarnaAccount, Payout, PayoutRow, Posting, RowMatch, RowShare, Voucher
+from models import KlarnaAccount, Payout, Voucher
 from rights import Actor, Right
 from services import advance_booking, audit, ledger, settlement_matching
 from services.ledger import Entry, Paid
-from services.settlement_layouts import COMMISSION_RETURNS
-from services.settlement_sql import LOANS
+from services.settlement_booking_sql import ADVANCES, COSTS, MOVED, SUMS, TICK, UNPLACED, UNTICK, WITHHELD
 from states import DocKind, PayoutState
 
 SERIES = "I"
-CLAIMS = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION")
-"""Types whose amount is a claim of a document; without one it is booked as not yet placed."""
-COSTS = {
-    "FEE": "kreditförsäljningskostnad",
-    "FEE_REFUND": "återbetald kreditförsäljningskostnad",
-    "CORRECTION": "rättelse av kreditförsäljningskostnad",
-    "CHARGE": "övrig avgift",
-    "CREDIT": "övrig gottgörelse",
-    "COMMISSION": "provision",
-    "REVERSAL": "återtagen provision",
-}
-"""Types that cost or bring something, all on the account of fees, and what the voucher calls them (B1)."""
 _PAID = {"SALE", "RETURN"}
-WITHHELD = {"HOLDBACK": "innehållet belopp", "RELEASE": "frigjort belopp"}
 
 
 def book(session: Session, actor: Actor, payout_id: int) -> Voucher:
@@ -129,104 +114,29 @@ def _entries(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
     yield from _unplaced(session, payout, day)
 
 
-def _is_claim() -> sa.ColumnElement[bool]:
-    return sa.and_(PayoutRow.type.in_(CLAIMS), PayoutRow.detailed_type.not_in(sorted(COMMISSION_RETURNS)))
-
-
-def _is_unplaced() -> sa.ColumnElement[bool]:
-    """A claim without a document, a loan, or a row of a type nobody knows: a person has explained it or will."""
-    known = (*CLAIMS, *COSTS, *WITHHELD, "TAX")
-    shared = sa.exists().where(RowShare.row_id == RowMatch.row_id)
-    return sa.or_(
-        sa.and_(_is_claim(), RowMatch.document_id.is_(None), sa.not_(shared)),
-        sa.and_(PayoutRow.type.in_(("CHARGE", "CREDIT")), PayoutRow.detailed_type.in_(LOANS)),
-        PayoutRow.type.not_in(known),
-    )
-
-
 def _sums(session: Session, payout: Payout) -> dict[str, tuple[int, int]]:
     """Amount and VAT per type of the rows that are neither claims nor unplaced; the VAT of all rows."""
-    own = sa.case((sa.or_(_is_claim(), _is_unplaced()), 0), else_=PayoutRow.amount_minor)
-    rows = session.execute(
-        sa.select(PayoutRow.type, sa.func.sum(own), sa.func.sum(PayoutRow.vat_minor))
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .where(PayoutRow.payout_id == payout.id)
-        .group_by(PayoutRow.type)
-    )
+    rows = session.connection().execute(SUMS, {"payout": payout.id})
     return {type_: (int(amount), int(vat)) for type_, amount, vat in rows}
-
-
-def _parts(payout: Payout) -> sa.Subquery:
-    """What each row of the payout does to a document's claim: whole, or the share of a row that was split."""
-    of_payout = (PayoutRow.payout_id == payout.id, _is_claim())
-    whole = (
-        sa.select(RowMatch.document_id, PayoutRow.type, PayoutRow.amount_minor)
-        .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
-        .where(*of_payout, RowMatch.document_id.is_not(None))
-    )
-    shared = (
-        sa.select(RowShare.document_id, PayoutRow.type, RowShare.amount_minor)
-        .join(PayoutRow, PayoutRow.id == RowShare.row_id)
-        .where(*of_payout)
-    )
-    return sa.union_all(whole, shared).subquery("parts")
 
 
 def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
     """What the payout does to each document's claim, on the account the claim stands on."""
-    parts = _parts(payout)
-    stands_on = (
-        sa.select(Posting.document_id, sa.func.max(Posting.account).label("account"))
-        .join(Account, sa.and_(Account.number == Posting.account, Account.receivable.is_(True)))
-        .group_by(Posting.document_id)
-        .where(Posting.document_id.in_(sa.select(parts.c.document_id)))
-        .subquery()
-    )
-    rows = session.execute(
-        sa.select(
-            parts.c.document_id,
-            Document.number_text,
-            # As it is kept: a settlement may pay a hundred thousand documents.
-            sa.type_coerce(Document.kind, sa.Text),
-            stands_on.c.account,
-            sa.func.sum(parts.c.amount_minor),
-            sa.func.min(parts.c.type),
-            sa.func.max(parts.c.type),
-        )
-        .select_from(parts)
-        .join(Document, Document.id == parts.c.document_id)
-        .outerjoin(stands_on, stands_on.c.document_id == parts.c.document_id)
-        .group_by(parts.c.document_id, Document.number_text, Document.kind, Document.number, stands_on.c.account)
-        .order_by(Document.number)
-    )
     receivable = ledger.role(session, "receivable", day)
-    for document_id, number, kind, account, amount, *types in rows:
+    for document_id, number, kind, account, amount, *types in session.connection().execute(
+        MOVED, {"payout": payout.id}
+    ):
         name = "Kreditfaktura" if kind == DocKind.CREDIT_NOTE else "Faktura"
         text = f"{name} {number} {'betald' if _PAID.issuperset(types) else 'återtagen'}"
         yield Entry(account or receivable, -int(amount), text, document_id)
 
 
 def _unplaced(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
-    rows = session.execute(
-        sa.select(PayoutRow.row_no, PayoutRow.type, PayoutRow.amount_minor)
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .where(PayoutRow.payout_id == payout.id, _is_unplaced())
-        .order_by(PayoutRow.row_no)
-    ).all()
-    if rows:
-        account = ledger.role(session, "unallocated", day)
-        for row in rows:
-            yield Entry(account, -row.amount_minor, f"{row.type[:40]} rad {row.row_no}")
+    for row_no, type_, amount in session.connection().execute(UNPLACED, {"payout": payout.id}).all():
+        yield Entry(ledger.role(session, "unallocated", day), -amount, f"{type_[:40]} rad {row_no}")
 
 
 # --- What follows ----------------------------------------------------------------------------------------------------------
-
-
-def _documents(payout: Payout, *, taken_back: bool = False) -> sa.Select[Any]:
-    """The documents whose claims the payout moves, or those among them of which Klarna has taken something back."""
-    parts = _parts(payout)
-    query = sa.select(parts.c.document_id)
-    return query.where(parts.c.type.not_in(("SALE", "RETURN"))) if taken_back else query
 
 
 def _mark_paid(session: Session, payout: Payout, day: date) -> None:
@@ -234,31 +144,17 @@ def _mark_paid(session: Session, payout: Payout, day: date) -> None:
 
     Most have it from the voucher: it was written with what it left of them.
     """
-    marked = sa.and_(Document.paid_at == day, Document.paid_reference == payout.payment_reference)
-    # PostgreSQL does not know yet how many documents have just come to zero, and would begin with "the one" of them.
-    found_by_id = Document.open_minor + 0
-    session.execute(
-        sa.update(Document)
-        .where(
-            Document.id.in_(_documents(payout)), found_by_id == 0, sa.func.coalesce(marked, sa.false()).is_(sa.false())
-        )
-        .values(paid_at=day, paid_reference=payout.payment_reference)
-        .execution_options(synchronize_session=False)
-    )
-    taken_back = _documents(payout, taken_back=True)
-    session.execute(
-        sa.update(Document)
-        .where(Document.id.in_(taken_back), found_by_id > 0, Document.paid_at.is_not(None))
-        .values(paid_at=None, paid_reference=None)
-        .execution_options(synchronize_session=False)
-    )
+    connection = session.connection()
+    connection.execute(TICK, {"payout": payout.id, "day": day, "reference": payout.payment_reference})
+    connection.execute(UNTICK, {"payout": payout.id})
 
 
 def _release_dormant_vat(
     session: Session, actor: Actor, payout: Payout, account: KlarnaAccount, day: date
 ) -> Voucher | None:
     """E3c: the VAT of an advance falls due the day it is paid; what rests on the dormant accounts moves to the VAT accounts."""
-    entries = advance_booking.falls_due(session, _documents(payout), day)
+    advances = session.connection().scalars(ADVANCES, {"payout": payout.id}).all()
+    entries = advance_booking.falls_due(session, advances, day) if advances else []
     if not entries:
         return None
     return ledger.post(

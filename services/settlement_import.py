@@ -202,6 +202,8 @@ def _free(session: Session, payout_id: int) -> list[int]:
 
 
 def _close(session: Session, actor: Actor, breaks: Sequence[int], reason: str) -> None:
+    if not breaks:
+        return
     session.execute(
         sa.update(KlarnaBreak)
         .where(KlarnaBreak.id.in_(breaks), KlarnaBreak.state == BreakState.OPEN)

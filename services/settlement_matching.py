@@ -8,15 +8,15 @@ otherwise. Amounts are minor units, signed by their effect on the payout. Source
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, NotFound, Refusal, Stale
-from models import Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, RowMatch
+from models import Document, KlarnaBreak, KlarnaOp, Payout, PayoutRow, RowMatch
 from rights import Actor
 from services import audit, operations, settings, settlement_unknown
 from services.reservations import FOLLOW
@@ -24,10 +24,14 @@ from services.settlement_layouts import COMMISSION_RETURNS, Row
 from services.settlement_report import read_fault, read_fields
 from services.settlement_sentences import Why, keep
 from services.settlement_sql import (
+    BLOCKING,
     BY_NUMBER,
     FAULTS,
+    FAULTY,
+    KEPT_WITHOUT_KLARNA,
     LOANS,
     PLACED,
+    PROVES,
     REST,
     STEPS,
     UNMATCHED_TYPES,
@@ -38,22 +42,28 @@ from states import (
     PAYOUT_MOVES,
     BreakKind,
     BreakState,
-    DocState,
     OpKind,
-    OpState,
     PayoutState,
     Pile,
     check_move,
 )
 
+_CONTRADICTIONS = frozenset({Why.CONTRADICTS, Why.TWICE, Why.NOT_ISSUED})
 
-def _ask(session: Session, sql: str, **values: Any) -> None:
-    """Run one statement with those of the values it names."""
-    text = sa.text(sql)
-    named = {name: value for name, value in values.items() if f":{name}" in sql}
+
+@lru_cache(maxsize=256)
+def _prepared(sql: str, field: str, *, sqlite: bool) -> tuple[sa.TextClause, frozenset[str]]:
+    """A statement as this database and this company's ``match_field`` have it, and the values that it names."""
+    apart = (
+        "abs(julianday(substr(r.happened_at, 1, 10)) - julianday(d.issue_date))"
+        if sqlite
+        else "abs(CAST(r.happened_at AS date) - d.issue_date)"
+    )
+    sql = sql.replace("{field}", field).replace("{apart}", apart)
+    text = sa.text(sql.replace("strpos", "instr") if sqlite else sql)
     if ":loans" in sql:
         text = text.bindparams(sa.bindparam("loans", expanding=True))
-    session.connection().execute(text, named)
+    return text, frozenset(name for name in ("payout", "account", "currency", "loans") if f":{name}" in sql)
 
 
 def settle(session: Session, actor: Actor, payout_id: int) -> PayoutState:
@@ -67,26 +77,26 @@ def settle(session: Session, actor: Actor, payout_id: int) -> PayoutState:
     sqlite = session.get_bind().dialect.name == "sqlite"
     field = settings.value(session, "match_field")
     values = {"payout": payout.id, "account": payout.account_id, "currency": payout.currency, "loans": LOANS}
-    apart = (
-        "abs(julianday(substr(r.happened_at, 1, 10)) - julianday(d.issue_date))"
-        if sqlite
-        else "abs(CAST(r.happened_at AS date) - d.issue_date)"
-    )
 
     def ask(sql: str) -> None:
-        _ask(session, sql.replace("{field}", field).replace("{apart}", apart), **values)
+        text, named = _prepared(sql, field, sqlite=sqlite)
+        session.connection().execute(text, {name: values[name] for name in named})
 
     ask(BY_NUMBER)
-    left = set(session.scalars(sa.text(UNMATCHED_TYPES), {"payout": payout.id}))
+    left = set(session.connection().scalars(UNMATCHED_TYPES, {"payout": payout.id}))
     for sql, types in STEPS:
         if types & left:
             ask(sql)
     if left - PLACED:
         ask(REST)
-    ask(FAULTS.replace("strpos", "instr") if sqlite else FAULTS)
+    ask(FAULTS)
     ask(WARNINGS)
-    _note_contradictions(session, actor, payout)
-    settlement_unknown.record(session, actor, payout)
+    faulty = set(session.connection().scalars(FAULTY, {"payout": payout.id}))
+    if faulty & _CONTRADICTIONS:
+        _note_contradictions(session, actor, payout)
+    _note_kept_without_klarna(session, actor, payout)
+    if Why.NONE in faulty:
+        settlement_unknown.record(session, actor, payout)
     return restate(session, payout)
 
 
@@ -101,26 +111,17 @@ def get(session: Session, payout_id: int, *, lock: bool = False) -> Payout:
     return found
 
 
-def _rows_with_our_number() -> sa.Select[PayoutRow, Document]:
+def _pairs(session: Session, sql: sa.TextClause, payout: Payout) -> Iterator[tuple[PayoutRow, Document]]:
     """Rows of a payout whose number is one of our documents of the same account, with the document."""
-    number = sa.case((PayoutRow.type == "SALE", PayoutRow.capture_reference), else_=PayoutRow.refund_reference)
-    kind = sa.case((PayoutRow.type == "SALE", sa.literal("invoice")), else_=sa.literal("credit_note"))
-    return (
-        sa.select(PayoutRow, Document)
-        .join(Payout, Payout.id == PayoutRow.payout_id)
-        .join(Document, sa.and_(Document.number_text == number, sa.cast(Document.kind, sa.Text) == kind))
-        .join(Order, sa.and_(Order.id == Document.order_id, Order.account_id == Payout.account_id))
-        .where(PayoutRow.type.in_(("SALE", "RETURN")))
-        .order_by(PayoutRow.row_key)
-    )
+    session.flush()
+    found = session.connection().execute(sql, {"payout": payout.id, "account": payout.account_id}).all()
+    for row_id, document_id in found:
+        yield session.get_one(PayoutRow, row_id), session.get_one(Document, document_id)
 
 
 def _prove_open_operations(session: Session, actor: Actor, payout: Payout) -> None:
     """A row with our number proves the operation that is still open: its document is issued by it (operations 8)."""
-    found = session.execute(
-        _rows_with_our_number().where(PayoutRow.payout_id == payout.id, Document.state == DocState.PENDING)
-    ).all()
-    for row, document in found:
+    for row, document in _pairs(session, PROVES, payout):
         op = operations.open_of_document(session, document.id)
         if op is None or op.account_id != payout.account_id:
             continue
@@ -163,7 +164,7 @@ def _note_contradictions(session: Session, actor: Actor, payout: Payout) -> None
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .where(
             PayoutRow.payout_id == payout.id,
-            RowMatch.because.in_((Why.CONTRADICTS, Why.TWICE, Why.NOT_ISSUED)),
+            RowMatch.because.in_(sorted(_CONTRADICTIONS)),
             RowMatch.pile == Pile.FAULTY,
         )
     ).all()
@@ -172,23 +173,11 @@ def _note_contradictions(session: Session, actor: Actor, payout: Payout) -> None
         document = session.scalars(sa.select(Document).where(Document.number_text == number)).one()
         kind = BreakKind.DUPLICATE_NUMBER if because == Why.TWICE else BreakKind.ROW_CONTRADICTS_DECISION
         _open_break(session, actor, payout, row, document, kind)
-    _note_kept_without_klarna(session, actor, payout)
 
 
 def _note_kept_without_klarna(session: Session, actor: Actor, payout: Payout) -> None:
     """A row with the number of a document that was issued without Klarna after a refusal: it did happen after all."""
-    did = sa.exists().where(
-        KlarnaOp.document_id == Document.id, KlarnaOp.state.in_((OpState.CONFIRMED, OpState.EXTERNAL))
-    )
-    was_decided = sa.exists().where(
-        KlarnaOp.document_id == Document.id, KlarnaOp.state.in_((OpState.REJECTED, OpState.NOT_EXECUTED))
-    )
-    found = session.execute(
-        _rows_with_our_number().where(
-            PayoutRow.payout_id == payout.id, Document.state == DocState.ISSUED, was_decided, ~did
-        )
-    ).all()
-    for row, document in found:
+    for row, document in _pairs(session, KEPT_WITHOUT_KLARNA, payout):
         _open_break(session, actor, payout, row, document, BreakKind.ROW_CONTRADICTS_DECISION)
 
 
@@ -228,22 +217,8 @@ def _open_break(
 
 def blocking(session: Session, payout_id: int) -> tuple[int, int]:
     """How many rows of a payout are faulty, and how many of the rest are in another currency than their document."""
-    row = session.execute(
-        sa.select(
-            sa.func.coalesce(sa.func.sum(sa.case((RowMatch.pile == Pile.FAULTY, 1), else_=0)), 0),
-            sa.func.coalesce(
-                sa.func.sum(
-                    sa.case(
-                        (sa.and_(RowMatch.pile == Pile.WARNING, RowMatch.because == Why.OTHER_CURRENCY), 1), else_=0
-                    )
-                ),
-                0,
-            ),
-        )
-        .select_from(PayoutRow)
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .where(PayoutRow.payout_id == payout_id)
-    ).one()
+    session.flush()
+    row = session.connection().execute(BLOCKING, {"payout": payout_id}).one()
     return int(row[0]), int(row[1])
 
 

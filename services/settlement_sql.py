@@ -6,7 +6,18 @@ Every statement touches only rows of ``:payout`` that have no place yet, so that
 
 from __future__ import annotations
 
+from typing import Any
+
+import sqlalchemy as sa
+
 from services.settlement_sentences import Why
+
+
+def statement(sql: str, **types: Any) -> sa.TextClause:
+    """A statement that is made once and run for each payout, with the types of those values that the driver does not know."""
+    made = sa.text(sql)
+    return made.bindparams(*(sa.bindparam(name, type_=type_) for name, type_ in types.items())) if types else made
+
 
 LOANS = (
     "LOAN_PAYOUT",
@@ -180,7 +191,37 @@ WHERE row_match.row_id = odd.row_id AND row_match.pile = 'matched' AND odd.why I
 """  # noqa: S608
 """Also rows that were matched long ago and now stand beside something else."""
 
-UNMATCHED_TYPES = f"SELECT DISTINCT r.type FROM payout_row r WHERE r.payout_id = :payout AND {_UNMATCHED}"  # noqa: S608
+UNMATCHED_TYPES = statement(f"SELECT DISTINCT r.type FROM payout_row r WHERE r.payout_id = :payout AND {_UNMATCHED}")  # noqa: S608
+FAULTY = statement("""
+SELECT DISTINCT m.because FROM payout_row r JOIN row_match m ON m.row_id = r.id
+WHERE r.payout_id = :payout AND m.pile = 'faulty'
+""")
+"""Why rows of the payout are faulty."""
+
+BLOCKING = statement(f"""
+SELECT coalesce(sum(CASE WHEN m.pile = 'faulty' THEN 1 ELSE 0 END), 0),
+  coalesce(sum(CASE WHEN m.pile = 'warning' AND m.because = '{Why.OTHER_CURRENCY}' THEN 1 ELSE 0 END), 0)
+FROM payout_row r JOIN row_match m ON m.row_id = r.id WHERE r.payout_id = :payout
+""")  # noqa: S608
+"""How many rows are faulty, and how many of the rest are in another currency than their document."""
+
+_WITH_OUR_NUMBER = f"""
+SELECT r.id AS row_id, d.id AS document_id FROM payout_row r
+JOIN document d ON d.number_text = {_NUMBER} AND d.kind = {_DOC_KIND}
+JOIN sales_order o ON o.id = d.order_id AND o.account_id = :account
+WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN')
+"""  # noqa: S608
+PROVES = statement(f"{_WITH_OUR_NUMBER} AND d.state = 'pending' ORDER BY r.row_key")
+"""Rows with the number of a document whose operation may still be open."""
+
+KEPT_WITHOUT_KLARNA = statement(f"""
+{_WITH_OUR_NUMBER} AND d.state = 'issued'
+  AND EXISTS (SELECT 1 FROM klarna_op k WHERE k.document_id = d.id AND k.state IN ('REJECTED','NOT_EXECUTED'))
+  AND NOT EXISTS (SELECT 1 FROM klarna_op k WHERE k.document_id = d.id AND k.state IN ('CONFIRMED','EXTERNAL'))
+ORDER BY r.row_key
+""")  # noqa: S608
+"""Rows with the number of a document that was issued without Klarna after a refusal."""
+
 STEPS = (
     (NUMBER_TWICE, _MONEY),
     (BY_OBJECT, _MONEY),
