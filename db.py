@@ -56,6 +56,10 @@ NAMING = {
 }
 
 
+# Without being told, SQLite's driver asks each None anew how it is to be written: most of what a row of many columns costs.
+pysqlite3.dbapi2.register_adapter(type(None), dict[None, None]().get)
+
+
 class Base(DeclarativeBase):
     """Root of the tables; STRICT on SQLite."""
 

@@ -184,11 +184,13 @@ WHERE pile <> 'handled' AND row_id IN (SELECT r.id FROM payout_row r WHERE r.pay
 WARNINGS = f"""
 UPDATE row_match SET pile = 'warning', because = odd.why
 FROM (
-  SELECT m.row_id, {_WHY} AS why FROM payout_row r JOIN row_match m ON m.row_id = r.id JOIN document d ON d.id = m.document_id
-  WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN') AND m.pile = 'matched'
+  SELECT m.row_id, CASE WHEN m.pile = 'matched' THEN {_WHY} END AS why
+  FROM payout_row r JOIN row_match m ON m.row_id = r.id JOIN document d ON d.id = m.document_id
+  WHERE r.payout_id = :payout AND r.type IN ('SALE','RETURN')
 ) AS odd
-WHERE row_match.row_id = odd.row_id AND row_match.pile = 'matched' AND odd.why IS NOT NULL
+WHERE row_match.row_id = odd.row_id AND odd.why IS NOT NULL
 """  # noqa: S608
+# The pile stands in no condition: SQLite would begin with every row that is matched.
 """Also rows that were matched long ago and now stand beside something else."""
 
 UNMATCHED_TYPES = statement(f"SELECT DISTINCT r.type FROM payout_row r WHERE r.payout_id = :payout AND {_UNMATCHED}")  # noqa: S608
