@@ -10,8 +10,8 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,28 +27,44 @@ from klarna_sandbox import control
 from klarna_sandbox.control import Control
 from models import Document, KlarnaAccount, KlarnaOp
 from rights import Actor
-from services import credit_drafts, credit_notes, decisions, drift, invoices, janitor, orders, reservations, verify
+from services import (
+    checks_at_klarna,
+    credit_drafts,
+    credit_notes,
+    decisions,
+    drift,
+    invoices,
+    janitor,
+    orders,
+    reservations,
+    settings,
+    verify,
+)
 from services.gateway import Gateway
 from services.reservations import MoneyForm
 from services.verify import CheckState
-from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpState, WithoutKlarna
+from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpKind, OpState, WithoutKlarna
 from tests import builders, databases
 from tests.builders import CLERK, FINANCE
 
 PIECES = 6
 CREDENTIALS_KEY = bytes(range(32))
 AFTER_EACH_STEP = (
-    "I1", "I2", "I3", "I4", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "A3", "A5", "A9", "A15", "M1", "M2", "M3", "M4", "M5",
-    "M9", "M10", "M12", "M15", "S1", "S2", "S3",
+    "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "A3", "A5", "A9", "A15", "M1", "M2", "M3", "M4",
+    "M5", "M9", "M10", "M11", "M12", "M15", "S1", "S2", "S3", "S4",
 )  # fmt: skip
-NOT_AT_THE_END = ("M1", "M6", "M8", "M11")
-"""M1: what was captured by hand beside an open act of ours is more than was authorised, and no rule of ours can help it.
-M6, M8, M11 are about time, which leaps here."""
+NOTHING_TO_ASK = {
+    "I5": "Kvitta writes no reminders",
+    "S4": "perpetual booking of stock is not in use",
+}
+"""What verify answers where there is nothing that could be wrong: it says so, and does not say that it is right."""
 # A key forgotten while Klarna's limit allows the act again is beyond any client (operations 17); row 18 has the rest.
 FAULTS = (
     "drop_after", None, "refuse", "drop_before", "server_error_after", "no_id", "unauthorized", "too_many",
     "html_502_after", "cut_status", "server_error", "html_403", "conflict", "cut_headers",
 )  # fmt: skip
+WELL: Mapping[str, Any] = {"fault": None, "look": None, "skip": 0, "busy": False}
+"""Klarna answers, and both of our lines to it are free."""
 LOOK_FAULTS = (None, None, None, None, "server_error", "drop_before", "lag")
 LEAPS = (timedelta(seconds=6), timedelta(seconds=100), timedelta(minutes=16), timedelta(hours=5), timedelta(hours=23))
 CODES = {"create_capture": "CAPTURE_NOT_ALLOWED", "create_refund": "REFUND_NOT_ALLOWED"}
@@ -89,6 +105,7 @@ class BackOffice:
         self.orders: list[int] = []
         self.raced = False
         self.by_hand = 0
+        self.heard_from = ground.now()
 
     def close(self) -> None:
         """Give back what the example stood on."""
@@ -175,7 +192,7 @@ class BackOffice:
         found = self.all(DocKind.INVOICE, *states) + self.all(DocKind.CREDIT_NOTE, *states)
         return found[at % len(found)] if found else None
 
-    def under(self, mood: dict[str, Any], act: Callable[[], Any]) -> None:
+    def under(self, mood: Mapping[str, Any], act: Callable[[], Any]) -> None:
         """Do an act while Klarna is in a mood. A refusal is an answer; anything else is a failure."""
         self.new_credentials()
         for operation, code in self.codes.items():
@@ -185,12 +202,15 @@ class BackOffice:
                 self.sandbox.fault(mood["fault"], operation=operation)
         if mood["look"]:
             self.sandbox.fault(mood["look"], operation="get_order", skip=mood["skip"], times=0)
-        try:
-            act()
-        except Refusal:
-            pass
-        finally:
-            self.sandbox.clear_faults()
+        if mood["busy"] or mood["fault"] not in (None, "refuse") or mood["look"] not in (None, "lag"):
+            self.heard_from = self.ground.now() + janitor.HOURLY
+        with ExitStack() as held:
+            held.callback(self.sandbox.clear_faults)
+            if mood["busy"]:
+                held.enter_context(self.klarna.slot())
+                held.enter_context(self.klarna.slot())
+            with suppress(Refusal):
+                act()
 
     def form(self, shown: int, order_id: int) -> MoneyForm:
         """A form on which the difference that is known of is ticked."""
@@ -203,9 +223,11 @@ class BackOffice:
             order_id = session.get_one(Document, document_id).order_id
         return self.form(self.shown(document_id) if shown is None else shown, order_id or 0)
 
-    def open_on(self, at: int) -> bool:
+    def open_on(self, at: int, kind: OpKind) -> bool:
+        """Whether an act of this kind is under way on an order."""
         with reading() as session:
-            return orders.open_operation(session, orders.get(session, self.orders[at])) is not None
+            op = orders.open_operation(session, orders.get(session, self.orders[at]))
+            return op is not None and op.kind is kind
 
     # --- Clerks
 
@@ -410,24 +432,27 @@ class BackOffice:
     def by_hand_in_the_portal(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
         at, amount, capture = at % 2, (1, 19_900, 49_900)[n % 3], n > 3
         self.by_hand += 1
-        self.raced = self.raced or self.open_on(at)
+        self.raced = self.raced or self.open_on(at, OpKind.CAPTURE if capture else OpKind.REFUND)
         by_hand = self.sandbox.portal_capture if capture else self.sandbox.portal_refund
         with suppress(control.Refusal):
             by_hand(self.klarna_ids[at], amount)
 
     def time_passes_and_the_janitor_comes(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
-        leap = LEAPS[n % len(LEAPS)]
         if self.ground.ahead < timedelta(days=20):
-            self.ground.ahead += leap
-            self.sandbox.move_clock(leap)
+            self.leap(LEAPS[n % len(LEAPS)])
         self.under(mood, lambda: janitor.run(self.klarna))
+        self.nothing_is_left_behind()
+
+    def leap(self, time: timedelta) -> None:
+        self.ground.ahead += time
+        self.sandbox.move_clock(time)
 
     def janitor(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
         self.under(mood, lambda: janitor.run(self.klarna))
 
     def look(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
         at %= 2
-        self.under({"fault": None, "look": None}, lambda: reservations.look_at(self.klarna, self.orders[at]))
+        self.under(WELL, lambda: reservations.look_at(self.klarna, self.orders[at]))
 
     def new_credentials(self) -> None:
         with writing() as session:
@@ -439,13 +464,26 @@ class BackOffice:
     def the_books_are_right(self) -> None:
         """After each turn, by ``flask verify``."""
         self.count_documents()
-        skipped = ("M1",) if self.raced else ()
-        self.require([check for check in AFTER_EACH_STEP if check not in skipped])
+        self.require(AFTER_EACH_STEP)
 
-    def require(self, checks: list[str]) -> None:
+    def require(self, checks: Iterable[str]) -> None:
+        """Let pass what verify finds right, and says to be not applicable where the house has no such thing.
+
+        M1: what was captured by hand beside an open capture of ours is more than was authorised, and what was credited beside
+        an open credit more than was captured; no rule of ours can help it, and both count until the open one has ended.
+        """
+        wanted = [check for check in checks if not (self.raced and check == "M1")]
         with reading() as session:
-            found = [result for result in verify.run(session, checks) if result.state is CheckState.FAILED]
+            results = list(verify.run(session, wanted))
+        found = [result for result in results if result.state is CheckState.FAILED]
         assert not found, "\n".join(f"{result.id} {finding}" for result in found for finding in result.findings)
+        idle = {result.id: result.because for result in results if result.state is CheckState.NOT_APPLICABLE}
+        assert idle == {check: NOTHING_TO_ASK[check] for check in wanted if check in NOTHING_TO_ASK}, idle
+
+    def nothing_is_left_behind(self) -> None:
+        """M6, where the janitor has just come: once Klarna has been well for an hour, for he asks of what is old once an hour."""
+        if self.ground.now() >= self.heard_from:
+            self.require(["M6"])
 
     def klarna_shows_each_number_at_most_once(self) -> None:
         shown: dict[str, int] = {}
@@ -476,15 +514,36 @@ class BackOffice:
             timedelta(hours=24),
             timedelta(hours=2),
         ):
-            self.ground.ahead += leap
-            self.sandbox.move_clock(leap)
+            self.leap(leap)
             janitor.run(self.klarna)
             janitor.run(self.klarna)
+            self.nothing_is_left_behind()
+        self.require(["M6"])
+        self.wait_for_the_money()
         self.klarna_shows_each_number_at_most_once()
-        self.require([check for check in verify.CHECKS if check not in NOT_AT_THE_END])
+        self.require([*verify.CHECKS, *NOTHING_TO_ASK])
+        self.klarna_says_what_the_books_say()
         with reading() as session:
             states = set(session.scalars(sa.select(KlarnaOp.state).where(KlarnaOp.state.in_(sorted(OPEN_OPS)))))
             assert states <= {OpState.PREPARED, OpState.REVIEW}, states
+
+    def wait_for_the_money(self) -> None:
+        """As many days as the company waits for a payout, and the night after them: what is not paid by then is a difference."""
+        with reading() as session:
+            days = settings.number(session, "unpaid_days")
+        self.leap(timedelta(days=days + 2))
+        self.new_credentials()
+        janitor.nightly(self.klarna)
+
+    def klarna_says_what_the_books_say(self) -> None:
+        """M5, M7 and M8 as they are asked at Klarna: each order with nothing under way, to the öre."""
+        self.leap(checks_at_klarna.QUIET + timedelta(minutes=1))
+        report = list(checks_at_klarna.run(self.klarna))[-1]
+        found = [f"{name} {each}" for name, findings in report.findings.items() for each in findings]
+        assert report.holds, (found, report.silent)
+        assert report.done == len(self.orders)
+        self.count_documents()
+        assert report.under_way <= len({order_id for order_id, _, _ in self.open_ops}), "asked of each that is at rest"
 
 
 def _stands_for(op: KlarnaOp | None, document: Document) -> bool:

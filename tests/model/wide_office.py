@@ -48,9 +48,8 @@ from services.reservations import MoneyForm
 from states import Condition, DocKind, DocState, DocType, LineKind, Role
 from tests import builders
 from tests.builders import CLERK, FINANCE
-from tests.model.back_office import CODES, TURNS, BackOffice, Turn
+from tests.model.back_office import CODES, TURNS, WELL, BackOffice, Turn
 
-WELL: dict[str, Any] = {"fault": None, "look": None}
 LIMIT = "70000"
 """What a clerk may credit: one shirt, not two."""
 RESERVATION_CODES = {
