@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+import clock
 from db import reading, writing
 from errors import N_, BadInput, Refusal
 from models import BankTie
@@ -142,7 +143,7 @@ def upload() -> Response:
         return _upload_page(form, 422)
     content = sent.read()
     try:
-        statement = bank_file.read(content, form.account.data or "")
+        statement = bank_file.read(content, form.account.data or "", today=clock.today())
         if request.form.get("step") != "read" or statement.problems:
             with reading() as looked:
                 plan = bank_statements.preview(looked, content, statement)

@@ -50,6 +50,15 @@ def test_only_money_that_came_in_and_is_booked_is_taken() -> None:
     assert (len(found.entries), found.left_out, found.problems) == (1, 4, [])
 
 
+def test_what_was_booked_on_a_day_to_come_is_a_problem_of_its_entry() -> None:
+    content = camt(ONE, entry("X", "10.00", day="2099-03-12"))
+    (found,) = bank_file.read(content, today=date(2026, 3, 12)).problems
+    assert (found.place, found.name, found.why.values) == (2, "day", {"day": date(2099, 3, 12)})
+    assert not bank_file.read(content, today=date(2099, 3, 12)).problems
+    found_too = bank_file.read(SEB.encode(), "1", today=date(2026, 3, 11)).problems
+    assert [each.name for each in found_too] == ["day"]
+
+
 def test_deposits_that_were_booked_together_are_taken_one_by_one_when_they_add_up() -> None:
     """A bank may book several transfers as one entry; each then has its own reference and amount."""
 
