@@ -251,6 +251,32 @@ def test_another_process_is_waited_for_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.only_on("sqlite")
+def test_a_process_that_writes_long_again_and_again_lets_another_in_between(tmp_path: Path) -> None:
+    """16.1 rule 8: nobody waits for more than what is being written just now, and the one after that at the most."""
+    first, second = WriteQueue(tmp_path / "lock"), WriteQueue(tmp_path / "lock")
+    turns, over = [0], threading.Event()
+
+    def again_and_again() -> None:
+        while not over.is_set():
+            with first.turn():
+                turns[0] += 1
+                time.sleep(0.04)
+
+    writer = threading.Thread(target=again_and_again)
+    writer.start()
+    waited = []
+    try:
+        for _ in range(8):
+            before = turns[0]
+            with second.turn():
+                waited.append(turns[0] - before)
+            time.sleep(0.01)
+    finally:
+        over.set()
+        writer.join()
+    assert sorted(waited)[5] <= 2, waited
+
+
 def test_a_database_locked_from_outside_makes_the_writer_busy(books: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 37: nothing half done."""
     monkeypatch.setitem(db.PRAGMAS, "busy_timeout", "50")
