@@ -250,7 +250,6 @@ def test_another_process_is_waited_for_too(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.only_on("sqlite")
 def test_a_process_that_writes_long_again_and_again_lets_another_in_between(tmp_path: Path) -> None:
     """16.1 rule 8: nobody waits for more than what is being written just now, and the one after that at the most."""
     first, second = WriteQueue(tmp_path / "lock"), WriteQueue(tmp_path / "lock")
@@ -277,6 +276,7 @@ def test_a_process_that_writes_long_again_and_again_lets_another_in_between(tmp_
     assert sorted(waited)[5] <= 2, waited
 
 
+@pytest.mark.only_on("sqlite")
 def test_a_database_locked_from_outside_makes_the_writer_busy(books: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 37: nothing half done."""
     monkeypatch.setitem(db.PRAGMAS, "busy_timeout", "50")
