@@ -21,6 +21,7 @@ from services.looks import Found, Look, with_number
 from states import LIVE_OPS, BreakKind, BreakState, DocKind, DocState, OpKind, OpState, Origin
 
 OBJECTS = (OpKind.CAPTURE, OpKind.REFUND)
+_OF_ORDER = select(KlarnaOp).where(KlarnaOp.order_id == bindparam("order_id"), KlarnaOp.kind.in_(OBJECTS))
 UNKNOWN_BREAK = {OpKind.CAPTURE: BreakKind.CAPTURE_UNKNOWN, OpKind.REFUND: BreakKind.REFUND_UNKNOWN}
 
 
@@ -56,13 +57,16 @@ class Differs(Refusal):
         self.difference_minor = difference
 
 
+_HELD = (
+    select(KlarnaOp.kind, KlarnaOp.state, func.sum(KlarnaOp.amount_minor))
+    .where(KlarnaOp.order_id == bindparam("order_id"), KlarnaOp.state.in_(LIVE_OPS))
+    .group_by(KlarnaOp.kind, KlarnaOp.state)
+)
+
+
 def held(session: Session, order_id: int) -> Held:
     """What live operations hold of an order, counting open ones as if they had succeeded (operations 5)."""
-    rows = session.execute(
-        select(KlarnaOp.kind, KlarnaOp.state, func.sum(KlarnaOp.amount_minor))
-        .where(KlarnaOp.order_id == order_id, KlarnaOp.state.in_(LIVE_OPS))
-        .group_by(KlarnaOp.kind, KlarnaOp.state)
-    )
+    rows = session.execute(_HELD, {"order_id": order_id})
     sums = {(kind, state): int(amount or 0) for kind, state, amount in rows}
     return Held(
         captured=sum(amount for (kind, _), amount in sums.items() if kind is OpKind.CAPTURE),
@@ -152,7 +156,10 @@ def keep_look(session: Session, order: Order, look: Look) -> bool:
     order.remaining_minor = look.remaining
     order.expires_at = look.expires_at
     order.klarna_read_at = look.at
-    recorded = [_compare_objects(session, order, look, kind) for kind in OBJECTS]
+    ours = list(session.scalars(_OF_ORDER, {"order_id": order.id}))
+    recorded = [
+        _compare_objects(session, order, look, kind, [op for op in ours if op.kind is kind]) for kind in OBJECTS
+    ]
     session.flush()
     changes.after_keeping(session, order, look)
     return any(recorded)
@@ -173,9 +180,8 @@ def _is_kept(order: Order, look: Look) -> bool:
     )  # fmt: skip
 
 
-def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind) -> bool:
-    """Fill in Klarna's ids for ours and record the rest as made elsewhere; True if there is any."""
-    known = list(session.scalars(select(KlarnaOp).where(KlarnaOp.order_id == order.id, KlarnaOp.kind == kind)))
+def _compare_objects(session: Session, order: Order, look: Look, kind: OpKind, known: list[KlarnaOp]) -> bool:
+    """Fill in Klarna's ids for the acts that are known and record the rest as made elsewhere; True if there is any."""
     by_id = {op.klarna_object_id: op for op in known if op.klarna_object_id is not None}
     nameless = [op for op in known if op.state is OpState.EXTERNAL and op.klarna_object_id is None]
     recorded = False
