@@ -157,6 +157,12 @@ class Sqlite:
         log = Path(f"{path}-wal")
         return self._made.get(url) == _marks(path) and not (log.exists() and log.stat().st_size)
 
+    def mark(self, url: str) -> object:
+        """What changes with everything that is written."""
+        path = Path(url.removeprefix("sqlite:///"))
+        log = Path(f"{path}-wal")
+        return _marks(path), _marks(log) if log.exists() and log.stat().st_size else None
+
     def keep(self, url: str, name: str) -> None:
         """Keep what a database holds that nobody is connected to."""
         path = Path(url.removeprefix("sqlite:///"))
@@ -257,7 +263,11 @@ class Postgres:
 
     def is_untouched(self, url: str) -> bool:
         """Whether nothing has been written on this server since the copy was made; it serves one test at a time."""
-        return self._made.get(_name(url), ("", ""))[1] == self._next_transaction()
+        return self._made.get(_name(url), ("", ""))[1] == self.mark(url)
+
+    def mark(self, url: str) -> object:
+        """What changes with everything that is written."""
+        return self._next_transaction()
 
     def keep(self, url: str, name: str) -> None:
         """Keep what a database holds that nobody writes to just now."""

@@ -98,6 +98,30 @@ def test_what_is_asked_for_differently_is_built(
     assert len(worlds._kept) == 3
 
 
+def test_a_beginning_upon_a_beginning_is_kept_with_it(
+    books: Flask, klarna: Gateway, sandbox: Control, kept: None, afresh: Callable[[], None]
+) -> None:
+    def two() -> list[str | None]:
+        return [a_captured_invoice(klarna, sandbox, lines=lines).number_text for lines in (1, 2)]
+
+    built = two()
+    assert len(worlds._kept) == 2
+    ids = sandbox.find_orders()
+    afresh()
+    assert (two(), sandbox.find_orders(), len(worlds._kept)) == (built, ids, 2)
+    afresh()
+    first = a_captured_invoice(klarna, sandbox, lines=1)
+    with writing() as session:
+        a_customer(session)
+    assert a_captured_invoice(klarna, sandbox, lines=2).number_text == built[1] != first.number_text
+    assert len({*ids} & {*sandbox.find_orders()}) == 1, "what was written in between stays, so that the second is built"
+    afresh()
+    # The copy it stood upon is no more: another one is another beginning.
+    worlds._kept.pop(next(key for key in worlds._kept if not key[-1]))
+    two()
+    assert len(worlds._kept) == 3
+
+
 @pytest.mark.parametrize(
     "how", ["a new row", "a changed row", "an order at klarna", "a fault", "time at klarna", "time", "nothing"]
 )

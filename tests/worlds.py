@@ -1,8 +1,9 @@
 """What many tests begin with, a captured invoice say, is built once per test process, then laid out from a copy.
 
-Only a world that nothing has touched is replaced: the database as it was copied for the test, a sandbox without orders, the
-real clock, nothing patched. The copy is of the same day, the same database kind and the same switches of the sandbox, and holds
-what the real services had written; the one thing changed in it is the host, which is the present test's.
+Only a world that nothing has touched is replaced: the database as it was copied for the test and a sandbox without orders, or
+both as such a beginning left them; the real clock, nothing patched. The copy is of the same day, the same database kind and the
+same switches of the sandbox, and holds what the real services had written; the one thing changed in it is the host, which is
+the present test's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from models import Installation, SenderLease
 from services.gateway import Gateway
 from tests.databases import Postgres, Sqlite
 
-MOST = 40
+MOST = 60
 """Copies kept per test process and database kind."""
 AT_KLARNA = (
     "merchants", "passwords", "api_keys", "orders", "rows", "unpaid", "rows_of_order", "payouts", "keys", "callbacks",
@@ -46,6 +47,8 @@ class Place:
     kind: Sqlite | Postgres
     url: str
     request: pytest.FixtureRequest
+    stands: tuple[str, object, bytes] | None = None
+    """The copy the test has begun with so far, and how database and sandbox looked just after it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def begin(what: str, klarna: Gateway, sandbox: Control, build: Callable[[], Resu
     if found is not None:
         _kept[key] = found  # the last one used is thrown away last
         _lay_out(found, klarna)
+        here.stands = found.name, here.kind.mark(here.url), _at_klarna()
         result: Result = pickle.loads(found.result)  # noqa: S301 - our own, of this process
         return result
     made = build()
@@ -80,12 +84,17 @@ def begin(what: str, klarna: Gateway, sandbox: Control, build: Callable[[], Resu
         name = f"world-{next(_numbers)}"
         _let_go(here.kind)
         here.kind.keep(here.url, name)
-        world = running.world
-        with world.lock:
-            held = {each: getattr(world, each) for each in AT_KLARNA}
-            at_klarna = pickle.dumps((held, world.switches.as_doc(), world.faults))
-        _kept[key] = _Kept(name, at_klarna, pickle.dumps(made))
+        _kept[key] = _Kept(name, _at_klarna(), pickle.dumps(made))
+        here.stands = name, here.kind.mark(here.url), _kept[key].at_klarna
     return made
+
+
+def _at_klarna() -> bytes:
+    assert running is not None
+    world = running.world
+    with world.lock:
+        held = {each: getattr(world, each) for each in AT_KLARNA}
+        return pickle.dumps((held, world.switches.as_doc(), world.faults))
 
 
 def _make_room(kind: Sqlite | Postgres) -> None:
@@ -125,9 +134,15 @@ def _key(what: str, klarna: Gateway, sandbox: Control) -> tuple[Any, ...] | None
     with world.lock:
         touched = any(getattr(world, each) for each in AT_KLARNA) or world.faults.waiting
         switches = repr(sorted(world.switches.as_doc().items()))
-    if touched or not _clock_runs(running) or not here.kind.is_untouched(here.url):
+    if not _clock_runs(running):
         return None
-    return here.kind.name, what, switches, clock.today(), klarna.in_worker
+    if not touched and here.kind.is_untouched(here.url):
+        before = ""
+    elif here.stands is not None and here.stands[1:] == (here.kind.mark(here.url), _at_klarna()):
+        before = here.stands[0]
+    else:
+        return None
+    return here.kind.name, what, switches, clock.today(), klarna.in_worker, before
 
 
 def _clock_runs(sandbox: RunningServer | None) -> bool:
