@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
 import db
+from columns import Day
 from errors import N_, BrokenRule, Refusal
 from models import Account, Document, NumberSeries, Posting, Voucher
 from rights import Actor
@@ -219,40 +220,47 @@ def _check_accounts(session: Session, rows: Sequence[Entry]) -> frozenset[int]:
     return receivable
 
 
+_OF_VOUCHER = "FROM posting WHERE voucher_id = :voucher AND account IN :accounts"
+_BOOKED = f"""
+FROM (
+  SELECT document_id, CAST(sum(amount_minor) AS bigint) AS minor {_OF_VOUCHER}
+  GROUP BY document_id HAVING sum(amount_minor) <> 0
+) AS booked WHERE document.id = booked.document_id
+"""
+_ACCOUNTS: sa.BindParameter[Any] = sa.bindparam("accounts", expanding=True)
+_HOLD = sa.text(f"""
+SELECT count(*) FROM (
+  SELECT id FROM document WHERE id IN (SELECT document_id {_OF_VOUCHER}) ORDER BY id FOR NO KEY UPDATE
+) AS held
+""").bindparams(_ACCOUNTS)  # noqa: S608
+_CARRY = sa.text(f"UPDATE document SET open_minor = document.open_minor + booked.minor {_BOOKED}").bindparams(_ACCOUNTS)  # noqa: S608
+_CARRY_PAID = sa.text(f"""
+UPDATE document SET open_minor = document.open_minor + booked.minor,
+  paid_at = CASE WHEN document.open_minor + booked.minor = 0 THEN :day ELSE document.paid_at END,
+  paid_reference = CASE WHEN document.open_minor + booked.minor = 0 THEN :reference ELSE document.paid_reference END
+{_BOOKED}
+""").bindparams(_ACCOUNTS, sa.bindparam("day", type_=Day()))  # noqa: S608
+
+
 def _carry_to_documents(session: Session, voucher_id: int, rows: Sequence[Entry], paid: Paid | None) -> None:
     """Add what was booked on receivable accounts to what remains of each document: one update for all of them."""
     moved = {row.document_id for row in rows}
     if not moved:
         return
-    booked = (
-        sa.select(Posting.document_id, sa.func.sum(Posting.amount_minor).label("minor"))
-        .where(Posting.voucher_id == voucher_id, Posting.account.in_({row.account for row in rows}))
-        .group_by(Posting.document_id)
-        .having(sa.func.sum(Posting.amount_minor) != 0)
-        .subquery("booked")
-    )
-    documents = Document.metadata.tables[Document.__tablename__]
-    if len(moved) > 1:
-        # In one order, so that two who move the same documents wait for each other and never in a circle.
-        session.execute(
-            sa.select(sa.func.count()).select_from(
-                sa.select(documents.c.id)
-                .where(documents.c.id.in_(sa.select(booked.c.document_id)))
-                .order_by(documents.c.id)
-                .with_for_update()
-                .subquery()
-            )
-        )
-    left = documents.c.open_minor + booked.c.minor
-    values = {"open_minor": left}
-    if paid is not None:
-        values["paid_at"] = sa.case((left == 0, paid.day), else_=documents.c.paid_at)
-        values["paid_reference"] = sa.case((left == 0, paid.reference), else_=documents.c.paid_reference)
-    session.connection().execute(sa.update(documents).where(documents.c.id == booked.c.document_id).values(values))
+    connection = session.connection()
+    values = {"voucher": voucher_id, "accounts": sorted({row.account for row in rows})}
+    if len(moved) > 1 and connection.dialect.name == "postgresql":
+        # In one order, so that two who move the same documents wait for each other and never in a circle. A posting holds the
+        # key of its document already, and so may another's.
+        connection.execute(_HOLD, values)
+    if paid is None:
+        connection.execute(_CARRY, values)
+    else:
+        connection.execute(_CARRY_PAID, {**values, "day": paid.day, "reference": paid.reference})
     for key in [key for key in session.identity_map.keys() if key[0] is Document and key[1][0] in moved]:  # noqa: SIM118
         held = session.identity_map.get(key)
         if held is not None:
-            session.expire(held, list(values))
+            session.expire(held, ["open_minor", "paid_at", "paid_reference"])
 
 
 def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text: str, source: str) -> Voucher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 import clock
+import db
 from db import reading, writing
 from errors import BadInput, BrokenRule, NotAllowed, NotFound, Refusal
 from models import Account, Document, NumberSeries, Posting, Voucher
@@ -183,6 +185,46 @@ def test_what_remains_follows_what_is_booked(books: Flask, finance: Actor, moves
 
 
 # --- Reversing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.only_on("postgres")
+def test_documents_are_held_in_one_order_before_any_is_changed(books: Flask, finance: Actor) -> None:
+    """Two who move the same documents wait for each other and never in a circle: while the first is taken, none is held."""
+    with writing() as session:
+        customer_id = builders.a_customer(session).id
+        keys = sorted(a_claim(session, customer_id).id for _ in range(8))
+    seen: list[int] = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            with writing() as session:
+                # However the database would go about the change.
+                session.execute(sa.text("SET LOCAL enable_sort = off"))
+                entries = [Entry(1510, 100, "", key) for key in reversed(keys)]
+                post(session, finance, *entries, Entry(1930, -100 * len(keys)))
+            return
+        with db.db.engine.connect() as first:
+            waiting = sa.text(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            for _ in range(200):
+                if first.scalar(waiting):
+                    break
+                first.rollback()
+                time.sleep(0.01)
+            query = (
+                sa.select(Document.id).where(Document.id.in_(keys)).with_for_update(key_share=True, skip_locked=True)
+            )
+            seen.extend(first.scalars(query))
+            first.rollback()
+        taken.rollback()
+
+    with db.db.engine.connect() as taken:
+        taken.execute(sa.select(Document.id).where(Document.id == keys[0]).with_for_update(key_share=True))
+        assert in_threads(books, work, 2) == []
+    assert sorted(seen) == keys[1:]
+    with reading() as session:
+        assert set(session.scalars(sa.select(Document.open_minor).where(Document.id.in_(keys)))) == {100}
 
 
 def test_a_reversal_is_the_exact_negation_and_comes_once(books: Flask, finance: Actor) -> None:
