@@ -87,25 +87,33 @@ def _sums(message: str, order: Order, ours: int, apart: int) -> Difference:
     return Difference(message, {"klarna": Amount(ours + apart, order.currency), "kvitta": Amount(ours, order.currency)})
 
 
+_BOOKED = (
+    sa.select(Document.kind, sa.func.sum(Document.gross_minor))
+    .where(
+        Document.order_id == sa.bindparam("order_id"),
+        Document.state == DocState.ISSUED,
+        Document.reversed_at.is_(None),
+    )
+    .group_by(Document.kind)
+)
+_BESIDE = (
+    sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
+    .join(KlarnaBreak, KlarnaBreak.op_id == KlarnaOp.id)
+    .where(
+        KlarnaOp.order_id == sa.bindparam("order_id"),
+        KlarnaOp.document_id.is_(None),
+        KlarnaBreak.resolution.in_((breaks.EXPLAIN, breaks.IGNORE)),
+    )
+    .group_by(KlarnaOp.kind)
+)
+
+
 def _booked_beside(session: Session, order: Order) -> list[Difference]:
     """Whether our issued documents come to what Klarna has (K29, K30); what a voucher stands for is not expected here."""
-    sums = session.execute(
-        sa.select(Document.kind, sa.func.sum(Document.gross_minor))
-        .where(Document.order_id == order.id, Document.state == DocState.ISSUED, Document.reversed_at.is_(None))
-        .group_by(Document.kind)
-    )
+    sums = session.execute(_BOOKED, {"order_id": order.id})
     booked = sum((1 if kind is DocKind.INVOICE else -1) * int(gross or 0) for kind, gross in sums)
     captured, refunded = orders.moved(session, order.id)
-    settled = session.execute(
-        sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
-        .join(KlarnaBreak, KlarnaBreak.op_id == KlarnaOp.id)
-        .where(
-            KlarnaOp.order_id == order.id,
-            KlarnaOp.document_id.is_(None),
-            KlarnaBreak.resolution.in_((breaks.EXPLAIN, breaks.IGNORE)),
-        )
-        .group_by(KlarnaOp.kind)
-    )
+    settled = session.execute(_BESIDE, {"order_id": order.id})
     beside = sum((1 if kind is OpKind.CAPTURE else -1) * int(amount or 0) for kind, amount in settled)
     apart = booked + beside - (captured - refunded)
     if not apart:

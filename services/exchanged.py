@@ -32,27 +32,29 @@ class Exchanged:
     adjusted: bool | None
 
 
+_CHARGED = sa.select(DocumentLine.document_id).where(
+    DocumentLine.original_line_id.is_(None),
+    DocumentLine.kind == LineKind.ARTICLE,
+    DocumentLine.unit_price_minor < 0,
+    DocumentLine.document_id == Document.id,
+)
+_NOTES = (
+    sa.select(Document)
+    .where(
+        Document.order_id == sa.bindparam("order_id"),
+        Document.kind == DocKind.CREDIT_NOTE,
+        Document.type == DocType.CREDIT,
+        Document.state == DocState.ISSUED,
+        Document.reversed_at.is_(None),
+        (Document.without_klarna_reason == WithoutKlarna.EVEN_EXCHANGE) | _CHARGED.exists(),
+    )
+    .order_by(Document.id)
+)
+
+
 def of_order(session: Session, order_id: int) -> list[Exchanged]:
     """The exchanges of an order, oldest first."""
-    charged = sa.select(DocumentLine.document_id).where(
-        DocumentLine.original_line_id.is_(None),
-        DocumentLine.kind == LineKind.ARTICLE,
-        DocumentLine.unit_price_minor < 0,
-        DocumentLine.document_id == Document.id,
-    )
-    query = (
-        sa.select(Document)
-        .where(
-            Document.order_id == order_id,
-            Document.kind == DocKind.CREDIT_NOTE,
-            Document.type == DocType.CREDIT,
-            Document.state == DocState.ISSUED,
-            Document.reversed_at.is_(None),
-            (Document.without_klarna_reason == WithoutKlarna.EVEN_EXCHANGE) | charged.exists(),
-        )
-        .order_by(Document.id)
-    )
-    return [made for note in session.scalars(query) for made in _of_note(session, note)]
+    return [made for note in session.scalars(_NOTES, {"order_id": order_id}) for made in _of_note(session, note)]
 
 
 def _of_note(session: Session, note: Document) -> Iterable[Exchanged]:

@@ -68,6 +68,81 @@ class Event:
     call_outcome: CallOutcome | None = None
 
 
+_NOTED = {"order.take": What.TAKEN, "order.rows": What.ROWS, "order.cancel": What.CANCELLED}
+# Put together once: a page of an order asks each of them.
+_AUDITED = (
+    sa.select(Audit.action, Audit.at, Audit.actor, Audit.detail)
+    .where(Audit.object == sa.bindparam("object"), Audit.action.in_(_NOTED))
+    .order_by(Audit.id.desc())
+    .limit(MOST)
+)
+_CALLED = (
+    sa.select(KlarnaCall.kind, KlarnaCall.outcome, KlarnaCall.at, KlarnaCall.by, Document.id, Document.number_text)
+    .outerjoin(Document, Document.id == KlarnaCall.document_id)
+    .where(KlarnaCall.order_id == sa.bindparam("order_id"), klarna_call_rules.speaks())
+    .order_by(KlarnaCall.id.desc())
+    .limit(MOST)
+)
+_LEFT = (
+    sa.select(Delivery.ordinal, Delivery.delivered_at, Delivery.delivered_by, Warehouse.name)
+    .join(Warehouse, Warehouse.id == Delivery.warehouse_id)
+    .where(Delivery.order_id == sa.bindparam("order_id"))
+    .order_by(Delivery.ordinal.desc())
+    .limit(MOST)
+)
+_MOVED = (
+    sa.select(
+        Document.id,
+        Document.kind,
+        Document.number_text,
+        Document.gross_minor,
+        DocumentEvent.to_state,
+        DocumentEvent.at,
+        DocumentEvent.actor,
+        DocumentEvent.reason,
+    )
+    .join(Document, Document.id == DocumentEvent.document_id)
+    .where(Document.order_id == sa.bindparam("order_id"))
+    .order_by(DocumentEvent.at.desc(), DocumentEvent.id.desc())
+    .limit(MOST)
+)
+_UNTOLD = (
+    sa.select(
+        KlarnaOp.kind,
+        KlarnaOp.amount_minor,
+        KlarnaOp.klarna_event_at,
+        KlarnaOpEvent.to_state,
+        KlarnaOpEvent.at,
+        KlarnaOpEvent.actor,
+    )
+    .join(KlarnaOp, KlarnaOp.id == KlarnaOpEvent.op_id)
+    .where(
+        KlarnaOp.order_id == sa.bindparam("order_id"),
+        sa.or_(
+            KlarnaOp.document_id.is_(None),
+            KlarnaOpEvent.to_state.in_((OpState.UNKNOWN, OpState.REVIEW, OpState.EXTERNAL)),
+        ),
+        sa.or_(KlarnaOpEvent.from_state.is_(None), KlarnaOpEvent.from_state != KlarnaOpEvent.to_state),
+        KlarnaOpEvent.to_state != OpState.SENDING,
+    )
+    .order_by(KlarnaOpEvent.at.desc(), KlarnaOpEvent.id.desc())
+    .limit(MOST)
+)
+_HELD = (
+    sa.select(OrderHold).where(OrderHold.order_id == sa.bindparam("order_id")).order_by(OrderHold.id.desc()).limit(MOST)
+)
+_CLOSED = (
+    sa.select(KlarnaBreak)
+    .where(
+        KlarnaBreak.order_id == sa.bindparam("order_id"),
+        KlarnaBreak.state == BreakState.CLOSED,
+        KlarnaBreak.resolution != "gone",
+    )
+    .order_by(KlarnaBreak.id.desc())
+    .limit(MOST)
+)
+
+
 def events(session: Session, order: Order) -> list[Event]:
     """The order's history, newest first."""
     found = [
@@ -82,17 +157,9 @@ def events(session: Session, order: Order) -> list[Event]:
     return sorted(found, key=lambda event: event.at, reverse=True)[:MOST]
 
 
-_NOTED = {"order.take": What.TAKEN, "order.rows": What.ROWS, "order.cancel": What.CANCELLED}
-
-
 def _noted(session: Session, order: Order) -> list[Event]:
     """What the log alone tells: when the order was taken, its rows changed, the order cancelled."""
-    rows = session.execute(
-        sa.select(Audit.action, Audit.at, Audit.actor, Audit.detail)
-        .where(Audit.object == f"order:{order.id}", Audit.action.in_(_NOTED))
-        .order_by(Audit.id.desc())
-        .limit(MOST)
-    )
+    rows = session.execute(_AUDITED, {"object": f"order:{order.id}"})
     found = []
     for action, at, who, written in rows:
         detail = json.loads(written) if action == "order.rows" else {}
@@ -105,13 +172,7 @@ def _noted(session: Session, order: Order) -> list[Event]:
 
 def _calls(session: Session, order: Order) -> list[Event]:
     """Calls that moved no money: tracking, references, an address, a letter, a due date."""
-    rows = session.execute(
-        sa.select(KlarnaCall.kind, KlarnaCall.outcome, KlarnaCall.at, KlarnaCall.by, Document.id, Document.number_text)
-        .outerjoin(Document, Document.id == KlarnaCall.document_id)
-        .where(KlarnaCall.order_id == order.id, klarna_call_rules.speaks())
-        .order_by(KlarnaCall.id.desc())
-        .limit(MOST)
-    )
+    rows = session.execute(_CALLED, {"order_id": order.id})
     return [
         Event(What.CALL, at, who, number=number or "", call_kind=CallKind(kind), call_outcome=CallOutcome(outcome))
         for kind, outcome, at, who, _, number in rows
@@ -119,33 +180,12 @@ def _calls(session: Session, order: Order) -> list[Event]:
 
 
 def _delivered(session: Session, order: Order) -> list[Event]:
-    rows = session.execute(
-        sa.select(Delivery.ordinal, Delivery.delivered_at, Delivery.delivered_by, Warehouse.name)
-        .join(Warehouse, Warehouse.id == Delivery.warehouse_id)
-        .where(Delivery.order_id == order.id)
-        .order_by(Delivery.ordinal.desc())
-        .limit(MOST)
-    )
+    rows = session.execute(_LEFT, {"order_id": order.id})
     return [Event(What.DELIVERED, at, who, number=str(ordinal), place=place) for ordinal, at, who, place in rows]
 
 
 def _documents(session: Session, order: Order) -> list[Event]:
-    rows = session.execute(
-        sa.select(
-            Document.id,
-            Document.kind,
-            Document.number_text,
-            Document.gross_minor,
-            DocumentEvent.to_state,
-            DocumentEvent.at,
-            DocumentEvent.actor,
-            DocumentEvent.reason,
-        )
-        .join(Document, Document.id == DocumentEvent.document_id)
-        .where(Document.order_id == order.id)
-        .order_by(DocumentEvent.at.desc(), DocumentEvent.id.desc())
-        .limit(MOST)
-    )
+    rows = session.execute(_MOVED, {"order_id": order.id})
     return [
         Event(
             What.DOCUMENT,
@@ -164,28 +204,7 @@ def _documents(session: Session, order: Order) -> list[Event]:
 
 def _acts(session: Session, order: Order) -> list[Event]:
     """Acts at Klarna that no document's move tells of: those without a document, made elsewhere, or unanswered."""
-    rows = session.execute(
-        sa.select(
-            KlarnaOp.kind,
-            KlarnaOp.amount_minor,
-            KlarnaOp.klarna_event_at,
-            KlarnaOpEvent.to_state,
-            KlarnaOpEvent.at,
-            KlarnaOpEvent.actor,
-        )
-        .join(KlarnaOp, KlarnaOp.id == KlarnaOpEvent.op_id)
-        .where(
-            KlarnaOp.order_id == order.id,
-            sa.or_(
-                KlarnaOp.document_id.is_(None),
-                KlarnaOpEvent.to_state.in_((OpState.UNKNOWN, OpState.REVIEW, OpState.EXTERNAL)),
-            ),
-            sa.or_(KlarnaOpEvent.from_state.is_(None), KlarnaOpEvent.from_state != KlarnaOpEvent.to_state),
-            KlarnaOpEvent.to_state != OpState.SENDING,
-        )
-        .order_by(KlarnaOpEvent.at.desc(), KlarnaOpEvent.id.desc())
-        .limit(MOST)
-    )
+    rows = session.execute(_UNTOLD, {"order_id": order.id})
     return [
         Event(
             What.OPERATION,
@@ -201,22 +220,13 @@ def _acts(session: Session, order: Order) -> list[Event]:
 
 def _holds(session: Session, order: Order) -> list[Event]:
     """Stops after acceptance and their ends: who lifted one, when and why."""
-    rows = session.scalars(
-        sa.select(OrderHold).where(OrderHold.order_id == order.id).order_by(OrderHold.id.desc()).limit(MOST)
-    )
+    rows = session.scalars(_HELD, {"order_id": order.id})
     return [Event(What(each.what), each.at, each.by, reason=each.reason) for each in rows]
 
 
 def _settled(session: Session, order: Order) -> list[Event]:
     """Differences that a person has settled, with the reason; those that were no more need nobody's attention."""
-    rows = session.scalars(
-        sa.select(KlarnaBreak)
-        .where(
-            KlarnaBreak.order_id == order.id, KlarnaBreak.state == BreakState.CLOSED, KlarnaBreak.resolution != "gone"
-        )
-        .order_by(KlarnaBreak.id.desc())
-        .limit(MOST)
-    )
+    rows = session.scalars(_CLOSED, {"order_id": order.id})
     return [
         Event(
             What.SETTLED,

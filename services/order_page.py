@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
-from models import Document, KlarnaOp, Order, OrderLine
+from models import Delivery, DeliveryLine, Document, KlarnaOp, Order, OrderLine, Warehouse
 from services import deliveries, exchanged, incoming_rows, klarna_orders, klarna_panel, order_history, orders
 from services.exchanged import Exchanged
 from services.klarna_panel import Panel
@@ -193,29 +193,58 @@ def _line(line: OrderLine, gone: int, held: orders.Invoiced) -> LineRow:
     )
 
 
+_DELIVERED = (
+    sa.select(
+        Delivery.ordinal,
+        Delivery.delivered_at,
+        Delivery.delivered_by,
+        Warehouse.name,
+        Delivery.carrier,
+        Delivery.tracking_number,
+        Delivery.tracking_uri,
+        OrderLine.name,
+        OrderLine.unit,
+        DeliveryLine.quantity_milli,
+    )
+    .select_from(Delivery)
+    .join(Warehouse, Warehouse.id == Delivery.warehouse_id)
+    .outerjoin(DeliveryLine, DeliveryLine.delivery_id == Delivery.id)
+    .outerjoin(OrderLine, OrderLine.id == DeliveryLine.order_line_id)
+    .where(Delivery.order_id == sa.bindparam("order_id"))
+    .order_by(Delivery.ordinal, DeliveryLine.id)
+)
+
+
 def _deliveries(session: Session, order_id: int) -> list[DeliveryRow]:
-    return [
-        DeliveryRow(
-            ordinal=each.ordinal,
-            at=each.delivered_at,
-            by=each.delivered_by,
-            warehouse=each.warehouse.name,
-            carrier=each.carrier,
-            tracking_number=each.tracking_number,
-            tracking_uri=each.tracking_uri,
-            rows=[(row.order_line.name, row.order_line.unit, row.quantity_milli) for row in each.lines],
-        )
-        for each in deliveries.listing(session, order_id)
-    ]
+    """The order's deliveries, each with its rows: figures alone, for a page only shows them."""
+    found: dict[int, DeliveryRow] = {}
+    goods: dict[int, list[tuple[str, str, int]]] = {}
+    for ordinal, at, by, place, carrier, number, uri, name, unit, quantity in session.execute(
+        _DELIVERED, {"order_id": order_id}
+    ):
+        rows = goods.setdefault(ordinal, [])
+        if ordinal not in found:
+            found[ordinal] = DeliveryRow(ordinal, at, by, place, carrier, number, uri, rows)
+        if name is not None:
+            rows.append((name, unit, quantity))
+    return list(found.values())
+
+
+_DOCUMENTS = (
+    sa.select(Document)
+    .where(Document.order_id == sa.bindparam("order_id"))
+    .order_by(Document.number.desc(), Document.id.desc())
+)
+_ACTS = (
+    sa.select(KlarnaOp).where(KlarnaOp.order_id == sa.bindparam("order_id")).order_by(KlarnaOp.created_at, KlarnaOp.id)
+)
 
 
 def _documents(session: Session, order: Order) -> list[DocumentRow]:
     """The order's documents, drafts first, then the newest number first."""
-    found = session.scalars(
-        sa.select(Document).where(Document.order_id == order.id).order_by(Document.number.desc(), Document.id.desc())
-    ).all()
-    open_ops = sa.select(KlarnaOp).where(KlarnaOp.order_id == order.id).order_by(KlarnaOp.created_at, KlarnaOp.id)
-    latest = {op.document_id: op for op in session.scalars(open_ops) if op.document_id is not None}
+    found = session.scalars(_DOCUMENTS, {"order_id": order.id}).all()
+    acts = session.scalars(_ACTS, {"order_id": order.id})
+    latest = {op.document_id: op for op in acts if op.document_id is not None}
     rows = [_document(document, latest.get(document.id)) for document in found]
     return sorted(rows, key=lambda row: row.number is not None)
 
