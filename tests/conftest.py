@@ -154,8 +154,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "bare_database: a migrated database without a company")
 
 
-TOGETHER = ("tests/browser/", "tests/demo/", "tests/faults/")
-"""Folders whose tests share something that takes long to start: a stack and a browser, a demo company, warm processes."""
+TOGETHER = ("tests/browser/", "tests/demo/", "tests/faults/", "tests/test_architecture.py")
+"""Tests that share what takes long to make: a stack and a browser, a demo company, warm processes, all modules read."""
 
 
 class Together(LoadScopeScheduling):
