@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from babel.support import NullTranslations, Translations
 from flask import Flask
-from jinja2.bccache import Bucket, BytecodeCache
+from jinja2 import FileSystemBytecodeCache
 from werkzeug.routing import Rule
 from xdist.scheduler import LoadScopeScheduling
 
@@ -40,21 +40,14 @@ CREDENTIALS_KEY = bytes(range(32))
 SECRET_KEY = bytes(range(32, 64))
 
 
-class _Compiled(BytecodeCache):
-    """Templates are compiled once per test process, not once per test; a template that is changed is compiled again."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._kept[bucket.key] = bucket.bytecode_to_string()
+def _compiled() -> FileSystemBytecodeCache:
+    """Templates are compiled once for all test processes and runs; a template that is changed is compiled again."""
+    folder = Path(__file__).parent.parent / ".pytest_cache" / "templates"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemBytecodeCache(str(folder))
 
 
-COMPILED = _Compiled()
+COMPILED = _compiled()
 
 
 def _compile_addresses_once() -> None:
