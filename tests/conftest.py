@@ -145,6 +145,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "untrue_books(why): the test breaks a rule of flask verify on purpose")
     config.addinivalue_line("markers", "window(width, height): size of the browser window")
     config.addinivalue_line("markers", "bare_database: a migrated database without a company")
+    config.addinivalue_line("markers", "without_walls: triggers, checks and partial unique indexes are gone")
 
 
 TOGETHER = ("tests/browser/", "tests/demo/", "tests/faults/", "tests/test_architecture.py")

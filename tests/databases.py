@@ -134,11 +134,13 @@ class Sqlite:
         self._templates: dict[str, Path] = {}
         self._made: dict[str, tuple[int, int]] = {}
 
-    def template(self, name: str, *steps: Furnish) -> None:
-        """Make a template once."""
+    def template(self, name: str, *steps: Furnish, upon: str | None = None) -> None:
+        """Make a template once, from the beginning or upon another one."""
         if name not in self._templates:
             path = self._folder / f"template-{name}.db"
             path.unlink(missing_ok=True)
+            if upon is not None:
+                shutil.copyfile(self._templates[upon], path)
             furnish(f"sqlite:///{path}", *steps)
             log = Path(f"{path}-wal")
             assert not log.exists() or not log.stat().st_size, "the template is not whole"
@@ -234,11 +236,12 @@ class Postgres:
     def _url(self, database: str) -> str:
         return str(self._server.get_uri(database=database)).replace("postgresql://", "postgresql+psycopg://", 1)
 
-    def template(self, name: str, *steps: Furnish) -> None:
-        """Make a template once."""
+    def template(self, name: str, *steps: Furnish, upon: str | None = None) -> None:
+        """Make a template once, from the beginning or upon another one."""
         if name not in self._templates:
+            begun = "" if upon is None else f' TEMPLATE "template-{upon}" STRATEGY FILE_COPY'
             self._connection.execute(f'DROP DATABASE IF EXISTS "template-{name}" WITH (FORCE)'.encode())
-            self._connection.execute(f'CREATE DATABASE "template-{name}"'.encode())
+            self._connection.execute(f'CREATE DATABASE "template-{name}"{begun}'.encode())
             furnish(self._url(f"template-{name}"), *steps)
             self._templates.add(name)
 
