@@ -5,7 +5,7 @@ Amounts are minor units. Source: operations 13; M15.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -56,12 +56,17 @@ def open_break(
     session.flush()
 
 
+_OPEN = (
+    select(KlarnaBreak)
+    .where(KlarnaBreak.order_id == bindparam("order_id"), KlarnaBreak.state == BreakState.OPEN)
+    .order_by(KlarnaBreak.opened_at, KlarnaBreak.id)
+)
+
+
 def open_of(session: Session, order_id: int, *kinds: BreakKind) -> list[KlarnaBreak]:
     """The open differences of an order, of these kinds or of any, oldest first."""
-    query = select(KlarnaBreak).where(KlarnaBreak.order_id == order_id, KlarnaBreak.state == BreakState.OPEN)
-    if kinds:
-        query = query.where(KlarnaBreak.kind.in_(kinds))
-    return list(session.scalars(query.order_by(KlarnaBreak.opened_at, KlarnaBreak.id)))
+    query = _OPEN.where(KlarnaBreak.kind.in_(kinds)) if kinds else _OPEN
+    return list(session.scalars(query, {"order_id": order_id}))
 
 
 def of_order(session: Session, order_id: int) -> list[KlarnaBreak]:

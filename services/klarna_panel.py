@@ -64,22 +64,25 @@ class Panel:
         return clock.local_date(self.expires_at) if lasts and self.expires_at else None
 
 
+_LAST_CAPTURE = (
+    sa.select(KlarnaOp)
+    .where(
+        KlarnaOp.order_id == sa.bindparam("order_id"),
+        KlarnaOp.kind == OpKind.CAPTURE,
+        KlarnaOp.state.in_((OpState.CONFIRMED, OpState.EXTERNAL)),
+    )
+    .order_by(KlarnaOp.klarna_event_at.desc(), KlarnaOp.created_at.desc())
+    .limit(1)
+)
+
+
 def panel(session: Session, order: Order) -> Panel | None:
     """The Klarna panel; None for an order without a reservation (F2, F14)."""
     if order.klarna_order_id is None or order.account is None:
         return None
     operation = orders.open_operation(session, order)
     document = session.get(Document, operation.document_id) if operation and operation.document_id else None
-    last = session.scalars(
-        sa.select(KlarnaOp)
-        .where(
-            KlarnaOp.order_id == order.id,
-            KlarnaOp.kind == OpKind.CAPTURE,
-            KlarnaOp.state.in_((OpState.CONFIRMED, OpState.EXTERNAL)),
-        )
-        .order_by(KlarnaOp.klarna_event_at.desc(), KlarnaOp.created_at.desc())
-        .limit(1)
-    ).first()
+    last = session.scalars(_LAST_CAPTURE, {"order_id": order.id}).first()
     return Panel(
         order_id=order.id,
         icon=order.icon,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -39,12 +39,17 @@ def open_act(session: Session, order_id: int) -> KlarnaOp | None:
     return op if op is not None and op.document_id is None else None
 
 
+_LAST = (
+    select(KlarnaOp)
+    .where(KlarnaOp.order_id == bindparam("order_id"), KlarnaOp.origin == Origin.APP)
+    .order_by(KlarnaOp.created_at.desc(), KlarnaOp.id.desc())
+    .limit(1)
+)
+
+
 def last_act(session: Session, order_id: int) -> KlarnaOp | None:
     """The last act on the reservation, while nothing else has been asked of Klarna since."""
-    made_here = (KlarnaOp.order_id == order_id, KlarnaOp.origin == Origin.APP)
-    op = session.scalar(
-        select(KlarnaOp).where(*made_here).order_by(KlarnaOp.created_at.desc(), KlarnaOp.id.desc()).limit(1)
-    )
+    op = session.scalar(_LAST, {"order_id": order_id})
     return op if op is not None and op.document_id is None else None
 
 
