@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,6 +130,35 @@ def test_the_form_says_what_is_in_the_way(books: Any, klarna: Any, sandbox: Any,
         found = credit_form.form(session, clerk, other.id)
         assert found.refusal is not None and "awaits a decision" in found.refusal.message
         assert [each.id for each in found.others] == [draft_id]
+
+
+def test_what_is_answered_while_a_quantity_is_saved_is_what_stands_there_afterwards(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """K21, K23: the answer is read in the transaction that saves, and says neither more nor less than the page does next."""
+    draft_id = a_draft(klarna, sandbox, clerk, [row("T-shirt", pieces=5), row("Bok", 3_333, pieces=3, rate=600)])
+    with writing() as session:
+        draft = credit_drafts.set_options(
+            session, clerk, draft_id, restock=True, warehouse_id=None, without_klarna=False, reason=""
+        )
+        first, second = (line.id for line in draft.lines)
+    later = []
+    for line_id, text in ((first, "2"), (second, "1"), (second, "1"), (first, "3")):
+        with writing() as session:
+            typed = credit_drafts.set_quantity(session, clerk, draft_id, line_id, text)
+            answered = credit_form.form_of(session, clerk, typed, whole=False)
+        with reading() as session:
+            page = credit_form.form(session, clerk, draft_id)
+        left_out = {"customer": "", "customer_number": 0, "warehouses": (), "others": ()}
+        assert answered == replace(page, **left_out)
+        later.append((page.version, page.sums.gross_minor, [each.restock_milli for each in page.rows]))
+    start = later[0][0]
+    assert later == [
+        (start, 2 * 49_900 + 9_999, [2000, 3000]),
+        (start + 1, 2 * 49_900 + 3_333, [2000, 1000]),
+        (start + 1, 2 * 49_900 + 3_333, [2000, 1000]),
+        (start + 2, 3 * 49_900 + 3_333, [3000, 1000]),
+    ]
 
 
 @pytest.mark.parametrize(
