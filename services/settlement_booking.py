@@ -123,7 +123,7 @@ def _sums(session: Session, payout: Payout) -> dict[str, tuple[int, int]]:
 def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
     """What the payout does to each document's claim, on the account the claim stands on."""
     receivable = ledger.role(session, "receivable", day)
-    rows = session.connection().execute(MOVED, {"payout": payout.id}).all()
+    rows = session.connection().execute(MOVED, {"payout": payout.id}).yield_per(1_000)
     for document_id, number, kind, account, amount, *types in rows:
         name = "Kreditfaktura" if kind == DocKind.CREDIT_NOTE else "Faktura"
         text = f"{name} {number} {'betald' if _PAID.issuperset(types) else 'återtagen'}"

@@ -33,7 +33,7 @@ from states import PayoutState
 
 log = structlog.get_logger()
 
-BLOCK = 10_000
+BLOCK = 5_000
 """Rows per transaction while loading: no lock is held for long (performance, import)."""
 MANY = 500
 LEASE = timedelta(seconds=60)
