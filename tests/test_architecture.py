@@ -99,9 +99,15 @@ def tree_of(name: str) -> ast.Module:
     return ast.parse(files()[name].read_text(encoding="utf-8"))
 
 
+@cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Everything in it, walked through once for all rules."""
+    return tuple(ast.walk(tree))
+
+
 def imports(tree: ast.AST) -> Iterator[str]:
     """Every module named by an import; ``from services import orders`` names ``services.orders``."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -188,7 +194,7 @@ def the_garden_is_apart(name: str, tree: ast.Module) -> Iterator[Fault]:
 def imports_stand_at_the_top(name: str, tree: ast.Module) -> Iterator[Fault]:
     if top(name) in ROOF | {"demo"}:
         return
-    for function in ast.walk(tree):
+    for function in nodes(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function)):
                 yield f"an import inside {getattr(function, 'name', 'a lambda')}"
@@ -197,7 +203,7 @@ def imports_stand_at_the_top(name: str, tree: ast.Module) -> Iterator[Fault]:
 def only_db_commits(name: str, tree: ast.Module) -> Iterator[Fault]:
     if name == "db" or top(name) in ("klarna_sandbox", "demo"):
         return
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and node.attr == "commit":
             yield f"commit in line {node.lineno}"
 
@@ -220,7 +226,7 @@ def rules_open_no_transactions(name: str, tree: ast.Module) -> Iterator[Fault]:
     """A service function that takes ``session`` is a rule: it neither commits nor opens a session of its own."""
     if top(name) != "services":
         return
-    for function in ast.walk(tree):
+    for function in nodes(tree):
         if isinstance(function, ast.FunctionDef) and any(each.arg == "session" for each in function.args.args):
             for node in ast.walk(function):
                 called = node.func if isinstance(node, ast.Call) else None
@@ -237,7 +243,7 @@ def rules_open_no_transactions(name: str, tree: ast.Module) -> Iterator[Fault]:
 
 def words(tree: ast.AST) -> Iterator[str]:
     """Every name and every text of a piece of code."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         for value in (getattr(node, each, None) for each in ("id", "attr", "arg", "name", "value")):
             if isinstance(value, str):
                 yield value
@@ -267,12 +273,12 @@ def nothing_floats(name: str, tree: ast.Module) -> Iterator[Fault]:
         return
     seconds = {
         id(node)
-        for statement in ast.walk(tree)
+        for statement in nodes(tree)
         if isinstance(statement, ast.stmt) and not isinstance(statement, ast.FunctionDef | ast.ClassDef)
         if re.search("seconds", ast.unparse(statement), re.IGNORECASE)
         for node in ast.walk(statement)
     }
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if id(node) in seconds:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
@@ -290,7 +296,7 @@ def nothing_floats(name: str, tree: ast.Module) -> Iterator[Fault]:
 def only_the_clock_tells_the_time(name: str, tree: ast.Module) -> Iterator[Fault]:
     if height(name) is None or name == "clock":
         return
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in (
             "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time",
             "datetime.datetime.now", "datetime.date.today",

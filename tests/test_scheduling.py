@@ -11,11 +11,12 @@ from tests.conftest import TOGETHER, Together
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("folder", TOGETHER)
-def test_the_tests_of_such_a_folder_are_one_piece_of_work(folder: str) -> None:
-    assert (HERE.parent / folder).is_dir()
+@pytest.mark.parametrize("piece", TOGETHER)
+def test_the_tests_of_such_a_folder_or_module_are_one_piece_of_work(piece: str) -> None:
+    assert (HERE.parent / piece).exists()
+    module = piece if piece.endswith(".py") else f"{piece}test_x.py"
     scope = Together._split_scope
-    assert {scope(None, f"{folder}test_x.py::test_{n}[sv]") for n in range(3)} == {folder}  # type: ignore[arg-type]
+    assert {scope(None, f"{module}::test_{n}[sv]") for n in range(3)} == {piece}  # type: ignore[arg-type]
 
 
 def test_others_go_one_by_one() -> None:

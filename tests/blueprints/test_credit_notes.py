@@ -91,20 +91,21 @@ def test_a_quantity_is_saved_as_it_is_typed_and_the_sum_follows_in_the_same_answ
     assert clerk_client.get(page.url).find(f"#quantity-{shirt}")["value"] == "1"
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "1.5", "1000000000", "", "1_000", "1e3", "NaN", "٣", "x" * 90])
 def test_a_quantity_that_cannot_be_is_refused_beside_its_field(
-    clerk_client: WebClient, klarna: Any, sandbox: Any, typed: str
+    clerk_client: WebClient, klarna: Any, sandbox: Any
 ) -> None:
     """Catalogue 9: 422, what was typed is kept, nothing is saved; the button waits for the correction."""
     page = a_draft(clerk_client, klarna, sandbox)
     shirt = rows_of(page)[1]
-    answer = clerk_client.submit(f"#row-{shirt}", **{f"quantity-{shirt}": typed})
-    assert answer.status == 422 and answer.find(f"#quantity-{shirt}")["value"] == typed
-    assert answer.has(f"#note-quantity-{shirt} .note") and answer.find(f"#quantity-{shirt}")["aria-invalid"] == "true"
-    assert answer.has("#sum [aria-disabled=true]")
-    part = clerk_client.submit(f"#row-{shirt}", htmx=True, **{f"quantity-{shirt}": typed})
-    assert part.status == 422 and part.has(".note") and "Correct the marked quantity first." in part.find("#sum").text
-    assert clerk_client.get(page.url).find(f"#quantity-{shirt}")["value"] == "2"
+    for typed in ("0", "-1", "1.5", "1000000000", "", "1_000", "1e3", "NaN", "٣", "x" * 90):
+        answer = clerk_client.submit(f"#row-{shirt}", **{f"quantity-{shirt}": typed})
+        field = answer.find(f"#quantity-{shirt}")
+        assert answer.status == 422 and (field["value"], field["aria-invalid"]) == (typed, "true")
+        assert answer.has(f"#note-quantity-{shirt} .note") and answer.has("#sum [aria-disabled=true]"), typed
+        part = clerk_client.submit(f"#row-{shirt}", htmx=True, **{f"quantity-{shirt}": typed})
+        assert part.status == 422 and part.has(".note"), typed
+        assert "Correct the marked quantity first." in part.find("#sum").text
+        assert clerk_client.get(page.url).find(f"#quantity-{shirt}")["value"] == "2", typed
 
 
 def test_more_than_what_is_left_is_refused_with_the_figures(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
@@ -400,13 +401,11 @@ def test_a_reader_sees_the_draft_and_changes_nothing(client: WebClient, klarna: 
     assert client.post(f"/invoices/{invoice.id}/credit").status == 403
 
 
-@pytest.mark.parametrize(
-    "act", ["/discard", "/create", "/options", "/rows/1", "/rows/1/restock", "/rows/1/remove", "/rows/1/put-back"]
-)
-def test_changes_are_posts_only(clerk_client: WebClient, klarna: Any, sandbox: Any, act: str) -> None:
+def test_changes_are_posts_only(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """Catalogue 17."""
     page = a_draft(clerk_client, klarna, sandbox, 1)
-    assert clerk_client.get(f"{page.url}{act}").status == 405
+    for act in ("/discard", "/create", "/options", "/rows/1", "/rows/1/restock", "/rows/1/remove", "/rows/1/put-back"):
+        assert clerk_client.get(f"{page.url}{act}").status == 405, act
 
 
 def test_a_created_note_is_changed_no_more(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:

@@ -72,9 +72,8 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("typed", [*UNREADABLE, "1 000", "30%%x", ""])
 def test_a_percentage_that_cannot_be_charged_comes_back_with_what_is_left(
-    clerk_client: WebClient, sandbox: Any, klarna: Any, typed: str
+    clerk_client: WebClient, sandbox: Any, klarna: Any
 ) -> None:
     """F29 to the letter, catalogue 84: 422, what was typed stays, nothing is made; when it opens, with htmx, when sent."""
     order = an_open_order(sandbox, klarna)
@@ -82,15 +81,16 @@ def test_a_percentage_that_cannot_be_charged_comes_back_with_what_is_left(
     url = f"/orders/{order.id}/invoice"
     drawn = clerk_client.get(f"{url}?type=advance&percent=10")
     sent = dict(drawn.form("#create-form").values)
-    answer = clerk_client.post(url, {**sent, "percent": typed})
-    assert answer.status == 422 and LEFT in answer.text
-    assert answer.find("#percent").get("value", "") == typed[:100]
-    if typed:
-        part = clerk_client.get(
-            f"{url}?{urlencode({'type': 'advance', 'percent': typed, 'part': 'preview'})}", htmx=True
-        )
-        assert part.status == 422 and LEFT in part.text and not part.has("#create-form")
-    assert count(Document) == 1
+    for typed in (*UNREADABLE, "1 000", "30%%x", ""):
+        answer = clerk_client.post(url, {**sent, "percent": typed})
+        assert answer.status == 422 and LEFT in answer.text, typed
+        assert answer.find("#percent").get("value", "") == typed[:100]
+        if typed:
+            part = clerk_client.get(
+                f"{url}?{urlencode({'type': 'advance', 'percent': typed, 'part': 'preview'})}", htmx=True
+            )
+            assert part.status == 422 and LEFT in part.text and not part.has("#create-form"), typed
+        assert count(Document) == 1, typed
 
 
 @pytest.mark.parametrize("typed", ["30", "30,00", "30.0", " 30 ", "30 %", "30\u202f%", "030"])
