@@ -152,11 +152,24 @@ TOGETHER = ("tests/browser/", "tests/demo/", "tests/faults/", "tests/test_archit
 """Tests that share what takes long to make: a stack and a browser, a demo company, warm processes, all modules read."""
 
 
+FIRST = (*TOGETHER, "tests/model/", "tests/journeys/", "tests/test_")
+"""What takes long as a piece, so that no process is left alone with it at the end."""
+
+
 class Together(LoadScopeScheduling):
-    """Gives each test to the test process that is free, and the tests of such a folder to one process, first of all."""
+    """Gives each module, or such a folder, to the test process that is free.
+
+    What the tests of a module begin with is built once then, and its books are verified once.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+        return next((piece for piece in TOGETHER if nodeid.startswith(piece)), nodeid.split("::", 1)[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: next((at for at, piece in enumerate(FIRST) if item.nodeid.startswith(piece)), len(FIRST))
+    )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:

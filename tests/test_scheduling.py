@@ -1,4 +1,4 @@
-"""Tests that share something expensive run in one test process; everything else goes to whoever is free."""
+"""Tests that share something expensive run in one test process; every other module goes to whoever is free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TOGETHER, Together
+from tests.conftest import FIRST, TOGETHER, Together
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,9 +19,16 @@ def test_the_tests_of_such_a_folder_or_module_are_one_piece_of_work(piece: str) 
     assert {scope(None, f"{module}::test_{n}[sv]") for n in range(3)} == {piece}  # type: ignore[arg-type]
 
 
-def test_others_go_one_by_one() -> None:
-    nodeid = "tests/services/test_orders.py::test_x[sqlite]"
-    assert Together._split_scope(None, nodeid) == nodeid  # type: ignore[arg-type]
+def test_others_go_module_by_module() -> None:
+    nodeid = "tests/services/test_orders.py::test_x[sqlite-a::b]"
+    assert Together._split_scope(None, nodeid) == "tests/services/test_orders.py"  # type: ignore[arg-type]
+
+
+def test_what_takes_long_comes_first(pytestconfig: pytest.Config) -> None:
+    """And xdist leaves it there."""
+    assert not pytestconfig.getoption("loadscopereorder")
+    assert FIRST[: len(TOGETHER)] == TOGETHER
+    assert all((HERE / piece.removeprefix("tests/")).exists() for piece in FIRST[:-1])
 
 
 def test_the_run_is_scheduled_so(pytestconfig: pytest.Config) -> None:
