@@ -21,14 +21,14 @@ def deposits_are_their_payouts(session: Session) -> Iterator[Finding]:
         session,
         "SELECT p.id, e.id, e.amount_minor, e.currency, p.settlement_minor, p.currency FROM bank_tie t"
         " JOIN bank_entry e ON e.id = t.entry_id JOIN payout p ON p.id = t.payout_id"
-        f" WHERE {_LIVE} AND (e.amount_minor <> p.settlement_minor OR e.currency <> p.currency)",
+        f" WHERE {_LIVE} AND (e.amount_minor <> p.settlement_minor OR e.currency <> p.currency) ORDER BY t.id",
         "payout:{0}",
         "is {4} {5}, its deposit {1} is {2} {3}",
     )
     for column, what in (("payout_id", "payout"), ("entry_id", "deposit")):
         yield from broken(
             session,
-            f"SELECT t.{column}, count(*) FROM bank_tie t WHERE {_LIVE} GROUP BY t.{column} HAVING count(*) > 1",
+            f"SELECT t.{column}, count(*) FROM bank_tie t WHERE {_LIVE} GROUP BY t.{column} HAVING count(*) > 1 ORDER BY 1",
             f"{what}:{{0}}",
             "is tied {1} times",
         )
