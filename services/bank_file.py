@@ -21,7 +21,7 @@ NAMES: dict[str, str] = {
 """What the columns of a problem are called; an element of XML has its own name."""
 
 
-def read(content: bytes, account: str = "", *, today: date = date.max) -> Statement:
+def read(content: bytes, account: str = "", *, today: date) -> Statement:
     """Read a statement in camt.053 or CSV; ``account`` is the company's own where a CSV does not say it. Raises Refusal.
 
     What the bank has booked on a day after ``today`` is a problem: a year typed wrong would hide the money for good.

@@ -1,6 +1,6 @@
 """What is asked about an order several times in every capture, as statements put together once.
 
-Their parameter is ``order_id``, or ``original_id`` where that is said.
+Their parameter is ``order_id``, or another one where that is said.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ _OF_THE_ORDER = (DocType.DELIVERY, DocType.FINAL)
 _AT_KLARNA = (OpState.CONFIRMED, OpState.EXTERNAL)
 _ADVANCES = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
 
-DELIVERED = (
-    sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli))
-    .join(Delivery, Delivery.id == DeliveryLine.delivery_id)
-    .where(Delivery.order_id == sa.bindparam("order_id"))
-    .group_by(DeliveryLine.order_line_id)
+_GONE = sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli)).group_by(
+    DeliveryLine.order_line_id
+)
+DELIVERED = _GONE.join(Delivery, Delivery.id == DeliveryLine.delivery_id).where(
+    Delivery.order_id == sa.bindparam("order_id")
 )
 """Thousandths delivered per order row."""
-HELD = (
+DELIVERED_OF = _GONE.where(DeliveryLine.order_line_id.in_(sa.bindparam("lines", expanding=True)))
+"""The same of the order rows ``lines``."""
+_INVOICED = (
     sa.select(
         DocumentLine.order_line_id,
         sa.func.sum(DocumentLine.quantity_milli),
@@ -32,7 +34,6 @@ HELD = (
     )
     .join(Document, Document.id == DocumentLine.document_id)
     .where(
-        Document.order_id == sa.bindparam("order_id"),
         Document.kind == DocKind.INVOICE,
         Document.type.in_(_OF_THE_ORDER),
         Document.state.in_(INVOICED),
@@ -41,7 +42,10 @@ HELD = (
     )
     .group_by(DocumentLine.order_line_id)
 )
+HELD = _INVOICED.where(Document.order_id == sa.bindparam("order_id"))
 """What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
+HELD_OF = _INVOICED.where(DocumentLine.order_line_id.in_(sa.bindparam("lines", expanding=True)))
+"""The same of the order rows ``lines``."""
 MOVED = (
     sa.select(KlarnaOp.kind, sa.func.sum(KlarnaOp.amount_minor))
     .where(

@@ -7,9 +7,10 @@ columns ``delivered``, ``invoiced`` and ``icon`` of an order are copies for the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -202,19 +203,22 @@ def is_delivered(line: OrderLine) -> bool:
 
 def delivered(session: Session, order_id: int) -> dict[int, int]:
     """Thousandths delivered per order row; rows without a delivery are left out."""
-    return {
-        line_id: int(milli) for line_id, milli in session.execute(order_questions.DELIVERED, {"order_id": order_id})
-    }
+    return per_row_delivered(session.execute(order_questions.DELIVERED, {"order_id": order_id}))
+
+
+def per_row_delivered(rows: Iterable[Any]) -> dict[int, int]:
+    """The answer to a question of ``order_questions`` for what is delivered."""
+    return {line_id: int(milli) for line_id, milli in rows}
 
 
 def invoiced(session: Session, order_id: int) -> dict[int, Invoiced]:
     """What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
-    rows = session.execute(order_questions.HELD, {"order_id": order_id})
-    return {
-        line_id: Invoiced(int(milli), int(gross), int(off))
-        for line_id, milli, gross, off in rows
-        if line_id is not None
-    }
+    return per_row_invoiced(session.execute(order_questions.HELD, {"order_id": order_id}))
+
+
+def per_row_invoiced(rows: Iterable[Any]) -> dict[int, Invoiced]:
+    """The answer to a question of ``order_questions`` for what is invoiced."""
+    return {line_id: Invoiced(int(milli), int(gross), int(off)) for line_id, milli, gross, off in rows}
 
 
 def to_deliver(session: Session, order: Order) -> list[tuple[OrderLine, int]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.conftest import FIRST, TOGETHER, Together
+from tests.conftest import FIRST, TOGETHER, Together, pytest_collection_modifyitems
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,7 +29,15 @@ def test_others_go_module_by_module() -> None:
 def test_what_takes_long_comes_first(pytestconfig: pytest.Config) -> None:
     """And xdist leaves it there."""
     assert not pytestconfig.getoption("loadscopereorder")
-    assert FIRST[: len(TOGETHER)] == TOGETHER
+    ids = [
+        "tests/services/test_a.py::a",
+        "tests/test_b.py::b",
+        "tests/model/test_c.py::c",
+        "tests/browser/test_d.py::d",
+    ]
+    items: Any = [SimpleNamespace(nodeid=each) for each in [*ids, "tests/services/test_e.py::e"]]
+    pytest_collection_modifyitems(items)
+    assert "".join(each.nodeid[-1] for each in items) == "dcbae"
     assert all((HERE / piece.removeprefix("tests/")).exists() for piece in FIRST[:-1])
 
 

@@ -108,6 +108,9 @@ def test_what_cannot_be_read_is_said_with_entry_and_element_and_the_form_stays(a
     assert page.find("#account")["value"] == "12 34"
     page = send(client, b"Datum;Belopp\n12.3.2026;1,00\n", name="a.csv")
     assert page.status == 422 and [cell.text for cell in page.all("#planned td")][:2] == ["2", "Dag"]
+    page = send(client, b"Datum;Belopp\n2099-03-12;1,00\n", "read", name="a.csv")
+    told = [cell.text for cell in page.all("#planned td")]
+    assert page.status == 422 and told == ["2", "Dag", "2099-03-12 har inte infallit än."]
     laughs = b'<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><Document>&b;</Document>'
     for content, status, said in (
         (laughs, 422, "dokumenttypsdeklaration"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -50,14 +50,14 @@ def of(payout: Payout, *, amount: str = "", days: int = 0, bank: str = "", refer
 
 
 def read(content: bytes, actor: Actor = FINANCE) -> Taken:
-    statement = bank_file.read(content)
+    statement = bank_file.read(content, today=date.max)
     with writing() as session:
         return bank_statements.take(session, actor, content, "kontoutdrag.xml", statement)
 
 
 def look(content: bytes) -> Plan:
     with reading() as session:
-        return bank_statements.preview(session, content, bank_file.read(content))
+        return bank_statements.preview(session, content, bank_file.read(content, today=date.max))
 
 
 def missing() -> Sequence[AtBank]:

@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 
 from errors import BadInput, Refusal
 from services import bank_csv, bank_entries, bank_file
-from services.bank_entries import MOST_ENTRIES, Entry, words_of
+from services.bank_entries import MOST_ENTRIES, Entry, Statement, words_of
 from tests.services.bank_parts import IBAN, NAMESPACE, camt, entry
 
+AFTER_ALL = date(2100, 1, 1)
 KLARNA = Entry(1, IBAN, date(2026, 3, 12), 1_890_34, "SEK", "KLARNA BANK AB", "Utbetalning XISA93DJ", "A1")
 ONE = entry("XISA93DJ", "1890.34", bank="A1")
+
+
+def read(content: bytes, account: str = "", *, today: date = AFTER_ALL) -> Statement:
+    """A statement that is read when all of its days have come."""
+    return bank_file.read(content, account, today=today)
 
 
 # --- camt.053 ----------------------------------------------------------------------------------------------------------
@@ -35,7 +41,7 @@ def test_an_entry_is_read_alike_in_an_old_and_a_new_version_in_any_letters_and_w
         old.decode().replace("UTF-8", "UTF-16").encode("utf-16"),
         b"\xef\xbb\xbf" + old,
     ):
-        assert bank_file.read(content).entries == [KLARNA]
+        assert read(content).entries == [KLARNA]
 
 
 def test_only_money_that_came_in_and_is_booked_is_taken() -> None:
@@ -46,16 +52,16 @@ def test_only_money_that_came_in_and_is_booked_is_taken() -> None:
         entry("X", "10.00").replace("<Sts>", "<RvslInd>true</RvslInd><Sts>"),
         entry("X", "0.00"),
     )
-    found = bank_file.read(content)
+    found = read(content)
     assert (len(found.entries), found.left_out, found.problems) == (1, 4, [])
 
 
 def test_what_was_booked_on_a_day_to_come_is_a_problem_of_its_entry() -> None:
     content = camt(ONE, entry("X", "10.00", day="2099-03-12"))
-    (found,) = bank_file.read(content, today=date(2026, 3, 12)).problems
+    (found,) = read(content, today=date(2026, 3, 12)).problems
     assert (found.place, found.name, found.why.values) == (2, "day", {"day": date(2099, 3, 12)})
-    assert not bank_file.read(content, today=date(2099, 3, 12)).problems
-    found_too = bank_file.read(SEB.encode(), "1", today=date(2026, 3, 11)).problems
+    assert not read(content, today=date(2099, 3, 12)).problems
+    found_too = read(SEB.encode(), "1", today=date(2026, 3, 11)).problems
     assert [each.name for each in found_too] == ["day"]
 
 
@@ -70,12 +76,12 @@ def test_deposits_that_were_booked_together_are_taken_one_by_one_when_they_add_u
 
     both = entry("X", "30.00", bank="B")
     start, end = both.index("<TxDtls>"), both.index("</NtryDtls>")
-    whole = bank_file.read(camt(both[:start] + detail("AAAA", "10.00") + detail("BBBB", "20.00") + both[end:]))
+    whole = read(camt(both[:start] + detail("AAAA", "10.00") + detail("BBBB", "20.00") + both[end:]))
     assert [(each.amount_minor, each.text, each.bank_reference, each.place) for each in whole.entries] == [
         (10_00, "AAAA", "AAAA-1", 1),
         (20_00, "BBBB", "BBBB-1", 1),
     ]
-    apart = bank_file.read(camt(both[:start] + detail("AAAA", "10.00") + detail("BBBB", "20.01") + both[end:]))
+    apart = read(camt(both[:start] + detail("AAAA", "10.00") + detail("BBBB", "20.01") + both[end:]))
     assert [(each.amount_minor, each.text, each.bank_reference) for each in apart.entries] == [
         (30_00, "AAAA BBBB", "B")
     ]
@@ -100,7 +106,7 @@ def test_deposits_that_were_booked_together_are_taken_one_by_one_when_they_add_u
 )
 def test_a_wrong_entry_is_named_with_its_element_and_the_others_are_looked_through(wrong: str, name: str) -> None:
     """Catalogue row 54: which entry, which element, and why."""
-    found = bank_file.read(camt(ONE, wrong, ONE))
+    found = read(camt(ONE, wrong, ONE))
     assert [(each.place, each.name) for each in found.problems] == [(2, name)]
     assert len(found.entries) == 2 and str(found.problems[0].why)
 
@@ -143,7 +149,7 @@ def test_what_is_no_statement_is_refused_in_words_and_nothing_of_it_is_done(
 ) -> None:
     """Catalogue rows 47-54: entities, outside addresses, depth, size, wrong letters, other kinds of file."""
     with pytest.raises(Refusal, match=said) as refused:
-        bank_file.read(content)
+        read(content)
     assert refused.value.status == status and refused.value.field == "file"
 
 
@@ -164,7 +170,7 @@ def test_the_columns_of_a_bank_are_found_by_name_wherever_the_head_stands() -> N
         (SEB.encode(), "TYPED", "KLARNA XISA93DJ", "5490"),
         (IN_AND_OUT.encode("utf-16"), "TYPED", "KLARNA XISA93DJ", ""),
     ):
-        found = bank_file.read(content, "TY PED")
+        found = read(content, "TY PED")
         assert not found.problems
         (only,) = found.entries
         assert replace(only, place=0) == Entry(0, account, date(2026, 3, 12), 1_890_34, "SEK", "", text, reference)
@@ -182,7 +188,7 @@ def test_a_reference_is_found_however_the_bank_writes_around_it() -> None:
 def test_each_wrong_row_is_named_with_its_column() -> None:
     rows = ["Datum;Text;Belopp;Valuta", "12.03.2026;a;1,00;SEK", "2026-02-30;a;1,00;SEK", "2026-03-12;a;1.890;SEK"]
     rows += ["2026-03-12;a;1,00;kronor", "2026-03-12;a;1,00", "2026-03-12;a;;SEK", "2026-03-12;a;1,00;SEK"]
-    found = bank_file.read("\n".join(rows).encode())
+    found = read("\n".join(rows).encode())
     assert [(each.place, each.name) for each in found.problems] == [
         (2, "day"),
         (3, "day"),
@@ -192,7 +198,7 @@ def test_each_wrong_row_is_named_with_its_column() -> None:
         (7, "amount"),
     ]
     assert len(found.entries) == 1
-    both = bank_file.read(b"Datum;Ins\xc3\xa4ttning;Uttag\n2026-03-12;5;5\n")
+    both = read(b"Datum;Ins\xc3\xa4ttning;Uttag\n2026-03-12;5;5\n")
     assert [(each.place, each.name) for each in both.problems] == [(2, "in")]
 
 
@@ -264,7 +270,7 @@ def test_what_is_printed_as_csv_is_read_back_the_same(
             "balance": "x",
         }
         writer.writerow([cells[column] for column in order])
-    found = bank_file.read(written.getvalue().encode(encoding))
+    found = read(written.getvalue().encode(encoding))
     assert not found.problems
     assert [replace(each, place=0) for each in found.entries] == entries
     assert [each.place for each in found.entries] == list(range(above + 2, above + 2 + len(entries)))
