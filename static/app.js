@@ -134,6 +134,72 @@
     all("tbody .select input[type=checkbox]:not(:disabled)", event.target.closest("table")).forEach((box) => { box.checked = event.target.checked; });
   });
 
+  /* ---- What is typed and not saved yet outlives an answer that takes its field's place. Boxes only where they save themselves:
+     who has ticked that something is understood has to tick it again when it is another thing ---- */
+
+  const isBox = (field) => field.matches("[type=checkbox], [type=radio]");
+  const typedIn = (field) => (isBox(field) ? field.checked : field.value);
+  const savesItself = (field) => Boolean(field.form) && field.form.matches("[hx-post][hx-trigger]");
+  const unsavedFields = () => all("input:not([type=hidden], [type=file], [type=password]), select, textarea").filter((field) => (
+    typedIn(field) !== savedIn(field) && (!isBox(field) || savesItself(field))
+  ));
+
+  function savedIn(field) { // what the field came with, or was saved as since
+    if (field.tagName === "SELECT") return (Array.from(field.options).find((option) => option.defaultSelected) || field.options[0] || {}).value;
+    return isBox(field) ? field.defaultChecked : field.defaultValue;
+  }
+
+  function isSaved(field) {
+    if (field.tagName === "SELECT") for (const option of field.options) option.defaultSelected = option.selected;
+    else if (isBox(field)) field.defaultChecked = field.checked;
+    else field.defaultValue = field.value;
+  }
+
+  function isIn(request, field) { // whether the request says what the field says now
+    if (isBox(field)) return field.form === request.elt && request.formData.getAll(field.name).includes(field.value) === field.checked;
+    return request.formData.get(field.name) === field.value;
+  }
+
+  function tell(field) {
+    for (const name of ["input", "change"]) field.dispatchEvent(new Event(name, { bubbles: true }));
+  }
+
+  let kept = []; // what no answer is to take away, while one is put in the page
+  const putBack = new Set();
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    kept = unsavedFields().filter((field) => field.id && !isIn(event.detail.requestConfig, field)).map((field) => (
+      { field, typed: typedIn(field), caret: field.selectionStart, end: field.selectionEnd }
+    ));
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    for (const { field, typed, caret, end } of kept) {
+      const now = field.isConnected ? null : document.getElementById(field.id);
+      if (!now || now.disabled || now.type !== field.type || typedIn(now) === typed) continue;
+      if (isBox(now)) now.checked = typed; else now.value = typed;
+      if (now === document.activeElement && typeof caret === "number") now.setSelectionRange(caret, end);
+      if (now.form && now.form.hasAttribute("data-unsaved")) unsaved.add(now.form);
+      for (let fold = now.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+      putBack.add(now);
+    }
+    kept = [];
+    const request = event.detail.requestConfig;
+    if (request.verb === "get" || !(event.detail.xhr.status < 300)) return;
+    for (const field of request.elt.elements || [request.elt]) {
+      if (!field.matches("input, select, textarea")) continue;
+      if (isIn(request, field)) isSaved(field);
+      else if (savesItself(field) && typedIn(field) !== savedIn(field)) putBack.add(field); // typed while that was under way
+    }
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    putBack.forEach(tell);
+    putBack.clear();
+  });
+
+  // Typed before htmx had come. Going back and loading anew put old values back: those nobody typed.
+  document.addEventListener("htmx:load", (event) => {
+    if (event.target === document.body && performance.getEntriesByType("navigation")[0].type === "navigate") unsavedFields().forEach(tell);
+  });
+
   /* ---- Copying ---- */
 
   function plainText(element) {

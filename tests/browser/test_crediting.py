@@ -27,7 +27,7 @@ from tests.journeys.words import Words
 from web_access import COOKIE_KEY
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 BUTTON = "#credit-button"
 QUANTITY = "input.quantity-to-credit"
@@ -300,6 +300,53 @@ def test_a_credit_note_without_klarna_says_so_before_and_after(
     assert refunds(house, invoice) == []
     page.goto("/credit-notes?view=without_klarna")
     assert page.locator("tbody tr", has_text=number).count() == 1
+
+
+def test_what_is_typed_before_the_scripts_have_come_is_saved_when_they_come(page: Page, house: House) -> None:
+    """K8: a slow network; the page is there, its scripts are not, and somebody types already."""
+    say = come_in(page, house, "en")
+    invoice = an_invoice_of(house, *SHIRTS)
+    open_draft(page, invoice)
+    held: list[Route] = []
+    page.route("**/htmx.min.js*", lambda each: held.append(each))
+    page.goto(page.url, wait_until="commit")
+    page.wait_for_selector(QUANTITY)
+    page.fill(QUANTITY, "1")
+    page.check("#without_klarna")
+    assert page.evaluate("() => !document.documentElement.classList.contains('js')")
+    for each in held:
+        each.continue_()
+    says(page, "Nothing is sent to Klarna for this credit note.")
+    says(page, f"Create credit note of {say.money(499_00)} without Klarna")
+
+
+def test_nothing_typed_is_lost_to_an_answer_that_takes_its_place(
+    page: Page, house: House, complaints: Complaints
+) -> None:
+    """K8, K24: a quantity and a box within one breath, a new text while the last is on its way, and one that was refused."""
+    say = come_in(page, house, "en")
+    invoice = an_invoice_of(house, row("T-shirt", 499_00, pieces=3))
+    open_draft(page, invoice)
+    page.fill(QUANTITY, "1")
+    page.check("#restock")
+    page.wait_for_selector("input[name^=restock-]")
+    says(page, say("credit_button", amount=499_00))
+    assert page.input_value(QUANTITY) == "1"
+    held: list[Route] = []
+    page.route("**/rows/*", lambda each: held.append(each), times=1)
+    with page.expect_request(lambda each: each.method == "POST"):
+        page.fill(QUANTITY, "3")
+    page.fill(QUANTITY, "2")
+    page.wait_for_timeout(500)  # longer than typing is waited for: what was typed meets the one that is under way
+    held[0].continue_()
+    says(page, say("credit_button", amount=998_00))
+    complaints.expect("status of 422")
+    page.fill(QUANTITY, "4")
+    says(page, "At most 3 can be credited: so many have been invoiced.")
+    page.uncheck("#restock")
+    page.wait_for_selector("input[name^=restock-]", state="detached")
+    says(page, "At most 3 can be credited: so many have been invoiced.")
+    assert page.input_value(QUANTITY) == "4"
 
 
 def test_a_refused_credit_is_tried_again_under_its_number(page: Page, house: House) -> None:
