@@ -9,10 +9,14 @@ speaks HTTP to Kvitta takes ``client``.
 from __future__ import annotations
 
 import gc
+import importlib
+import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +168,19 @@ class Together(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((piece for piece in TOGETHER if nodeid.startswith(piece)), nodeid.split("::", 1)[0])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of test processes side by side each reads another part of the modules first: what pytest makes of a module is kept in
+    ``__pycache__``, and so is made once for all of them."""
+    which, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if of < 2 or sys.dont_write_bytecode:
+        return
+    here = Path(__file__).parent
+    for path in sorted(here.rglob("test_*.py"))[int(which.removeprefix("gw")) :: of]:
+        with suppress(Exception, pytest.skip.Exception):  # told when the module is collected
+            importlib.import_module(".".join((here.name, *path.relative_to(here).with_suffix("").parts)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,7 +25,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import Element
 
-import requests
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
@@ -44,21 +43,6 @@ from web_access import COOKIE_KEY
 STEP = re.compile(r"(?P<tag>[a-z0-9*]*)(?P<rest>(?:[#.][\w-]+|\[[\w-]+(?:[*^$]?=[^\]]*)?\])*)")
 PART = re.compile(r"([#.])([\w-]+)|\[([\w-]+)(?:([*^$]?)=\"?([^\]\"]*)\"?)?\]")
 LONGEST_CHAIN = 5
-
-
-class OverHttp:
-    """An answer that came over a real connection, shaped like the test client's."""
-
-    def __init__(self, answer: requests.Response) -> None:
-        self.status_code = answer.status_code
-        self.headers = answer.headers
-        self.content_type = answer.headers.get("Content-Type", "")
-        self.mimetype = self.content_type.split(";")[0].strip()
-        self._content = answer.content
-
-    def get_data(self, as_text: bool = False) -> Any:
-        """The body."""
-        return self._content.decode("utf-8") if as_text else self._content
 
 
 class Node:
@@ -125,7 +109,7 @@ def _compare(found: str, how: str, value: str) -> bool:
 class Page(Node):
     """An answer, parsed and checked when it is HTML."""
 
-    def __init__(self, response: TestResponse | OverHttp, url: str) -> None:
+    def __init__(self, response: TestResponse, url: str) -> None:
         self.response = response
         self.url = url
         self.status = response.status_code
@@ -166,7 +150,7 @@ def _same_address(base: str, action: str | None, which: str) -> bool:
     return which in (found.path, f"{found.path}?{found.query}") or found.path.endswith(which)
 
 
-def _check_headers(response: TestResponse | OverHttp) -> None:
+def _check_headers(response: TestResponse) -> None:
     """What security asks of every page (security 1, 8, 9 and 77)."""
     headers = response.headers
     assert response.content_type == "text/html; charset=utf-8", response.content_type
@@ -253,27 +237,18 @@ def _values(form: Element) -> Iterator[tuple[str, str]]:
 
 
 class WebClient:
-    """One person's browser, on an app or on the address of a running one. ``page`` is the last whole page drawn."""
+    """One person's browser. ``page`` is the last whole page drawn."""
 
-    def __init__(self, app: Flask | str) -> None:
+    def __init__(self, app: Flask) -> None:
         self.page: Page | None = None
         self._arriving: tuple[str, str | None, datetime] | None = None
-        self.origin = app if isinstance(app, str) else "http://localhost"
-        self._app = None if isinstance(app, str) else app.test_client()
-        self._wire = requests.Session()
-        self._wire.trust_env = False
+        self.origin = "http://localhost"
+        self._app = app.test_client()
 
-    def _send(self, url: str, *, method: str, headers: Mapping[str, str], **how: Any) -> TestResponse | OverHttp:
+    def _send(self, url: str, *, method: str, headers: Mapping[str, str], **how: Any) -> TestResponse:
         _all_arrive(self._app)
-        if self._app is not None:
-            # A context of its own, as for a real request: nothing of the test's app context or of the last request is seen.
-            return contextvars.Context().run(self._app.open, url, method=method, headers=headers, **how)
-        values = how.get("data")
-        data = list(values.items(multi=True)) if isinstance(values, MultiDict) else values
-        query = how.get("query_string")
-        return OverHttp(
-            self._wire.request(method, url, headers=headers, data=data, params=query, allow_redirects=False, timeout=60)
-        )
+        # A context of its own, as for a real request: nothing of the test's app context or of the last request is seen.
+        return contextvars.Context().run(self._app.open, url, method=method, headers=headers, **how)
 
     def _shown(self, url: str) -> str:
         """What is in the address bar when an htmx request is made: the page, or the address itself before any page."""
@@ -357,9 +332,9 @@ class WebClient:
     def csrf(self) -> str:
         """The CSRF value of the last page; before any page a fresh one of this session's."""
         _all_arrive(self._app)
-        if self.page is None and self._app is not None:
+        if self.page is None:
             return self._token(self._app)
-        if self.page is None or not self.page.has("input[name=csrf_token]"):
+        if not self.page.has("input[name=csrf_token]"):
             self.get("/login")
         assert self.page is not None
         return str(self.page.all("input[name=csrf_token]")[0]["value"])
@@ -377,8 +352,8 @@ class WebClient:
         Without one a session is opened by the service that the form, too, ends at, and the cookie set: what the form does
         besides (the throttle, the hash, its page) is tested where it is meant. ``language`` is remembered for the user.
         """
-        if self._app is None or password is not None:
-            return self._log_in_by_form(name, password or PASSWORD)
+        if password is not None:
+            return self._log_in_by_form(name, password)
         self._arriving = (name, language, clock.now())
         _on_their_way.append(self)
         self.page = None
@@ -386,11 +361,11 @@ class WebClient:
 
     def is_at(self, app: Flask) -> bool:
         """Whether this is a browser on that app."""
-        return self._app is not None and self._app.application is app
+        return self._app.application is app
 
     def arrive(self) -> None:
         """Open the session, which else happens just before the first request: until then nothing is written (worlds.py)."""
-        if self._arriving is None or self._app is None:
+        if self._arriving is None:
             return
         name, language, at = self._arriving
         self._arriving = None
@@ -418,9 +393,9 @@ class WebClient:
 _on_their_way: list[WebClient] = []
 
 
-def _all_arrive(app: FlaskClient | None) -> None:
+def _all_arrive(app: FlaskClient) -> None:
     """Whoever has logged in to this app is there before anybody asks anything."""
-    waiting = [each for each in _on_their_way if app is not None and each.is_at(app.application)]
+    waiting = [each for each in _on_their_way if each.is_at(app.application)]
     _on_their_way.clear()
     for each in waiting:
         each.arrive()

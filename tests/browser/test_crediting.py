@@ -111,6 +111,17 @@ def state_of(house: House, invoice: Document) -> dict[str, Any]:
     return house.sandbox.state(key or "")
 
 
+def held_back(page: Page, address: str) -> list[Route]:
+    """The next request for such an address waits here for ``continue_``."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(address, hold, times=1)
+    return held
+
+
 def refunds(house: House, invoice: Document) -> list[tuple[str, int]]:
     """What Klarna shows as repaid: our numbers and the amounts."""
     return [(each["reference"], each["refunded_amount"]) for each in state_of(house, invoice)["refunds"]]
@@ -307,8 +318,7 @@ def test_what_is_typed_before_the_scripts_have_come_is_saved_when_they_come(page
     say = come_in(page, house, "en")
     invoice = an_invoice_of(house, *SHIRTS)
     open_draft(page, invoice)
-    held: list[Route] = []
-    page.route("**/htmx.min.js*", lambda each: held.append(each))
+    held = held_back(page, "**/htmx.min.js*")
     page.goto(page.url, wait_until="commit")
     page.wait_for_selector(QUANTITY)
     page.fill(QUANTITY, "1")
@@ -332,8 +342,7 @@ def test_nothing_typed_is_lost_to_an_answer_that_takes_its_place(
     page.wait_for_selector("input[name^=restock-]")
     says(page, say("credit_button", amount=499_00))
     assert page.input_value(QUANTITY) == "1"
-    held: list[Route] = []
-    page.route("**/rows/*", lambda each: held.append(each), times=1)
+    held = held_back(page, "**/rows/*")
     with page.expect_request(lambda each: each.method == "POST"):
         page.fill(QUANTITY, "3")
     page.fill(QUANTITY, "2")

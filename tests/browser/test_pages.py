@@ -37,6 +37,7 @@ AROUND = "body > header"
 """The same on every page of a walk: axe reads it on the first."""
 WIDTHS = (1280, 390)
 SEVERE = ("serious", "critical")
+LINKS = "() => [...document.querySelectorAll('a[href]')].map((each) => each.getAttribute('href'))"
 WIDER = """() => {
     const root = document.documentElement;
     if (root.scrollWidth <= root.clientWidth) return null;
@@ -62,7 +63,7 @@ def kind(address: str) -> str:
 
 def links(page: Page) -> Iterator[str]:
     """Addresses within Kvitta that this page leads to."""
-    for address in page.eval_on_selector_all("a[href]", "all => all.map((each) => each.getAttribute('href'))"):
+    for address in page.evaluate(LINKS):
         if address.startswith("/") and not urlsplit(address).path.endswith(FILES):
             yield address.split("#")[0]
 

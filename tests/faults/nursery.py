@@ -3,7 +3,7 @@
     python -m tests.faults.nursery          one wish per line of standard input, as JSON; two answers per wish
 
 A wish: ``act`` (a name of ACTS), ``values`` (its keywords), ``data``, ``url``, ``log``, and where it is to end: ``point``,
-``skip``, ``signal`` (see dying_app.py). The answers: ``{"pid": …}`` at its birth, ``{"status": …}`` at its end. A child is
+``skip``, ``signal`` (see points.py). The answers: ``{"pid": …}`` at its birth, ``{"status": …}`` at its end. A child is
 a fork of a process without threads, so it starts in milliseconds and shares nothing with anybody but the database. The nursery
 has rehearsed the acts once, on a database and a sandbox of its own, so that no child compiles statements anew.
 """
@@ -36,8 +36,8 @@ from services.reservations import MoneyForm
 from states import DocType
 from tests import builders, databases
 from tests.faults.aftermath import CAPTURE, REFUND, TO_BE
-from tests.faults.dying_app import Fate, arrange
 from tests.faults.moved_clock import MovedClock
+from tests.faults.points import Fate, arrange
 
 CLOCK_FILE = "moved.clock"
 

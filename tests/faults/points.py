@@ -1,7 +1,4 @@
-"""Serves Kvitta in a process of its own that ends, or freezes, at a named point. A start script of the tests only.
-
-    python -m tests.faults.dying_app --port 8123 --point T2.after_commit        serves pages
-    python -m tests.faults.dying_app --invoice 17 49900 --point wire.answer     invoices order 17, without pages
+"""Lets a process end, or freeze, at a named point. Of the tests only.
 
 Points (invariants 2): ``T1.before_commit``, ``T1.after_commit``, ``look.after``, ``T2.before_commit``, ``T2.after_commit``,
 ``wire.before`` (permitted, and others may write again), ``wire.connected``, ``wire.first_byte``, ``wire.sent`` (the whole
@@ -14,26 +11,21 @@ and ``record_failed`` of services/operations.py runs in the transaction.
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 import klarna_client
-from app import create_app
-from services import beats, operations, reservations, settlement_bytes, settlement_import, settlement_loading
-from states import DocType
-from tests import builders
+from services import beats, operations, settlement_bytes, settlement_import, settlement_loading
 
 BEATS = {"intend": "T1", "permit": "T2", "record": "T3", "record_failed": "T3x"}
 POINT = re.compile(
@@ -179,28 +171,3 @@ def _after(room: Any, name: str, fate: Fate, point: str) -> None:
         return found
 
     setattr(room, name, wrapped)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve on the port until told to stop, or until the point is reached."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--invoice", type=int, nargs=2, metavar=("ORDER", "SHOWN"))
-    parser.add_argument("--point")
-    parser.add_argument("--skip", type=int, default=0)
-    parser.add_argument("--signal", choices=("KILL", "STOP"), default="KILL")
-    options = parser.parse_args(arguments)
-    app = create_app()
-    if options.point:
-        arrange(Fate(options.point, options.skip, signal.Signals[f"SIG{options.signal}"]))
-    if options.invoice:
-        order_id, shown = options.invoice
-        with app.app_context():
-            form = builders.a_money_form(shown)
-            reservations.invoice(app.extensions["klarna"], builders.CLERK, order_id, DocType.DELIVERY, form)
-        return
-    make_server("127.0.0.1", options.port, app, threaded=True).serve_forever()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The start script kills and freezes where it is told to: what the fault matrix stands on."""
+"""A process is killed and freezes where it is told to: what the fault matrix stands on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ from services import operations, reservations
 from services.gateway import Gateway
 from states import DocState, OpState
 from tests import builders
-from tests.faults.conftest import RunningApp
-from tests.faults.dying_app import BEATS, POINT, Fate
-
-
-def test_a_process_of_its_own_serves_the_tests_database(start_app: Callable[..., RunningApp]) -> None:
-    person = start_app().person("clerk")
-    assert "Handläggaren" in person.get("/orders").text
+from tests.faults.conftest import Life
+from tests.faults.points import BEATS, POINT, Fate
 
 
 def test_the_wrapped_functions_are_still_there() -> None:
@@ -59,7 +54,7 @@ def test_each_point_is_where_it_says(
     books: Flask,
     klarna: Gateway,
     sandbox: Control,
-    start_app: Callable[..., RunningApp],
+    live: Callable[..., Life],
     point: str,
     documents: list[DocState],
     operation: OpState | None,
@@ -68,7 +63,8 @@ def test_each_point_is_where_it_says(
     with writing() as session:
         order = builders.an_order(session, sandbox, klarna)
         builders.a_delivery(session, order)
-    start_app(point, act=("--invoice", order.id, 49_900)).died()
+    form = builders.a_money_form(49_900)
+    live("invoice", order_id=order.id, nonce=form.nonce, shown=form.shown_minor, point=point).died()
     with reading() as session:
         assert [each.state for each in session.query(Document)] == documents
         assert [each.state for each in session.query(KlarnaOp)] == ([operation] if operation else [])
