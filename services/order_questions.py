@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp
-from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpState
+from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpKind, OpState
 
 INVOICED = (DocState.PENDING, DocState.ISSUED)
 """Documents that hold what they invoice."""
@@ -67,11 +67,20 @@ REFUSED_CREDIT = _REFUSED.where(
     Document.original_id == sa.bindparam("original_id"), Document.kind == DocKind.CREDIT_NOTE
 )
 """A credit note of the invoice ``original_id`` that awaits a decision."""
-ADVANCE = (
-    sa.select(Document.id)
-    .where(
-        Document.order_id == sa.bindparam("order_id"), Document.type == DocType.ADVANCE, Document.state.in_(INVOICED)
-    )
-    .limit(1)
+_ADVANCE = sa.select(Document.id).where(
+    Document.order_id == sa.bindparam("order_id"), Document.type == DocType.ADVANCE, Document.state.in_(INVOICED)
 )
-"""An advance invoice of the order."""
+STANDING = sa.select(
+    OPEN.with_only_columns(KlarnaOp.state).limit(1).scalar_subquery().label("open_state"),
+    REFUSED_OF_ORDER.with_only_columns(Document.id).exists().label("is_refused"),
+    _ADVANCE.exists().label("has_advance"),
+    *(
+        sa.func.coalesce(
+            MOVED.with_only_columns(sa.func.sum(KlarnaOp.amount_minor)).where(KlarnaOp.kind == kind).scalar_subquery(),
+            0,
+        ).label(name)
+        for kind, name in ((OpKind.CAPTURE, "captured"), (OpKind.REFUND, "refunded"))
+    ),
+)
+"""All in one row that ``orders.refresh`` asks of operations and documents: the state of what is not settled yet, whether a
+document awaits a decision, whether there is an advance invoice, and what is captured and refunded, minor units."""

@@ -275,15 +275,13 @@ def refresh(session: Session, order_id: int) -> None:
     """
     order = get(session, order_id, lock=True)
     gone, held = delivered(session, order_id), invoiced(session, order_id)
+    standing = session.execute(order_questions.STANDING, {"order_id": order_id}).one()
     done = _measure([(line.quantity_milli, held.get(line.id, NOTHING).quantity_milli) for line in order.lines])
-    if done == "none" and session.scalar(order_questions.ADVANCE, {"order_id": order_id}) is not None:
-        done = "part"
-    # Read first and written at once: a question asked in between would write what is set so far.
-    icon = _icon(session, order)
     order.delivered = _measure(
         [(line.quantity_milli, gone.get(line.id, 0)) for line in order.lines if is_delivered(line)]
     )
-    order.invoiced, order.icon, order.total_minor = done, icon, total(order)
+    order.invoiced = "part" if done == "none" and standing.has_advance else done
+    order.icon, order.total_minor = _icon(order, standing), total(order)
     order.changed_at = clock.now()
     session.flush()
 
@@ -301,22 +299,20 @@ def moved(session: Session, order_id: int) -> tuple[int, int]:
     return sums.get(OpKind.CAPTURE, 0), sums.get(OpKind.REFUND, 0)
 
 
-def _icon(session: Session, order: Order) -> str | None:
+def _icon(order: Order, standing: Any) -> str | None:
     if order.klarna_order_id is None:
         return None
-    operation = open_operation(session, order)
-    if operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW):
+    if standing.open_state in (OpState.UNKNOWN, OpState.REVIEW):
         return "unknown"
-    if session.scalar(order_questions.REFUSED_OF_ORDER, {"order_id": order.id}) is not None:
+    if standing.is_refused:
         return "refused"
     if order.klarna_status in (KlarnaStatus.CANCELLED, KlarnaStatus.EXPIRED) or order.state is OrderState.CANCELLED:
         return "cancelled"
-    captured, refunded = moved(session, order.id)
-    if captured <= 0:
+    if standing.captured <= 0:
         return "reserved"
-    if refunded >= captured:
+    if standing.refunded >= standing.captured:
         return "credited"
-    return "captured" if captured >= total(order) or order.remaining_minor == 0 else "partly"
+    return "captured" if standing.captured >= total(order) or order.remaining_minor == 0 else "partly"
 
 
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:

@@ -37,7 +37,6 @@ import db
 from models import LoginSession, User
 from services import logins, users
 from tests import page_checks
-from tests.builders import PASSWORD
 from web_access import COOKIE_KEY
 
 STEP = re.compile(r"(?P<tag>[a-z0-9*]*)(?P<rest>(?:[#.][\w-]+|\[[\w-]+(?:[*^$]?=[^\]]*)?\])*)")
