@@ -284,6 +284,7 @@ def sum_of(table: Any, *where: Any) -> int:
 
 @pytest.mark.only_on(*(("sqlite",) if ORDERS < 100 else ("sqlite", "postgres")))
 @pytest.mark.timeout(300 if ORDERS < 100 else 24 * 3600)
+@pytest.mark.untrue_books("verified on its last day: by today what it is owed then should long have been paid")
 def test_at_the_end_of_a_year_klarna_the_ledger_and_another_program_agree_to_the_ore(
     year: Year, klarna: Gateway, sandbox: Control
 ) -> None:
