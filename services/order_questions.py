@@ -8,13 +8,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from models import Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp
-from states import OPEN_OPS, DocKind, DocState, DocType, LineKind, OpKind, OpState
+from states import OPEN_OPS, DocKind, DocState, DocType, OpKind, OpState
 
 INVOICED = (DocState.PENDING, DocState.ISSUED)
 """Documents that hold what they invoice."""
 _OF_THE_ORDER = (DocType.DELIVERY, DocType.FINAL)
 _AT_KLARNA = (OpState.CONFIRMED, OpState.EXTERNAL)
-_ADVANCES = (LineKind.ADVANCE, LineKind.ADVANCE_DEDUCTION)
 
 _GONE = sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli)).group_by(
     DeliveryLine.order_line_id
@@ -38,12 +37,12 @@ _INVOICED = (
         Document.type.in_(_OF_THE_ORDER),
         Document.state.in_(INVOICED),
         DocumentLine.order_line_id.is_not(None),
-        DocumentLine.kind.not_in(_ADVANCES),
     )
     .group_by(DocumentLine.order_line_id)
 )
 HELD = _INVOICED.where(Document.order_id == sa.bindparam("order_id"))
-"""What pending and issued invoices hold per order row; advances and replacements hold none (operations 5)."""
+"""What pending and issued invoices hold per order row; replacements hold none, and advances have no row of the order
+(operations 5)."""
 HELD_OF = _INVOICED.where(DocumentLine.order_line_id.in_(sa.bindparam("lines", expanding=True)))
 """The same of the order rows ``lines``."""
 MOVED = (

@@ -253,17 +253,23 @@ def to_invoice(
     """
     if held is None:
         held = invoiced(session, order.id)
-    left = {line.id: line.quantity_milli - held.get(line.id, NOTHING).quantity_milli for line in order.lines}
+    return shares_left(order.lines, held, delivered(session, order.id) if delivered_only else None)
+
+
+def shares_left(
+    lines: Sequence[OrderLine], held: Mapping[int, Invoiced], gone: Mapping[int, int] | None
+) -> list[OrderShare]:
+    """What is left to invoice of an order's rows: all, or with ``gone`` what is delivered of them and what goes along."""
+    left = {line.id: line.quantity_milli - held.get(line.id, NOTHING).quantity_milli for line in lines}
     take_now = dict(left)
-    if delivered_only:
-        gone = delivered(session, order.id)
-        for line in filter(is_delivered, order.lines):
-            take_now[line.id] = gone.get(line.id, 0) - held.get(line.id, NOTHING).quantity_milli
-        if not any(take_now[line.id] > 0 for line in order.lines if is_delivered(line)):
+    if gone is not None:
+        goods = [line.id for line in lines if is_delivered(line)]
+        take_now |= {each: gone.get(each, 0) - held.get(each, NOTHING).quantity_milli for each in goods}
+        if not any(take_now[each] > 0 for each in goods):
             return []
     return [
         share_of(line, held.get(line.id, NOTHING), min(take_now[line.id], left[line.id]))
-        for line in order.lines
+        for line in lines
         if take_now[line.id] > 0 and left[line.id] > 0
     ]
 

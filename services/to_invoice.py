@@ -19,13 +19,6 @@ def amounts(session: Session, ids: Sequence[int]) -> dict[int, int]:
     lines = [line.id for order in found for line in order.lines]
     gone = orders.per_row_delivered(session.execute(order_questions.DELIVERED_OF, {"lines": lines}))
     held = orders.per_row_invoiced(session.execute(order_questions.HELD_OF, {"lines": lines}))
-    sums = {}
-    for order in found:
-        sums[order.id] = 0
-        for line in order.lines:
-            before = held.get(line.id, orders.NOTHING)
-            left = line.quantity_milli - before.quantity_milli
-            now = gone.get(line.id, 0) - before.quantity_milli if orders.is_delivered(line) else left
-            if now > 0 and left > 0:
-                sums[order.id] += orders.share_of(line, before, min(now, left)).gross_minor
-    return sums
+    return {
+        order.id: sum(share.gross_minor for share in orders.shares_left(order.lines, held, gone)) for order in found
+    }

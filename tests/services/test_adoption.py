@@ -313,13 +313,21 @@ def test_without_the_guard_the_second_adoption_is_stopped_by_the_database_alone(
 # --- A refund made elsewhere ---------------------------------------------------------------------------------------------
 
 
-def refunded_elsewhere(klarna: Any, sandbox: Any, amount: int, **fields: Any) -> tuple[Document, Order, KlarnaBreak]:
+def refunded_elsewhere(
+    klarna: Any, sandbox: Any, amount: int, reference: str | None = None, **fields: Any
+) -> tuple[Document, Order, KlarnaBreak]:
     invoice = a_captured_invoice(klarna, sandbox, **fields)
     with reading() as session:
         order = orders.get(session, invoice.order_id or 0)
         session.expunge(order)
-    sandbox.portal_refund(order.klarna_order_id, amount)
+    sandbox.portal_refund(order.klarna_order_id, amount, reference=reference)
     return invoice, order, look(klarna, order)[-1]
+
+
+def test_a_refund_under_the_number_of_an_invoice_is_no_second_invoice(books: Any, klarna: Any, sandbox: Any) -> None:
+    """Operations 10: whoever repays in the portal may write the invoice's number; a number counts among acts of its kind."""
+    invoice, _, found = refunded_elsewhere(klarna, sandbox, 49_900, reference="42580")
+    assert (invoice.number_text, found.kind) == ("42580", BreakKind.REFUND_UNKNOWN)
 
 
 def test_a_refund_made_in_the_portal_becomes_an_issued_credit_note_with_its_goods_back(

@@ -11,7 +11,7 @@ from flask import Flask
 import clock
 from db import db, reading, writing
 from models import KlarnaBreak, KlarnaOp, Order
-from services import owed, worklists
+from services import orders, owed, to_invoice, worklists
 from services.worklists import WorkList
 from states import BreakKind, BreakState, DocKind, DocState, KlarnaStatus, OpState
 from tests import builders
@@ -66,6 +66,36 @@ def test_part_delivered_and_part_invoiced_counts_the_rows(books: Flask, klarna, 
     with writing() as session:
         builders.a_delivery(session, order, {rows[1]: 1000})
     assert counts() == {"to_invoice": 1}
+
+
+def test_what_would_be_invoiced_is_the_same_for_many_orders_as_for_one(books: Flask, klarna, sandbox) -> None:
+    """F21: delivered and not invoiced; freight goes along with the first goods, and never alone."""
+    with writing() as session:
+        untouched, begun, done = (
+            builders.an_order(
+                session,
+                sandbox,
+                klarna,
+                lines=[
+                    builders.row("T-shirt", 49_900, pieces=3, discount_minor=100),
+                    builders.row("Frakt", 4_900, kind=builders.FREIGHT),
+                ],
+            )
+            for _ in range(3)
+        )
+        builders.a_delivery(session, begun, {begun.lines[0].id: 2000})
+        builders.a_delivery(session, done, {done.lines[0].id: 1000})
+    builders.an_invoice(klarna, done)
+    with writing() as session:
+        builders.a_delivery(session, done, {done.lines[0].id: 2000})
+    with reading() as session:
+        every = [session.get_one(Order, each.id) for each in (untouched, begun, done)]
+        alone = {
+            each.id: sum(share.gross_minor for share in orders.to_invoice(session, each, delivered_only=True))
+            for each in every
+        }
+        assert to_invoice.amounts(session, list(alone)) == alone
+    assert list(alone.values()) == [0, 99_800 - 67 + 4_900, 99_800 - 67]
 
 
 def test_orders_that_are_not_klarnas_are_left_out(books: Flask) -> None:
