@@ -37,7 +37,7 @@ from rights import Actor
 from services import verify
 from services.gateway import Gateway
 from states import Role
-from tests import builders, databases, worlds
+from tests import builders, databases, locking, worlds
 from tests.web_client import WebClient
 
 CREDENTIALS_KEY = bytes(range(32))
@@ -147,6 +147,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on(name): the test is about this database, sqlite or postgres")
     config.addinivalue_line("markers", "untrue_books(why): the test breaks a rule of flask verify on purpose")
+    config.addinivalue_line("markers", "unlocked(why): what is changed here is not locked first, on purpose")
     config.addinivalue_line("markers", "window(width, height): size of the browser window")
     config.addinivalue_line("markers", "bare_database: a migrated database without a company")
     config.addinivalue_line("markers", "without_walls: triggers, checks and partial unique indexes are gone")
@@ -320,7 +321,10 @@ def _leave(request: pytest.FixtureRequest) -> None:
             with db.reading() as session:
                 found = [f"{each.id}: {one}" for each in verify.run(session) for one in each.findings]
     databases.leave(db.db.engine)
+    unlocked = sorted(set(locking.unlocked))
+    locking.unlocked.clear()
     assert not held, "the test left a database connection open"
+    assert not unlocked or request.node.get_closest_marker("unlocked"), "\n".join(unlocked)
     assert not found, "the test left untrue books:\n" + "\n".join(found)
 
 
@@ -347,6 +351,7 @@ def books(config: Config, request: pytest.FixtureRequest) -> Iterator[Flask]:
     app.extensions["klarna"] = Gateway(config.credentials_key, config.data_dir, config.database_url)
     with app.app_context():
         databases.compile_once(db.db.engine)
+        locking.listen(db.db.engine)
         yield app
         _leave(request)
 
@@ -357,6 +362,7 @@ def app(config: Config, request: pytest.FixtureRequest) -> Iterator[Flask]:
     made = APPS.on(config)
     with made.app_context():
         databases.compile_once(db.db.engine)
+        locking.listen(db.db.engine)
         yield made
         _leave(request)
 

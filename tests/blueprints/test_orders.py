@@ -246,6 +246,7 @@ def test_the_panel_asks_for_itself_while_an_answer_is_awaited(order: Order, cler
     assert not part.has("#order-body")
     with writing() as session:
         session.get_one(type(operation), operation.id).state = OpState.CONFIRMED
+        session.flush()
         orders.refresh(session, order.id)
     settled = clerk_client.get(f"/orders/{order.id}", htmx="klarna")
     assert not settled.has("#klarna[data-poll]")

@@ -159,6 +159,7 @@ def test_receivables_stand_by_age_and_add_up_to_the_ledger(
 
 @pytest.mark.usefixtures("books")
 @pytest.mark.untrue_books("a draft is booked on by hand")
+@pytest.mark.unlocked("the claim is written by hand")
 def test_the_age_on_a_day_that_has_passed_is_what_was_open_then(finance: Actor) -> None:
     with writing() as session:
         claim = a_claim(session, builders.a_customer(session).id).id

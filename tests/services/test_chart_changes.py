@@ -71,6 +71,7 @@ def test_an_account_is_added_used_renamed_closed_and_opened_again(books: Flask, 
     assert verified("A11", "X4", "X5")
 
 
+@pytest.mark.unlocked("the claim is written by hand")
 def test_what_others_lean_on_stays_open(books: Flask, admin: Actor, finance: Actor) -> None:
     with pytest.raises(Refusal, match="default accounts") as no:
         let(admin, 6060, active=False)

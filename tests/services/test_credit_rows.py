@@ -141,6 +141,7 @@ def test_only_countries_that_both_of_klarnas_pages_name_have_a_return_fee(
         draft = session.get_one(Document, draft_id)
         assert draft.order is not None
         draft.order.party = draft.order.party.replace('"SE"', f'"{country}"')
+        session.flush()
         assert (credit_form.refund_lines.why_no_return_fee(session, draft) is None) is fee
 
 

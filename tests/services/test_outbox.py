@@ -187,6 +187,7 @@ def test_the_mail_wished_for_with_the_invoice_is_queued_in_the_transaction_that_
     with pytest.raises(RuntimeError), writing() as session:
         outbox.follow(session, clerk, session.get_one(Document, wished))
         session.get_one(Document, wished).mail_to = "annan@example.com"
+        session.flush()
         outbox.follow(session, clerk, session.get_one(Document, wished))
         raise RuntimeError
     assert queued() == [wished]
@@ -198,6 +199,7 @@ def test_an_address_that_cannot_be_stops_its_mail_and_never_the_invoice(
     with writing() as session:
         document = session.get_one(Document, invoice.id)
         document.mail_to = f"{TO}\r\nBcc: x@example.com"
+        session.flush()
         outbox.follow(session, clerk, document)
     assert postman.run(carrier) == 0
     assert the_mails(invoice, clerk)[0].state == "gave_up"
