@@ -183,7 +183,8 @@
     }
     kept = [];
     const request = event.detail.requestConfig;
-    if (request.verb === "get" || !(event.detail.xhr.status < 300)) return;
+    const status = event.detail.xhr.status; // 0 where nothing was heard
+    if (request.verb === "get" || status < 200 || status >= 300) return;
     for (const field of request.elt.elements || [request.elt]) {
       if (!field.matches("input, select, textarea")) continue;
       if (isIn(request, field)) isSaved(field);

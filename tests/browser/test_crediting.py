@@ -122,6 +122,11 @@ def held_back(page: Page, address: str) -> list[Route]:
     return held
 
 
+def refuse_connection(route: Route) -> None:
+    """The server cannot be reached."""
+    route.abort()
+
+
 def refunds(house: House, invoice: Document) -> list[tuple[str, int]]:
     """What Klarna shows as repaid: our numbers and the amounts."""
     return [(each["reference"], each["refunded_amount"]) for each in state_of(house, invoice)["refunds"]]
@@ -349,6 +354,15 @@ def test_nothing_typed_is_lost_to_an_answer_that_takes_its_place(
     page.wait_for_timeout(500)  # longer than typing is waited for: what was typed meets the one that is under way
     held[0].continue_()
     says(page, say("credit_button", amount=998_00))
+    complaints.expect("ERR_FAILED|htmx:(afterRequest|sendError)")
+    page.route("**/rows/*", refuse_connection, times=1)
+    page.fill(QUANTITY, "1")
+    page.wait_for_selector("#messages :text('No answer')")
+    page.uncheck("#restock")
+    page.wait_for_selector("input[name^=restock-]", state="detached")
+    says(page, say("credit_button", amount=499_00))
+    page.check("#restock")
+    page.wait_for_selector("input[name^=restock-]")
     complaints.expect("status of 422")
     page.fill(QUANTITY, "4")
     says(page, "At most 3 can be credited: so many have been invoiced.")
