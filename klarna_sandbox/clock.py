@@ -6,6 +6,9 @@ Times are kept as UTC text with milliseconds (`2022-07-08T09:48:16.680Z`), so th
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+_MACHINES_NOW = datetime.now
+"""The machine's own clock: a shop in the same process that stops its time does not stop Klarna's."""
+
 
 def stamp(moment: datetime) -> str:
     """UTC text with milliseconds, the form kept in state and sent by Order Management."""
@@ -40,7 +43,7 @@ class Clock:
 
     def now(self) -> datetime:
         """The sandbox's time, UTC, cut to milliseconds."""
-        moment = self._frozen if self._frozen is not None else datetime.now(UTC) + self._offset
+        moment = self._frozen if self._frozen is not None else _MACHINES_NOW(UTC) + self._offset
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def set(self, moment: datetime) -> None:
@@ -48,7 +51,7 @@ class Clock:
         if self._frozen is not None:
             self._frozen = moment
         else:
-            self._offset = moment - datetime.now(UTC)
+            self._offset = moment - _MACHINES_NOW(UTC)
 
     def move(self, by: timedelta) -> None:
         """Step forward, or back with a negative amount."""

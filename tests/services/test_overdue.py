@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,11 +24,25 @@ from tests.services.test_adoption import adopted_with
 from tests.web_client import WebClient
 
 
+class Time:
+    """The time of Kvitta and of Klarna, which runs on from where it is put."""
+
+    def __init__(self, ours: Any, klarnas: Control) -> None:
+        self._ours, self._klarnas = ours, klarnas
+
+    def move_to(self, moment: datetime) -> None:
+        """Make it this time now."""
+        self._ours.move_to(moment)
+        self._klarnas.set_clock(moment)
+
+
 @pytest.fixture
-def time() -> Iterator[Any]:
+def time(sandbox: Control) -> Iterator[Time]:
     """A Monday of a year that is open, for Kvitta and for its sandbox."""
-    with freeze_time("2026-03-02T09:00:00Z", tick=True) as moved:
-        yield moved
+    begins = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    with freeze_time(begins, tick=True) as ours:
+        sandbox.set_clock(begins)
+        yield Time(ours, sandbox)
 
 
 def kinds() -> list[BreakKind]:
@@ -41,7 +55,7 @@ def m8() -> CheckState:
 
 
 def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_explains_it(
-    time: Any, client: WebClient, klarna: Gateway, sandbox: Control, admin: Actor
+    time: Time, client: WebClient, klarna: Gateway, sandbox: Control, admin: Actor
 ) -> None:
     """Operations 13 (unpaid_too_long), M8, B9: after the company's own number of days, once, and gone by itself."""
     fees(sandbox, 0)
@@ -119,7 +133,7 @@ def test_what_is_not_paid_out_in_time_is_told_until_its_payout_comes_or_finance_
 
 @pytest.mark.only_on("sqlite")
 def test_an_activation_made_elsewhere_that_is_late_still_agrees_with_klarna(
-    time: Any, books: Flask, klarna: Gateway, sandbox: Control
+    time: Time, books: Flask, klarna: Gateway, sandbox: Control
 ) -> None:
     """Operations 13: an act made elsewhere with an open difference is left out of our sums; late money is no such difference."""
     invoice = adopted_with(klarna, sandbox, FINANCE, [row("Jacka", 500_00)])
