@@ -111,7 +111,8 @@ def new(order_id: int) -> Response:
 @needs(Right.WORK)
 def create(order_id: int) -> Response:
     """Register the delivery; with the second button go on to the last step of the invoice (F5). A scan stores nothing."""
-    if request.form.get("then") == "scan":
+    then = request.form.get("then")
+    if then not in ("deliver", "invoice"):  # delivered only by who pressed a button that says so
         return _scan(order_id)
     nonce = read_nonce("deliver", order_id)
     sheet = _sheet(order_id)
@@ -134,7 +135,7 @@ def create(order_id: int) -> Response:
             ordinal, waits = delivery.ordinal, deliveries.awaits_invoice(made, order_id)
     except Refusal as refusal:
         return _page(_sheet(order_id), form, form.refuse(refusal))
-    if request.form.get("then") == "invoice":
+    if then == "invoice":
         return done(url_for("invoices.new", order_id=order_id))
     message = ("success", _("Delivery %(ordinal)s has been registered.", ordinal=ordinal))
     if waits:

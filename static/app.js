@@ -300,6 +300,48 @@
     if (act) { event.preventDefault(); act(); }
   });
 
+  /* ---- A scanner does not wait for answers: its codes are counted one after another ---- */
+
+  const scanned = []; // not counted yet; the first is on its way
+  let free; // whether the next may go; not known before htmx has come, and the browser sends the form by itself
+
+  function countNext(form) {
+    if (free && scanned.length) one("[type=submit]", form).click(); // as Enter does
+  }
+
+  document.addEventListener("htmx:load", (event) => { if (event.target === document.body) free = true; });
+  document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Enter" || free === undefined || event.isComposing || !field.matches("[data-scan]")) return;
+    event.preventDefault();
+    if (event.repeat || (!free && !field.value)) return;
+    scanned.push(field.value);
+    field.value = "";
+    countNext(field.form);
+  });
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!one("[data-scan]", event.detail.elt)) return;
+    free = false;
+    if (scanned.length) event.detail.parameters.scan = scanned[0];
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const field = one("[data-scan]", event.detail.requestConfig.elt);
+    if (!field) return;
+    const [code] = scanned.splice(0, field.isConnected ? Infinity : 1);
+    if (!field.isConnected) return; // answered: the next goes when its form is ready
+    free = true;
+    if (code === undefined) return;
+    field.value = code; // not counted, nor what came behind it: heard, and it stands there again
+    field.select();
+    document.dispatchEvent(new Event("beep"));
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const field = one("[data-scan]", event.target);
+    if (!field) return;
+    free = true;
+    countNext(field.form);
+  });
+
   /* ---- A wrong scan is heard: the answer carries HX-Trigger: beep ---- */
 
   document.addEventListener("beep", () => {

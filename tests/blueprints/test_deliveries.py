@@ -200,6 +200,13 @@ def test_a_wrong_scan_is_refused_beeps_keeps_the_rows_and_makes_way_for_the_next
     assert part.find("input[name=scan]")["value"] == ""
 
 
+def test_nothing_is_delivered_unless_a_button_says_so(order: Order, clerk_client: WebClient) -> None:
+    """A form sent without any button, as by a script or an old browser's Enter, counts what was scanned."""
+    clerk_client.get(_address(order))
+    assert clerk_client.submit(FORM, scan="7001").status == 200
+    assert _made(order) == []
+
+
 # --- Refusals ------------------------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ from tests import builders, databases
 from tests.browser import chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 FAILED = pytest.StashKey[bool]()
@@ -194,3 +194,19 @@ def log_in(page: Page, name: str = "clerk", password: str = builders.PASSWORD) -
     form.locator("input[type=password]").fill(password)
     form.locator("button[type=submit]").click()
     page.wait_for_url(lambda url: not url.rstrip("/").endswith("/login"))
+
+
+def held_back(page: Page, address: str) -> list[Route]:
+    """The next request for such an address waits here for ``continue_``."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(address, hold, times=1)
+    return held
+
+
+def refuse_connection(route: Route) -> None:
+    """The server cannot be reached."""
+    route.abort()

@@ -19,7 +19,7 @@ import config
 from models import Document, Order, User
 from services import logins, users
 from services.orders import NewLine
-from tests.browser.conftest import Complaints, House, listen
+from tests.browser.conftest import Complaints, House, held_back, listen, refuse_connection
 from tests.browser.keys import press_tab_to
 from tests.browser.test_journey import number_of, says, text
 from tests.builders import FREIGHT, TEXT, a_captured_invoice, an_article, row
@@ -27,7 +27,7 @@ from tests.journeys.words import Words
 from web_access import COOKIE_KEY
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 BUTTON = "#credit-button"
 QUANTITY = "input.quantity-to-credit"
@@ -109,22 +109,6 @@ def state_of(house: House, invoice: Document) -> dict[str, Any]:
     with house.reading() as session:
         key = session.get_one(Order, invoice.order_id).klarna_order_id
     return house.sandbox.state(key or "")
-
-
-def held_back(page: Page, address: str) -> list[Route]:
-    """The next request for such an address waits here for ``continue_``."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route(address, hold, times=1)
-    return held
-
-
-def refuse_connection(route: Route) -> None:
-    """The server cannot be reached."""
-    route.abort()
 
 
 def refunds(house: House, invoice: Document) -> list[tuple[str, int]]:

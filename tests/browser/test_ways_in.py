@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models import Order
-from tests.browser.conftest import Complaints, House
+from tests.browser.conftest import Complaints, House, held_back, refuse_connection
 from tests.browser.keys import come_in, press_tab_to
 from tests.browser.test_journey import number_of, says, text
 from tests.builders import a_customer, a_delivery, an_article, an_order, row
@@ -138,6 +138,53 @@ def test_at_delivery_by_scan(page: Page, house: House, complaints: Complaints) -
     search(page, "SCANNED-1")
     page.wait_for_url(f"**/orders/{order.id}")
     assert "Delfakturerad" in text(page)
+
+
+def test_a_scanner_does_not_wait_for_answers(page: Page, house: House, complaints: Complaints) -> None:
+    """Each code counts a piece, however slow the answer; one that gets no answer is heard and stands there again."""
+    with house.writing() as session:
+        rows = [row(article=an_article(session, name, 99_00, number=name), pieces=9) for name in ("QUICK-1", "QUICK-2")]
+        order = an_order(session, house.sandbox, lines=rows)
+    come_in(page, "clerk", "sv")
+    page.goto(f"/orders/{order.id}/deliver")
+    page.evaluate("() => { window.beeps = 0; document.addEventListener('beep', () => { window.beeps += 1; }); }")
+
+    def scan(*codes: str) -> None:
+        for code in codes:
+            page.keyboard.type(code)
+            page.keyboard.press("Enter")
+
+    def counted(*pieces: str) -> None:
+        page.wait_for_function(
+            """pieces => !document.querySelector('#deliver .htmx-request')
+            && pieces.join() === Array.from(document.querySelectorAll('#deliver tbody input'), each => each.value).join()
+            && document.activeElement.id === 'scan'""",
+            arg=pieces,
+        )
+
+    held = held_back(page, "**/deliver")
+    scan("QUICK-1", "QUICK-2", "QUICK-1")
+    page.keyboard.type("QUI")
+    assert len(held) == 1, "a code was sent while another one was on its way"
+    held[0].continue_()
+    counted("2", "1")
+    scan("CK-2")
+    counted("2", "2")
+    assert page.input_value("#scan") == ""
+
+    complaints.expect("ERR_FAILED|htmx:(afterRequest|sendError)")
+    page.route("**/deliver", refuse_connection, times=1)
+    scan("QUICK-1")
+    page.wait_for_selector("#messages :text('Inget svar')")
+    counted("2", "2")
+    assert page.input_value("#scan") == "QUICK-1"
+    assert page.evaluate("() => [document.getSelection().toString(), window.beeps]") == ["QUICK-1", 1]
+    page.keyboard.press("Enter")
+    counted("3", "2")
+    complaints.expect("status of 409")
+    scan(WRONG, "QUICK-2")
+    counted("3", "3")
+    assert page.evaluate("() => window.beeps") == 2
 
 
 def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
