@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from freezegun import freeze_time
 
 from klarna_sandbox import server
+from klarna_sandbox.clock import Clock, parse
 from klarna_sandbox.control import Control, Refusal
 
 
@@ -93,6 +96,17 @@ def test_the_clock_runs_freezes_and_goes_back(sandbox):
     assert sandbox.freeze_clock() == sandbox.now()
     with pytest.raises(Refusal, match="is not a time"):
         sandbox.set_clock("tomorrow")
+
+
+def test_a_shop_that_stops_its_own_time_does_not_stop_klarnas():
+    """The two share a process in these tests: what a shop freezes is its clock alone."""
+    before = Clock().now()
+    with freeze_time("2019-05-05 08:00:00"):
+        assert datetime.now(UTC).year == 2019
+        within, moved = Clock(), Clock()
+        moved.set(parse("2030-01-01"))
+        assert before <= within.now()
+        assert timedelta() <= moved.now() - parse("2030-01-01") < timedelta(minutes=5)
 
 
 def test_many_orders_are_seeded_at_once(sandbox, shop):
