@@ -21,6 +21,7 @@ from states import (
     DocKind,
     DocState,
     DocType,
+    FeesFrom,
     KlarnaStatus,
     LineKind,
     MovementKind,
@@ -464,6 +465,9 @@ class KlarnaAccount(Base):
     username: Mapped[str]
     secret: Mapped[bytes]
     buyer: Mapped[str] = mapped_column(default="Klarna Bank AB (publ), 556737-0431")
+    fees_from: Mapped[FeesFrom] = mapped_column(
+        EnumText(FeesFrom), default=FeesFrom.SWEDEN, server_default=text("'sweden'")
+    )
     active: Mapped[bool] = mapped_column(default=True)
     breaker: Mapped[str | None]
     breaker_until: Mapped[datetime | None]
@@ -1444,7 +1448,10 @@ class FolderFile(Base):
 
 
 class Payout(Base):
-    """One payout of one account: booked once, then never changed. Totals are magnitudes as Klarna states them."""
+    """One payout of one account: booked once, then never changed. Totals are magnitudes as Klarna states them.
+
+    ``fees_from`` is kept as it was when the payout was booked.
+    """
 
     __tablename__ = "payout"
     __table_args__ = (
@@ -1473,6 +1480,9 @@ class Payout(Base):
     booked_at: Mapped[datetime | None]
     booked_by: Mapped[str | None]
     voucher_id: Mapped[int | None] = mapped_column(ForeignKey("voucher.id", use_alter=True), unique=True)
+    fees_from: Mapped[FeesFrom] = mapped_column(
+        EnumText(FeesFrom), default=FeesFrom.SWEDEN, server_default=text("'sweden'")
+    )
     account: Mapped[KlarnaAccount] = relationship()
     file: Mapped[ReadingFile] = relationship()
 

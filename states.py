@@ -202,6 +202,14 @@ class LineKind(StrEnum):
     ROUNDING = "rounding"
 
 
+class FeesFrom(StrEnum):
+    """Where the company sits whose fees a payout deducts; from abroad, VAT on them is the buyer's to account for."""
+
+    SWEDEN = "sweden"
+    EU = "eu_country"
+    OUTSIDE = "outside_eu"
+
+
 class PayoutState(StrEnum):
     """Life of one payout in the books."""
 

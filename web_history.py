@@ -9,7 +9,8 @@ from errors import N_
 from services import audit, setting_groups
 from services.account_trial import SAID
 from services.setting_groups import Entry, Kind
-from web_labels import VAT_CLASS_NAMES
+from states import FeesFrom
+from web_labels import LABELS, VAT_CLASS_NAMES
 from web_words import gettext as _
 from web_words import money, percent
 
@@ -47,6 +48,7 @@ DETAIL_NAMES = {
     "environment": N_("Environment"),
     "address": N_("Address"),
     "buyer": N_("Buyer of the claim"),
+    "fees_from": N_("Fees come from"),
     "active": N_("In use"),
     "credentials": N_("Credentials"),
     "result": N_("Answer"),
@@ -83,6 +85,7 @@ VALUE_NAMES = {
     "klarna": N_("Klarna"),
     "kustom": N_("Kustom"),
     "invoice": N_("Invoice"),
+    **LABELS[FeesFrom],
     **{result.value: sentence for result, sentence in SAID.items()},
 }
 

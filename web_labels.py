@@ -16,6 +16,7 @@ from states import (
     DocKind,
     DocState,
     DocType,
+    FeesFrom,
     KlarnaStatus,
     LineKind,
     MovementKind,
@@ -32,6 +33,11 @@ from states import (
 )
 
 LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
+    FeesFrom: {
+        FeesFrom.SWEDEN: N_("A company in Sweden"),
+        FeesFrom.EU: N_("A company in another EU country"),
+        FeesFrom.OUTSIDE: N_("A company outside the EU"),
+    },
     OpState: {
         OpState.PREPARED: N_("Not sent"),
         OpState.SENDING: N_("Sending"),

@@ -14,6 +14,7 @@ from rights import Right
 from services import account_rules, klarna_accounts
 from services.account_rules import Credentials, Facts
 from services.account_trial import SAID, Result
+from states import FeesFrom
 from web import (
     ChoiceField,
     Form,
@@ -27,6 +28,7 @@ from web import (
     look_again,
     needs,
 )
+from web_labels import LABELS
 from web_settings import settings_page
 from web_words import gettext as _
 
@@ -54,6 +56,7 @@ class AccountForm(Form):
     username = LineField(lazy("User name"), most=account_rules.LONGEST_CREDENTIAL, required=False)
     password = PasswordField(lazy("Password or key"), required=False)
     buyer = LineField(lazy("Buyer of the claim"), most=200, required=False)
+    fees_from = ChoiceField(lazy("Fees come from"))
     active = TickField(lazy("In use"))
     seen = HiddenLineField(most=64, required=False)
 
@@ -74,6 +77,7 @@ def _form(**given: Any) -> AccountForm:
     form = AccountForm(**given)
     form.region.choices = [(code, _(name)) for code, name in REGIONS.items()]
     form.environment.choices = [(code, _(name)) for code, name in ENVIRONMENTS.items()]
+    form.fees_from.choices = [(code, _(name)) for code, name in LABELS[FeesFrom].items()]
     return form
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from errors import N_, BadInput, Refusal
 from models import Installation, KlarnaAccount, KlarnaOp, Order, Payout
 from services.gateway import base_url
-from states import OPEN_OPS
+from states import OPEN_OPS, FeesFrom
 
 LONGEST_NAME, LONGEST_STORE_ID, LONGEST_CREDENTIAL = 100, 40, 500
 KLARNAS_BUYER = "Klarna Bank AB (publ), 556737-0431"
@@ -38,6 +38,7 @@ class Facts:
     environment: str = "playground"
     address: str = ""
     buyer: str = KLARNAS_BUYER
+    fees_from: str = FeesFrom.SWEDEN
     active: bool = True
 
     @property
@@ -72,6 +73,7 @@ def facts_of(account: KlarnaAccount) -> Facts:
         environment=account.environment,
         address=account.sandbox_url or "",
         buyer=account.buyer,
+        fees_from=account.fees_from,
         active=account.active,
     )
 
@@ -82,7 +84,7 @@ def put(account: KlarnaAccount, facts: Facts) -> None:
         facts.name, facts.store_id, facts.buyer, facts.active,
     )  # fmt: skip
     account.provider, account.region, account.environment = facts.provider, facts.region, facts.environment
-    account.sandbox_url = facts.address or None
+    account.sandbox_url, account.fees_from = facts.address or None, FeesFrom(facts.fees_from)
 
 
 def environment_class(session: Session) -> str | None:

@@ -195,7 +195,9 @@ def offsets_are_even(session: Session) -> Iterator[Finding]:
 
 
 def payouts_are_booked_as_stated(session: Session) -> Iterator[Finding]:
-    """A14: a payout's voucher has the bank amount, the VAT on fees, the withheld amount and the debt that were reported."""
+    """A14: a payout's voucher has the bank amount, the VAT on fees, the withheld amount and the debt that were reported;
+    fees from abroad bear VAT of 25 %, both due and deducted.
+    """
     pieces = (
         ("bank", "p.settlement_minor", "bank"),
         ("debt", "p.opening_debt_minor - p.closing_debt_minor", "debt"),
@@ -225,6 +227,20 @@ def payouts_are_booked_as_stated(session: Session) -> Iterator[Finding]:
             f" WHERE x.voucher_id = p.voucher_id AND x.account IN :accounts), 0) <> {stated}",
             "payout:{0}",
             f"{name} is stated as {{1}} and booked as {{2}}",
+            accounts=accounts_of(session, role),
+        )
+    for role, sign in (("reverse_output", "-"), ("reverse_input", "")):
+        yield from broken(
+            session,
+            "SELECT id, fees, booked FROM (SELECT p.id, p.fees_from,"
+            " coalesce(sum(CASE WHEN x.account IN :fees THEN x.amount_minor END), 0) AS fees,"
+            f" {sign}coalesce(sum(CASE WHEN x.account IN :accounts THEN x.amount_minor END), 0) AS booked"
+            " FROM payout p LEFT JOIN posting x ON x.voucher_id = p.voucher_id WHERE p.state = 'booked'"
+            " GROUP BY p.id, p.fees_from) AS abroad"
+            " WHERE CASE WHEN fees_from = 'sweden' THEN booked <> 0 ELSE abs(booked * 4 - fees) > 2 END",
+            "payout:{0}",
+            f"has fees of {{1}}, and the VAT on what comes from abroad is booked as {{2}} ({role})",
+            fees=accounts_of(session, "fee"),
             accounts=accounts_of(session, role),
         )
 

@@ -46,7 +46,6 @@ def rows_have_partners(session: Session) -> Iterator[Finding]:
         "SELECT d.id, d.number_text, d.issue_date FROM document d JOIN klarna_op k ON k.id = d.issued_by_op_id"
         " WHERE k.klarna_event_at < :before AND NOT EXISTS (SELECT 1 FROM row_match m WHERE m.document_id = d.id)"
         " AND NOT EXISTS (SELECT 1 FROM row_share s WHERE s.document_id = d.id)"
-        " AND NOT EXISTS (SELECT 1 FROM row_share s WHERE s.document_id = d.id)"
         " AND NOT EXISTS (SELECT 1 FROM row_placing w WHERE w.to_document_id = d.id)"
         " AND NOT EXISTS (SELECT 1 FROM klarna_break b WHERE b.document_id = d.id OR b.op_id = k.id)",
         "document:{0}",

@@ -18,7 +18,7 @@ import db
 from errors import N_, BadInput, NotFound, Stale
 from models import Installation, KlarnaAccount, Order
 from rights import Actor, Right
-from services import account_rules, audit
+from services import account_rules, audit, settlement_matching
 from services.account_rules import Credentials, Facts
 from services.account_trial import SAID, Result, ask
 from services.asking import NotSetUp
@@ -196,6 +196,8 @@ def _keep(
         changed["credentials"] = "typed"
     action = "klarna_account.create" if before is None else "klarna_account.change"
     audit.write(session, actor, action, f"klarna_account:{account.id}", changed)
+    if "fees_from" in changed and before is not None:
+        settlement_matching.restate_all(session, account.id)
     return account.id
 
 

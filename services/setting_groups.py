@@ -102,6 +102,8 @@ ACCOUNTS = (
     Entry("account.bank", N_("Bank"), Kind.ACCOUNT),
     Entry("account.fee", N_("Klarna's fees"), Kind.ACCOUNT),
     Entry("account.input_vat", N_("Input VAT"), Kind.ACCOUNT),
+    Entry("account.reverse_input", N_("Input VAT on fees from abroad"), Kind.ACCOUNT),
+    Entry("account.reverse_output", N_("Output VAT on fees from abroad"), Kind.ACCOUNT),
     Entry("account.holdback", N_("Withheld by Klarna"), Kind.ACCOUNT),
     Entry("account.debt", N_("Debt to Klarna"), Kind.ACCOUNT),
     Entry("account.advance", N_("Advances from customers"), Kind.ACCOUNT),

@@ -21,6 +21,8 @@ DEFAULTS: Mapping[str, str] = {
     "account.bank": "1930",
     "account.fee": "6060",
     "account.input_vat": "2641",
+    "account.reverse_input": "2645",
+    "account.reverse_output": "2614",
     "account.holdback": "1686",
     "account.advance": "2420",
     "account.debt": "2890",
@@ -81,6 +83,10 @@ _CHOICES: Mapping[str, frozenset[str]] = {
     "payment.rounding": frozenset({"none", "krona"}),
     "company.f_tax": frozenset({"0", "1"}),
 }
+_APART = frozenset(
+    f"account.{part}" for part in ("bank", "input_vat", "reverse_input", "reverse_output", "holdback", "debt")
+)
+"""Parts whose sums in a payout's voucher are what the report states: each needs an account of its own (A14)."""
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
     "decision_limit.second_person": (0, money.MAX_AMOUNT_MINOR),
@@ -152,7 +158,7 @@ def history(session: Session, prefix: str = "") -> list[Setting]:
     )
 
 
-def _check_account(session: Session, name: str, text: str) -> None:
+def _check_account(session: Session, name: str, text: str, day: date) -> None:
     found = session.get(Account, int(text)) if _WHOLE.fullmatch(text) else None
     if found is None or not found.active:
         raise BadInput(
@@ -160,6 +166,12 @@ def _check_account(session: Session, name: str, text: str) -> None:
         )
     if found.receivable != (name == "account.receivable"):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
+    if name in _APART and any(value(session, other, day) == text for other in _APART - {name}):
+        raise BadInput(
+            N_("Account %(account)s plays another part in the vouchers of payouts. Choose one of its own."),
+            field="value",
+            account=text,
+        )
 
 
 def _check_choice(name: str, text: str) -> None:
@@ -182,10 +194,10 @@ def _check_text(text: str, most: int = LONGEST) -> None:
         raise BadInput(N_("The text holds characters that cannot be shown."), field="value")
 
 
-def _check(session: Session, name: str, text: str) -> None:
+def _check(session: Session, name: str, text: str, day: date) -> None:
     """Refuse what a setting cannot be. Raises BadInput (catalogue row 72)."""
     checks: tuple[tuple[bool, Callable[[], None]], ...] = (
-        (name.startswith("account."), lambda: _check_account(session, name, text)),
+        (name.startswith("account."), lambda: _check_account(session, name, text, day)),
         (name in _CHOICES, lambda: _check_choice(name, text)),
         (name in _RANGES, lambda: _check_range(name, text)),
         (name.startswith(("company.", "mail.")), lambda: _check_text(text)),
@@ -201,7 +213,7 @@ def change(session: Session, actor: Actor, name: str, value: str, valid_from: da
     actor.require(Right.ADMINISTER)
     _known(name)
     text = value.strip()
-    _check(session, name, text)
+    _check(session, name, text, valid_from)
     text = company.READERS.get(name, str)(text)
     session.add(Setting(name=name, value=text, valid_from=valid_from, set_by=actor.name, set_at=clock.now()))
     session.flush()

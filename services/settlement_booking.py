@@ -13,15 +13,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
+import money
 from errors import N_, BrokenRule, Refusal, Stale
 from models import KlarnaAccount, Payout, Voucher
 from rights import Actor, Right
 from services import advance_booking, audit, ledger, settlement_matching
 from services.ledger import Entry, Paid
 from services.settlement_booking_sql import ADVANCES, COSTS, MOVED, SUMS, TICK, UNPLACED, UNTICK, WITHHELD
-from states import DocKind, PayoutState
+from states import DocKind, FeesFrom, PayoutState
 
 SERIES = "I"
+REVERSE_RATE = 2500
+"""What services bear that are bought from abroad, hundredths of a percent (E13c; mervärdesskattelagen 9 kap. 2 §)."""
 _PAID = {"SALE", "RETURN"}
 
 
@@ -49,7 +52,7 @@ def post(session: Session, actor: Actor, payout_id: int) -> Voucher:
         raise BrokenRule("only a payout that is ready is booked")
     account = session.get_one(KlarnaAccount, payout.account_id)
     day = clock.local_date(payout.payout_date)
-    entries = [entry for entry in _entries(session, payout, day) if entry.amount_minor]
+    entries = [entry for entry in _entries(session, payout, account.fees_from, day) if entry.amount_minor]
     if not entries:
         raise Refusal(N_("There is nothing to book in the payout."))
     made = ledger.post(
@@ -69,6 +72,7 @@ def post(session: Session, actor: Actor, payout_id: int) -> Voucher:
         .where(Payout.id == payout.id, Payout.state == PayoutState.READY)
         .values(
             state=PayoutState.BOOKED,
+            fees_from=account.fees_from,
             voucher_id=made.id,
             booked_at=clock.now(),
             booked_by=actor.name,
@@ -99,13 +103,20 @@ def post(session: Session, actor: Actor, payout_id: int) -> Voucher:
 # --- The entries ---------------------------------------------------------------------------------------------------------
 
 
-def _entries(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
+def _entries(session: Session, payout: Payout, fees_from: FeesFrom, day: date) -> Iterator[Entry]:
     yield Entry(ledger.role(session, "bank", day), payout.settlement_minor, "bankbetalning")
     sums = _sums(session, payout)
+    rate = None if fees_from is FeesFrom.SWEDEN else REVERSE_RATE
     for type_, text in COSTS.items():
-        yield Entry(ledger.role(session, "fee", day), -sums.get(type_, (0, 0))[0], text)
+        yield Entry(ledger.role(session, "fee", day), -sums.get(type_, (0, 0))[0], text, vat_rate=rate)
     vat = sums.get("TAX", (0, 0))[0] + sum(each for _, each in sums.values())
     yield Entry(ledger.role(session, "input_vat", day), -vat, "moms på kreditförsäljningskostnad")
+    if rate is not None:
+        if vat:
+            raise BrokenRule("fees from abroad bear no VAT of their own")
+        due = money.divide(-sum(sums.get(type_, (0, 0))[0] for type_ in COSTS) * rate, 10_000)
+        yield Entry(ledger.role(session, "reverse_input", day), due, "beräknad ingående moms på avgift från utlandet")
+        yield Entry(ledger.role(session, "reverse_output", day), -due, "utgående moms, omvänd betalningsskyldighet")
     for type_, text in WITHHELD.items():
         yield Entry(ledger.role(session, "holdback", day), -sums.get(type_, (0, 0))[0], text)
     movement = payout.closing_debt_minor - payout.opening_debt_minor

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 import clock
 from errors import N_, NotFound, Refusal, Stale
 from models import Document, KlarnaBreak, KlarnaOp, Payout, PayoutRow, RowMatch
+from money import Amount
 from rights import Actor
 from services import audit, operations, settings, settlement_unknown
 from services.reservations import FOLLOW
@@ -35,6 +36,7 @@ from services.settlement_sql import (
     REST,
     STEPS,
     UNMATCHED_TYPES,
+    VAT_FROM_ABROAD,
     WARNINGS,
 )
 from states import (
@@ -238,7 +240,27 @@ def why_not_booked(session: Session, payout_id: int) -> Refusal | None:
             ),
             count=foreign,
         )
+    stated = int(session.connection().execute(VAT_FROM_ABROAD, {"payout": payout_id}).scalar_one())
+    if stated:
+        return Refusal(
+            N_(
+                "The report states VAT on fees, %(vat)s, but the fees of this Klarna account come from abroad and bear none. "
+                "Correct the Klarna account in the settings. Nothing has been booked."
+            ),
+            vat=Amount(-stated, "SEK"),
+        )
     return None
+
+
+def restate_all(session: Session, account_id: int) -> None:
+    """Let the payouts of an account that are not booked follow what the account says now."""
+    waiting = sa.select(Payout.id).where(
+        Payout.account_id == account_id, Payout.state.in_((PayoutState.READY, PayoutState.PARKED))
+    )
+    for payout_id in session.scalars(waiting.order_by(Payout.id)).all():
+        payout = get(session, payout_id, lock=True)
+        if payout.state is not PayoutState.BOOKED:
+            restate(session, payout)
 
 
 def restate(session: Session, payout: Payout) -> PayoutState:

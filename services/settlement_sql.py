@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.settlement_sentences import Why
+from states import FeesFrom
 
 
 def statement(sql: str, **types: Any) -> sa.TextClause:
@@ -206,6 +207,14 @@ SELECT coalesce(sum(CASE WHEN m.pile = 'faulty' THEN 1 ELSE 0 END), 0),
 FROM payout_row r JOIN row_match m ON m.row_id = r.id WHERE r.payout_id = :payout
 """)  # noqa: S608
 """How many rows are faulty, and how many of the rest are in another currency than their document."""
+
+VAT_FROM_ABROAD = statement(f"""
+SELECT coalesce(sum(r.vat_minor + CASE WHEN r.type = 'TAX' THEN r.amount_minor ELSE 0 END), 0)
+FROM payout_row r WHERE r.payout_id = :payout
+  AND (SELECT k.fees_from FROM payout p JOIN klarna_account k ON k.id = p.account_id WHERE p.id = :payout)
+    <> '{FeesFrom.SWEDEN}'
+""")  # noqa: S608
+"""The VAT a report states on fees of a company abroad, which bear none."""
 
 _WITH_OUR_NUMBER = f"""
 SELECT r.id AS row_id, d.id AS document_id FROM payout_row r

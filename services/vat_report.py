@@ -13,13 +13,16 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import Account, Posting, Setting, Voucher
+from models import Account, Payout, Posting, Setting, Voucher
 from services import settings, vat_rates
+from states import FeesFrom
 
 SALES, DUE = 5, 49
 OUTPUT = (10, 11, 12, 30, 31, 32)
 INPUT = 48
 PURCHASES = (20, 21, 22, 23, 24)
+FEES_FROM = {FeesFrom.EU: 21, FeesFrom.OUTSIDE: 22}
+"""Where the basis of fees stands that come from abroad (E13c)."""
 _DEBIT = frozenset({*PURCHASES, INPUT})
 """Boxes that tell what stands in debit; the others tell what stands in credit."""
 
@@ -90,6 +93,8 @@ def report(session: Session, starts: date, ends: date) -> Report:
     for box, number, name, total in rows:
         minor = int(total) if box in _DEBIT else -int(total)
         parts.setdefault(box or 0, []).append(Part(number, name, minor))
+    for box, part in _fees_from_abroad(session, within):
+        parts.setdefault(box, []).append(part)
     advances = _advances(session, within)
     if any(advances.values()):
         parts.setdefault(SALES, []).append(Part(None, "", sum(advances.values())))
@@ -181,6 +186,21 @@ def _proofs(session: Session, within: sa.ColumnElement[bool], advances: dict[int
         if base or booked:
             told.append(Proof(rate, base, expected, booked))
     return told
+
+
+def _fees_from_abroad(session: Session, within: sa.ColumnElement[bool]) -> list[tuple[int, Part]]:
+    """The fees that payouts deducted for a company abroad, by box, unless their account has a box of its own."""
+    rows = session.execute(
+        sa.select(Payout.fees_from, Account.number, Account.name, sa.func.sum(Posting.amount_minor))
+        .join(Voucher, Voucher.id == Posting.voucher_id)
+        .join(Payout, Payout.id == Voucher.payout_id)
+        .join(Account, Account.number == Posting.account)
+        .where(Payout.fees_from.in_(FEES_FROM), Account.number.in_(_accounts_of(session, "account.fee")))
+        .where(Posting.vat_rate.is_not(None), Account.vat_box.is_(None), within)
+        .group_by(Payout.fees_from, Account.number, Account.name)
+        .order_by(Account.number)
+    )
+    return [(FEES_FROM[place], Part(number, name, int(total))) for place, number, name, total in rows]
 
 
 def _dormant(session: Session, ends: date) -> int:

@@ -277,11 +277,13 @@ def test_an_account_is_tried_and_kept_and_its_credentials_never_shown(admin_page
     address = pages[-1].url
     pages.append(admin_page.submit("form[action$=try]"))
     assert "Klarna accepts the credentials." in pages[-1].text
-    pages.append(admin_page.submit(FORM, name="Webbutiken"))
+    pages.append(admin_page.submit(FORM, name="Webbutiken", fees_from="eu_country"))
     assert "The account has been saved." in pages[-1].text
     pages += [admin_page.get(each) for each in ("/settings/klarna", "/settings/changes", address)]
     assert "Webbutiken" in pages[-3].text and "Accepted" in pages[-3].text
     assert [each.text for each in pages[-3].all(".environment")] == ["SANDBOX"], "the badges are the shell's own"
+    assert "Fees come from: A company in another EU country" in pages[-2].text
+    assert pages[-1].form(FORM).values["fees_from"] == "eu_country"
     assert "Store id: K123456" in pages[-2].text and "Credentials: typed anew" in pages[-2].text
     assert not any(SECRET in page.html for page in pages)
     assert "K123456_user" not in pages[-1].html + pages[-2].html + pages[-3].html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,12 +10,16 @@ import sqlalchemy as sa
 
 import clock
 from db import reading, writing
+from errors import Refusal
 from klarna_sandbox.control import Control
 from models import Payout, Voucher
-from services import settlements
+from money import Amount
+from rights import Actor
+from services import klarna_accounts, settlements, vat_report
 from services.gateway import Gateway
-from states import PayoutState, Pile
-from tests.builders import the_document
+from services.settlement_sentences import told
+from states import FeesFrom, PayoutState, Pile
+from tests.builders import FINANCE, the_document
 from tests.services.settlement_parts import (
     a_refund,
     a_sale,
@@ -134,6 +139,69 @@ def test_a_fee_given_back_brings_its_vat(klarna: Gateway, sandbox: Control) -> N
     sandbox.next_payout(rows=[{"type": "FEE_REFUND", "amount": 15_00, "vat_rate": 2500, "vat_amount": 3_75}])
     assert entries(booked(klarna, sandbox)) == {1930: 18_75, 6060: -15_00, 2641: -3_75}
     all_is_well()
+
+
+@pytest.mark.parametrize(("fees_from", "box"), [(FeesFrom.EU, 21), (FeesFrom.OUTSIDE, 22)])
+def test_fees_of_a_company_abroad_bear_vat_that_is_due_and_deducted(
+    klarna: Gateway, sandbox: Control, admin: Actor, fees_from: FeesFrom, box: int
+) -> None:
+    """E13c: reverse charge; its basis stands in its box of the VAT return, and a fee given back lowers all of it."""
+    fees(sandbox, 45_00, vat=0)
+    sold = a_sale(klarna, sandbox, 1_000_00)
+    come_from(klarna, admin, fees_from)
+    payout = booked(klarna, sandbox)
+    assert postings(payout) == [
+        (1930, 955_00, "bankbetalning"),
+        (6060, 45_00, "kreditförsäljningskostnad"),
+        (2645, 11_25, "beräknad ingående moms på avgift från utlandet"),
+        (2614, -11_25, "utgående moms, omvänd betalningsskyldighet"),
+        (1510, -1_000_00, f"Faktura {sold.number_text} betald"),
+    ]
+    fees(sandbox, 0)
+    sandbox.next_payout(rows=[{"type": "FEE_REFUND", "amount": 15_02}])
+    assert entries(booked(klarna, sandbox)) == {1930: 15_02, 6060: -15_02, 2645: -3_76, 2614: 3_76}
+    come_from(klarna, admin, FeesFrom.SWEDEN)
+    day = clock.today()
+    with reading() as session:
+        told = vat_report.report(session, day - timedelta(days=40), day)
+    assert {each.number: each.minor for each in told.boxes if each.number >= 20} == {
+        box: 29_98,
+        30: 7_49,
+        48: 7_49,
+        49: 200_00,
+    }
+    assert not told.basis_missing
+    all_is_well()
+
+
+def test_vat_on_fees_from_abroad_waits_until_the_account_is_mended(
+    klarna: Gateway, sandbox: Control, admin: Actor
+) -> None:
+    """E13c: VAT that is stated is never booked as if it were Swedish, nor as if it were not there."""
+    fees(sandbox, 45_00)
+    a_sale(klarna, sandbox, 1_000_00)
+    come_from(klarna, admin, FeesFrom.EU)
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    waiting = payout_of(made)
+    assert (waiting.state, waiting.voucher_id) == (PayoutState.PARKED, None)
+    assert told(waiting.parked_because or "").values == {"vat": Amount(11_25, "SEK")}
+    with pytest.raises(Refusal, match="states VAT on fees"), writing() as session:
+        settlements.book(session, FINANCE, waiting.id)
+    come_from(klarna, admin, FeesFrom.SWEDEN)
+    assert payout_of(made).state is PayoutState.READY
+    with writing() as session:
+        settlements.book(session, FINANCE, waiting.id)
+    assert entries(payout_of(made)) == {1930: 943_75, 6060: 45_00, 2641: 11_25, 1510: -1_000_00}
+    all_is_well()
+
+
+def come_from(klarna: Gateway, admin: Actor, fees_from: FeesFrom) -> None:
+    """The account's fees come from there from now on."""
+    with reading() as session:
+        (account,) = klarna_accounts.listing(session)
+    facts = replace(account.facts, fees_from=fees_from)
+    klarna_accounts.save(klarna, admin, account.id, facts, None, account.facts.fingerprint)
 
 
 def test_charges_credits_and_commission_have_names_of_their_own(klarna: Gateway, sandbox: Control) -> None:

@@ -503,6 +503,14 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "debt is stated as",
         "UPDATE payout SET closing_debt_minor = 100",
     ),
+    "A14 VAT on fees from abroad that is not booked": (
+        "the VAT on what comes from abroad is booked as 0 (reverse_output)",
+        "UPDATE payout SET fees_from = 'eu_country'",
+    ),
+    "A14 VAT of abroad on fees from Sweden": (
+        "the VAT on what comes from abroad is booked as 250 (reverse_input)",
+        "UPDATE posting SET account = 2645 WHERE account = 2641",
+    ),
     "A15 more deducted than advanced": (
         "more is deducted than advanced",
         "UPDATE document_line SET kind = 'advance_deduction', gross_minor = -gross_minor WHERE document_id = :plain",
