@@ -34,12 +34,12 @@ def current(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database to this code's revision, all of it or nothing (fault 45)."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to this code's revision, or an earlier one, all of it or nothing (fault 45)."""
     config = _config()
     with engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def assert_current(engine: Engine) -> None:

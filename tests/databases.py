@@ -153,6 +153,10 @@ class Sqlite:
         self._made[f"sqlite:///{path}"] = _marks(path)
         return f"sqlite:///{path}"
 
+    def empty(self) -> str:
+        """A database without a schema, for a test to drop; gives its address."""
+        return f"sqlite:///{self._folder / f'{next(self._numbers)}.db'}"
+
     def is_untouched(self, url: str) -> bool:
         """Whether nothing has been written to a copy since it was made."""
         path = Path(url.removeprefix("sqlite:///"))
@@ -259,6 +263,12 @@ class Postgres:
         self._made[name] = template, self._next_transaction()
         return self._url(name)
 
+    def empty(self) -> str:
+        """A database without a schema, for a test to drop; gives its address."""
+        name = f"test_{next(self._numbers)}"
+        self._connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self._url(name)
+
     def _next_transaction(self) -> str:
         row = self._connection.execute(b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
         assert row is not None
@@ -302,7 +312,8 @@ class Postgres:
         """Remove the database, whoever is still connected."""
         name = _name(url)
         self._made.pop(name, None)
-        self._keepers.pop(name).close()
+        if name in self._keepers:
+            self._keepers.pop(name).close()
         _forget(name)
         self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
