@@ -6,6 +6,12 @@ import threading
 from collections.abc import Callable
 
 from flask import Flask
+from sqlalchemy.orm import Session
+
+from db import writing
+
+WAITS = 0.4
+"""Seconds after which somebody who has not come back is taken to wait for a lock."""
 
 
 def in_threads(app: Flask, work: Callable[[int], None], count: int) -> list[BaseException]:
@@ -27,3 +33,26 @@ def in_threads(app: Flask, work: Callable[[int], None], count: int) -> list[Base
     for thread in threads:
         thread.join(60)
     return raised
+
+
+def while_open(
+    app: Flask, first: Callable[[Session], object], second: Callable[[Session], object]
+) -> BaseException | None:
+    """Do the second while the first's transaction is open, which ends when the second waits for it; gives what it raised."""
+    raised: list[BaseException] = []
+
+    def other() -> None:
+        with app.app_context():
+            try:
+                with writing() as session:
+                    second(session)
+            except BaseException as error:  # noqa: BLE001 - told to the test
+                raised.append(error)
+
+    thread = threading.Thread(target=other)
+    with writing() as session:
+        first(session)
+        thread.start()
+        thread.join(WAITS)
+    thread.join(60)
+    return raised[0] if raised else None

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.orm import Session
 
 import clock
 from db import reading, writing
@@ -26,7 +27,7 @@ from tests import worlds
 from tests.builders import FINANCE
 from tests.services.bank_parts import IBAN, camt, entry
 from tests.services.settlement_parts import a_sale, all_is_well, booked, fees, fetched, payout_of
-from tests.threads import in_threads
+from tests.threads import in_threads, while_open
 
 AMOUNTS = (100_00, 200_00, 300_00)
 
@@ -295,3 +296,37 @@ def test_verify_finds_a_deposit_that_is_not_its_payout(paid: list[Payout]) -> No
         "is tied 2 times",
         "is tied 2 times",
     ]
+
+
+@pytest.mark.only_on("postgres")
+@pytest.mark.parametrize("shared", ["payout", "deposit"])
+def test_of_two_who_tie_at_once_the_second_waits_and_is_told(
+    books: Flask, paid: list[Payout], klarna: Gateway, sandbox: Control, shared: str
+) -> None:
+    """M17, operations 16.1: a payout has one deposit and a deposit one payout, whoever was faster."""
+    a_sale(klarna, sandbox, AMOUNTS[0])
+    twin = booked(klarna, sandbox)
+    read(camt(of(paid[0], bank="A", reference="INGEN1"), of(paid[0], bank="B", reference="INGEN2")))
+    one, two = only_entry("INGEN1"), only_entry("INGEN2")
+    second = (paid[0], two) if shared == "payout" else (twin, one)
+    raised = while_open(
+        books,
+        lambda session: bank_ties.tie(session, FINANCE, paid[0].id, one, "Samma dag"),
+        lambda session: bank_ties.tie(session, FINANCE, second[0].id, second[1], "Samma dag"),
+    )
+    assert isinstance(raised, Refusal) and "already" in raised.message
+    assert found() == [paid[0].payment_reference]
+
+
+@pytest.mark.only_on("postgres")
+def test_a_deposit_found_twice_at_once_is_tied_once(books: Flask, paid: list[Payout]) -> None:
+    """The worker and a statement that is read in look for the same deposit."""
+    read(camt(of(paid[0], bank="A")))
+    loosen(paid[0])
+
+    def look_for(session: Session) -> None:
+        assert bank_ties.tie_payout(session, paid[0].id)
+
+    before = rows()[2]
+    assert while_open(books, look_for, look_for) is None
+    assert rows()[2] == before + 1
