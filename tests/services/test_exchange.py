@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from db import reading, writing
 from errors import BadInput, Refusal
@@ -19,6 +20,7 @@ from tests.builders import a_captured_invoice, an_article, row, the_document, th
 from tests.services import settlement_parts
 from tests.services.settlement_parts import worker
 from tests.services.test_credit_rows import all_is_well, create
+from tests.threads import while_open
 
 __all__ = ("worker",)
 
@@ -159,6 +161,25 @@ def test_an_even_exchange_is_carried_out_whole_and_once(books: Any, klarna: Any,
     assert (note.gross_minor, note.open_minor, note.without_klarna_reason) == (49_900, 0, WithoutKlarna.EVEN_EXCHANGE)
     assert (on_hand(red), on_hand(blue.id)) == (before[0] + 1000, before[1] - 1000)
     assert not sandbox.posts(operation="create_refund")
+    all_is_well()
+
+
+@pytest.mark.only_on("postgres")
+def test_an_exchange_that_two_people_carry_out_at_once_is_carried_out_once(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """K30, operations 16.1: the second waits for the first and is told that the draft is no draft any more."""
+    draft_id, line_id, blue = a_draft(klarna, sandbox, clerk)
+    with reading() as session:
+        red, place = session.get_one(DocumentLine, line_id).article_id, the_warehouse(session).id
+    before = on_hand(red), on_hand(blue.id)
+    plan = Plan({line_id: 1000}, Out(blue.id, 1000, 49_900), place)
+
+    def carry_out(session: Session) -> None:
+        exchange.carry_out(session, clerk, secrets.token_hex(16), draft_id, plan)
+
+    assert isinstance(while_open(books, carry_out, carry_out), Refusal)
+    assert (on_hand(red), on_hand(blue.id)) == (before[0] + 1000, before[1] - 1000)
     all_is_well()
 
 

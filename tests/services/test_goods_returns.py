@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from db import db, reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
@@ -15,6 +16,7 @@ from services import credit_drafts, credit_notes, credit_rows, goods_returns, re
 from services.goods_returns import Typed
 from states import MovementKind
 from tests.builders import FINANCE, a_captured_invoice, a_money_form, a_warehouse, an_article, row, the_document
+from tests.threads import while_open
 
 
 def a_note(klarna: Any, sandbox: Any, actor: Any, pieces: int = 2, **options: Any) -> tuple[int, list[int]]:
@@ -69,6 +71,19 @@ def test_goods_come_later_whole_damaged_or_never_once_per_row(
     assert len(moved()) == 1 and findings() == []
     with pytest.raises(Refusal, match="accounted for"):
         receive(clerk, note_id, {mug: Typed("1", "whole")})
+
+
+@pytest.mark.only_on("postgres")
+def test_goods_that_two_people_take_in_at_once_come_in_once(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
+    """S3, operations 16.1: two open forms; the second waits for the first and finds nothing left to take in."""
+    note_id, (shirts, _mug) = a_note(klarna, sandbox, clerk)
+
+    def take_in(session: Session) -> None:
+        typed = {shirts: Typed("2", "whole")}
+        goods_returns.receive(session, clerk, note_id, secrets.token_hex(16), None, typed, "")
+
+    assert isinstance(while_open(books, take_in, take_in), BadInput)
+    assert moved() == [(shirts, 2000, MovementKind.RETURN)] and findings() == []
 
 
 def test_damaged_goods_never_reach_the_stock_that_is_sold_from(
