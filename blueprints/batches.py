@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, request, url_for
 from flask_babel import lazy_gettext as lazy
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from db import reading, writing
@@ -55,18 +56,25 @@ def _form(places: list[tuple[int, str]]) -> BatchForm:
     return form
 
 
-def _preview(ids: list[int], refused: str | None = None, status: int = 200) -> Response:
+def _read(given: MultiDict[str, str]) -> tuple[list[int], list[int]]:
+    """The orders of a preview, and those that are ticked: all, where it is not said which are beside them. Raises BadInput."""
+    ticked, shown = given.getlist("selected"), given.getlist("shown")
+    return batches.read_ids([*shown, *ticked]), batches.read_ids(ticked) if ticked else []
+
+
+def _preview(ids: list[int], ticked: list[int], refused: str | None = None, status: int = 200) -> Response:
     with reading() as looked:
         places = [(each.id, each.name) for each in deliveries.warehouses(looked)]
         form = _form(places)
-        plans = batches.plan(looked, actor(), form.act.data, ids, form.warehouse_id.data) if ids else []
-    can = [each for each in plans if each.refusal is None]
+        plans = batches.plan(looked, actor(), form.act.data, ids, form.warehouse_id.data, ticked) if ids else []
+    can = [each for each in plans if each.refusal is None and each.order_id in ticked]
     return page(
         "batches/new.html",
         panel="batches/_plan.html",
         status=status,
         form=form,
         plans=plans,
+        ticked=ticked,
         can=can,
         sums=_sums(can),
         refused=refused,
@@ -87,11 +95,14 @@ def _sums(plans: list[Plan]) -> list[tuple[str, int]]:
 @needs(Right.WORK)
 def new() -> Response:
     """What would happen to each ticked order, with the reason beside those it cannot happen to. Nothing is done."""
+    return _look(request.args)
+
+
+def _look(given: MultiDict[str, str]) -> Response:
     try:
-        ids = batches.read_ids(request.args.getlist("selected"))
+        return _preview(*_read(given))
     except BadInput as no:
-        return _preview([], say(no), no.status)
-    return _preview(ids)
+        return _preview([], [], say(no), no.status)
 
 
 def _chosen() -> list[Chosen]:
@@ -111,19 +122,22 @@ def _chosen() -> list[Chosen]:
 @needs(Right.WORK)
 def start() -> Response:
     """Start the batch and go to its page; the worker does it row by row. One form makes one batch."""
+    if "look" in request.form:
+        return _look(request.form)
     nonce, chosen = read_nonce(batches.ACTION, "orders"), _chosen()
+    ids, ticked = _read(request.form)
     with reading() as looked:
         places = [(each.id, each.name) for each in deliveries.warehouses(looked)]
     form = _form(places)
     if not form.accepted():
-        return _preview([each.order_id for each in chosen], status=422)
+        return _preview(ids, ticked, status=422)
     try:
         with writing() as changed:
             batch_id = batches.start(changed, actor(), nonce, form.act.data, chosen, form.warehouse_id.data)
     except Refusal as no:
         if no.status not in (409, 422):
             raise
-        return _preview([each.order_id for each in chosen], say(no), no.status)
+        return _preview(ids, ticked, say(no), no.status)
     return done(url_for("batches.show", batch_id=batch_id))
 
 

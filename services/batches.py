@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -117,12 +117,16 @@ def read_ids(texts: Sequence[str]) -> list[int]:
     return ids
 
 
-def plan(session: Session, actor: Actor, act: str, ids: Sequence[int], warehouse_id: int | None) -> list[Plan]:
-    """What would happen to each order, in the order of their numbers. Stock is counted as the rows before would leave it."""
+def plan(
+    session: Session, actor: Actor, act: str, ids: Sequence[int], warehouse_id: int | None, ticked: Collection[int]
+) -> list[Plan]:
+    """What would happen to each order, in the order of their numbers. Stock is counted as the rows before would leave it;
+    those that are not ticked come after all that are."""
     _require_act(act)
     query = sa.select(Order).where(Order.id.in_(ids)).order_by(Order.number)
     left = _Shelf(session, warehouse_id)
-    return [_plan(session, actor, act, order, left) for order in session.scalars(query)]
+    by_turn = sorted(session.scalars(query), key=lambda order: order.id not in ticked)
+    return sorted((_plan(session, actor, act, order, left) for order in by_turn), key=lambda each: each.number)
 
 
 def _require_act(act: str) -> None:

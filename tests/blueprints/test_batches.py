@@ -63,6 +63,26 @@ def test_choosing_another_act_shows_what_it_would_do(found: list[Order], client:
     assert client.get(address(found, act="nonsense", warehouse_id="x")).status == 200
 
 
+def test_button_and_sum_tell_what_is_ticked_and_it_stays_so(found: list[Order], client: WebClient) -> None:
+    """What cannot be taken back is said as it will be done; another act, or nothing ticked, forgets nothing."""
+    client.log_in("clerk")
+    shown = [f"shown={each.id}" for each in found]
+    asked = "/batches/new?" + "&".join([*shown, f"selected={found[1].id}"])
+    for act, button in (("both", "Leverera och fakturera 1 order"), ("invoice", "Skapa 1 faktura")):
+        part = client.get(f"{asked}&act={act}", htmx="plan")
+        assert [each["value"] for each in part.all("input[name=selected][checked]")] == [str(found[1].id)]
+        assert (
+            len(part.all("input[name=selected]")) == 2
+            and button in part.text
+            and "100,00" in part.find(".actions").text
+        )
+        assert part.has("select[name=warehouse_id]") is (act == "both")
+    page = client.submit(START, page=client.get(asked), press="look=1", act="deliver")
+    assert page.status == 200 and "Leverera 1 order" in page.text and not count(Batch)
+    page = client.submit(START, page=page, selected=[], shown=[str(each.id) for each in found])
+    assert page.status == 422 and len(page.all("input[name=selected]")) == 2 and "Ingen order är ikryssad." in page.text
+
+
 def test_a_row_that_is_unticked_is_left_alone(found: list[Order], client: WebClient) -> None:
     page = client.log_in("clerk").get(address(found))
     after = client.submit(START, page=page, selected=[str(found[1].id)])

@@ -52,7 +52,7 @@ def test_the_ticked_orders_go_to_their_preview_with_the_act_chosen(
     page = client.log_in("clerk").get("/orders")
     preview = press(client, page, button, [each.id for each in found])
     assert preview.url.partition("?")[0].endswith("/batches/new")
-    assert preview.find("form[action$=batches] button").text == act
+    assert preview.find("form[action$=batches] .actions button").text == act
     assert len(preview.all("#plan input[type=checkbox]")) == 2
 
 

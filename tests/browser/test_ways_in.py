@@ -211,7 +211,13 @@ def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
     page.wait_for_url("**/batches/new?*")
     says(page, "Klarna granskar köpet. Leverera och fakturera inte ännu.")
     says(page, say.money(198_00))
-    press(page, "form[action$='/batches'] button[type=submit]")
+    press(page, f"#take-{made[1].id}", "Space")
+    says(page, "Leverera och fakturera 1 order")
+    assert page.evaluate("() => document.activeElement.id") == f"take-{made[1].id}"
+    assert "Tillsammans: 99,00 kr" in " ".join(page.inner_text("#plan .actions").split())
+    page.keyboard.press("Space")
+    says(page, "Leverera och fakturera 2 order")
+    press(page, "form[action$='/batches'] .actions button[type=submit]")
     page.wait_for_url(re.compile(r"/batches/\d+$"))
     page.wait_for_selector("#progress:not([data-poll])", timeout=30_000)
     results = [" ".join(each.split()) for each in page.locator("tbody tr td:nth-child(3)").all_inner_texts()]

@@ -30,9 +30,10 @@ def some_orders(klarna: Any, sandbox: Any, number: int = 2, **fields: Any) -> li
         ]
 
 
-def planned(actor: Any, act: str, found: Sequence[Order]) -> list[batches.Plan]:
+def planned(actor: Any, act: str, found: Sequence[Order], ticked: Sequence[int] | None = None) -> list[batches.Plan]:
     with reading() as session:
-        return batches.plan(session, actor, act, [each.id for each in found], the_warehouse(session).id)
+        ids = [each.id for each in found]
+        return batches.plan(session, actor, act, ids, the_warehouse(session).id, ids if ticked is None else ticked)
 
 
 def started(actor: Any, act: str, plans: Sequence[batches.Plan], nonce: str | None = None) -> int:
@@ -106,6 +107,8 @@ def test_the_preview_says_why_an_order_cannot_be_included(books: Any, klarna: An
     assert "only 0 is in stock" in sentences[1]
     assert "Klarna is reviewing the purchase" in sentences[2]
     assert sentences[3] == "Everything on the order has been delivered."
+    second = [each.refusal is None for each in planned(clerk, DELIVER, found, [mine[1].id])]
+    assert second[:2] == [False, True], "what is not ticked takes nothing from the stock"
 
 
 def test_one_refusal_or_failure_never_stops_the_rest(
