@@ -31,6 +31,9 @@ from web import (
 
 blueprint = Blueprint("deliveries", __name__)
 
+MISSED = 20
+"""Codes that were not counted and are still told."""
+
 
 class DeliveryForm(Form):
     """How the goods leave; a quantity per row is added for each order."""
@@ -81,7 +84,14 @@ def _sheet(order_id: int) -> Sheet:
         return deliveries.sheet(looked, order_id)
 
 
-def _page(sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | None = None) -> Response:
+def _missed() -> list[str]:
+    """Codes that were scanned and not counted, the last ones; what was said of each is soon gone when somebody scans on."""
+    return [code[:100] for code in request.form.getlist("missed")[-MISSED:]]
+
+
+def _page(
+    sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | None = None, missed: list[str] | None = None
+) -> Response:
     with reading() as looked:
         exchanges = exchanged.of_order(looked, sheet.order_id)
     answer = page(
@@ -93,6 +103,7 @@ def _page(sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | 
         form=form,
         reason=say(sheet.refusal) if sheet.refusal else None,
         counting=_counting() if counting is None else counting,
+        missed=_missed() if missed is None else missed,
     )
     if form.scan.errors:
         answer.headers["HX-Trigger"] = "beep"
@@ -149,6 +160,9 @@ def _scan(order_id: int) -> Response:
     form = _form(sheet)
     if not form.accepted():
         return _page(sheet, form, 422)
+    missed = _missed()
+    if request.form.get("then") == "forget":
+        return _page(sheet, form, missed=[])
     counting, shown = _counting(), form.quantities()
     if not counting and all(shown[row.line_id] == row.left_milli for row in sheet.rows):
         shown = {}
@@ -157,6 +171,7 @@ def _scan(order_id: int) -> Response:
         refused, counting = None, True
     except Refusal as refusal:
         refused = refusal
+        missed += [form.scan.data] if form.scan.data else []
     # Empty in any case: a scanner types its next code behind what stands there, and the sentence says what it was.
     form.scan.data, form.scan.raw_data = "", None
-    return _page(sheet, form, form.refuse(refused) if refused else 200, counting)
+    return _page(sheet, form, form.refuse(refused) if refused else 200, counting, missed)

@@ -200,6 +200,17 @@ def test_a_wrong_scan_is_refused_beeps_keeps_the_rows_and_makes_way_for_the_next
     assert part.find("input[name=scan]")["value"] == ""
 
 
+def test_codes_that_were_not_counted_stay_listed_while_somebody_scans_on(order: Order, clerk_client: WebClient) -> None:
+    """B24: the sentence of a wrong code is gone with the next right one; what it was is not, until it is dealt with."""
+    page = clerk_client.get(f"{_address(order)}?from=zero")
+    for code in ("7310", "7001", "<b>", "7001"):
+        page = clerk_client.submit(FORM, press="then=scan", page=page, scan=code)
+    assert _typed(page, order)[0] == "2"
+    assert "Inte räknat: 7310, <b>." in page.text
+    page = clerk_client.submit(FORM, press="then=forget", page=page)
+    assert "Inte räknat" not in page.text and _typed(page, order)[0] == "2" and _made(order) == []
+
+
 def test_nothing_is_delivered_unless_a_button_says_so(order: Order, clerk_client: WebClient) -> None:
     """A form sent without any button, as by a script or an old browser's Enter, counts what was scanned."""
     clerk_client.get(_address(order))
