@@ -84,6 +84,7 @@ def rows_to_settle(*which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]
             Payout.payout_date.label("at"),
             RowMatch.pile.label("state"),
             PayoutRow.type.label("what"),
+            PayoutRow.fault,
         )
         .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
         .join(Payout, Payout.id == PayoutRow.payout_id)

@@ -17,6 +17,7 @@ import clock
 from errors import N_, NotFound, Refusal
 from models import Document, KlarnaAccount, Payout, PayoutRow, ReadingFile, RowMatch, RowShare
 from services.settlement_layouts import FEE_TYPES
+from services.settlement_report import Written, written
 from services.settlement_sentences import told
 from states import DocKind, PayoutState, Pile
 
@@ -179,7 +180,7 @@ class DocumentRow:
     """A document's rows in a reading, or one row without a document (B3): ``row_no`` is the first of them.
 
     ``amount_minor`` is the document's, ``fee_minor`` and ``vat_minor`` its costs (negative), ``bank_minor`` their sum: what
-    Klarna pays for it. ``row_id`` is the row a person can act on.
+    Klarna pays for it. ``row_id`` is the row a person can act on. ``fault`` is as it is kept.
     """
 
     row_no: int
@@ -198,9 +199,15 @@ class DocumentRow:
     short_order_id: str | None
     reference: str | None
     happened_at: datetime | None
+    fault: str | None
     amount_minor: int
     fee_minor: int
     vat_minor: int
+
+    @property
+    def written(self) -> Written | None:
+        """What the row states and the payout does not count; None where the amount says it all."""
+        return written(self.fault, self.amount_minor)
 
     @property
     def bank_minor(self) -> int:
@@ -257,6 +264,7 @@ def document_rows(
             PayoutRow.short_order_id,
             sa.func.coalesce(PayoutRow.capture_reference, PayoutRow.refund_reference, PayoutRow.merchant_reference1),
             PayoutRow.happened_at,
+            PayoutRow.fault,
             grouped.c.amount_minor,
             grouped.c.fee_minor,
             grouped.c.vat_minor,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import clock
 from errors import N_, BadInput, Refusal
@@ -155,6 +155,21 @@ def read_fault(text: str | None, effect_minor: int, currency: str) -> tuple[Faul
         return None, effect_minor, currency
     name, *written = text.split(" ")
     return (Fault(name), int(written[0]), written[1]) if written else (Fault(name), effect_minor, currency)
+
+
+class Written(NamedTuple):
+    """What a row that has no effect on its payout states all the same."""
+
+    fault: Fault
+    amount: Amount
+
+
+def written(text: str | None, effect_minor: int) -> Written | None:
+    """The amount as it was written, of a row that is kept, where its effect does not tell it; else None."""
+    if effect_minor:
+        return None
+    fault, minor, currency = read_fault(text, 0, "")
+    return Written(fault, Amount(minor, currency)) if fault is not None and minor else None
 
 
 class Report:

@@ -27,6 +27,7 @@ from models import (
     Push,
 )
 from services import owed, pushes, to_invoice
+from services.settlement_report import Written, written
 from states import BreakKind, BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState
 
 MOST = 1000
@@ -46,7 +47,7 @@ _HELD = sa.text("sales_order.hold_reason IS NOT NULL")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of a work list. Which ids are set depends on the list; amounts in minor units."""
+    """One row of a work list. Which ids are set depends on the list; amounts in minor units; ``fault`` is as a row keeps it."""
 
     order_id: int | None = None
     order_number: int | None = None
@@ -61,6 +62,12 @@ class Item:
     day: date | None = None
     state: str | None = None
     what: str = ""
+    fault: str | None = None
+
+    @property
+    def written(self) -> Written | None:
+        """What a settlement row states and its payout does not count; None where the amount says it all."""
+        return written(self.fault, self.amount_minor or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,8 @@ def a_file(content: bytes, name: str = "settlement.csv") -> tuple[io.BytesIO, st
     return io.BytesIO(content), name
 
 
-def faulty_row(payout: Payout) -> int:
-    (found,) = [row.id for row, match in rows_of(payout) if match.pile is Pile.FAULTY and row.type == "SALE"]
+def faulty_row(payout: Payout, type_: str = "SALE") -> int:
+    (found,) = [row.id for row, match in rows_of(payout) if match.pile is Pile.FAULTY and row.type == type_]
     return found
 
 
@@ -380,6 +380,38 @@ def test_a_reading_shows_its_proof_and_a_row_per_document(
     assert page.has(".panel.proof .pill.ok") and not page.has(".panel.proof .pill.bad")
     assert "2 389,34" in plain(page.find("figure.chart").text)
     assert not page.has("#reading form")
+
+
+@pytest.mark.parametrize("way", ["api", "csv"])
+def test_a_row_whose_direction_is_not_known_shows_the_amount_as_stated(
+    way: str, sale: Document, sandbox: Control, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """Operations 14: its effect on the payout is nothing, and what Klarna states of it is seen on both pages."""
+    sandbox.next_payout(rows=[{"type": "LOYALTY_BONUS", "amount": 49_00}])
+    made = sandbox.pay_out()[0]
+    if way == "api":
+        fetched(klarna)
+    else:
+        read_in(finance_client, csv_of(sandbox, made))
+    payout = payout_of(made)
+    row = finance_client.get(f"/settlements/{payout.id}").find(f"#row-{faulty_row(payout, 'LOYALTY_BONUS')}")
+    assert (
+        plain(row.text).count("49,00") == 1 and "riktning okänd" in row.text and "0,00" not in plain(row.text).split()
+    )
+    card = finance_client.get("/").find("#rows")
+    assert "49,00" in plain(card.text) and "riktning okänd" in card.text
+
+
+def test_a_row_in_another_currency_shows_its_own_amount(made: Doc, sandbox: Control, finance_client: WebClient) -> None:
+    """Catalogue row 58: it counts for nothing in the payout, and is not shown as nothing."""
+    content = csv_of(sandbox, made)
+    (fee,) = (line for line in content.splitlines() if line.startswith(b"FEE;"))
+    foreign = b"FEE;;;;;;;;12.50;EUR" + b";" * fee[fee.index(b";SEK;") + 4 :].count(b";")
+    read_in(finance_client, content.replace(fee, fee + b"\r\n" + foreign))
+    payout = payout_of(made)
+    row = finance_client.get(f"/settlements/{payout.id}").find(f"#row-{faulty_row(payout, 'FEE')}")
+    assert "12,50 €" in plain(row.text) and "riktning okänd" not in row.text
+    assert "12,50" in finance_client.get("/").find("#rows").text
 
 
 def test_an_unknown_reading_is_not_found(app: Flask, finance_client: WebClient) -> None:
