@@ -178,7 +178,7 @@ def row_answer(
     if not is_htmx():
         if status == 200:
             return done(_url(draft_id))
-        off_now = {"why_off": _first(typed_now)} if typed_now.sentence else {}
+        off_now = {"why_off": correct_first(typed_now)} if typed_now.sentence else {}
         return draft_answer(draft_id, status, typed=typed_now, **off_now)
     if now is None:
         with reading() as looked:
@@ -187,14 +187,14 @@ def row_answer(
     boxes = template != SUM_ONLY
     drawn = _drawn(form, typed_now) | {"approval": approval, "options": options_of(form) if boxes else None}
     if typed_now.sentence:
-        drawn["why_off"] = _first(typed_now)
+        drawn["why_off"] = correct_first(typed_now)
     rows: tuple[CreditRow | NewRow, ...] = (*form.rows, *form.removed, *form.added, *form.removed_new)
     row = next(each for each in rows if each.id == line_id)
     return fragment(template, status=status, row=row, **drawn, **more)
 
 
-def _first(typed_now: Typed) -> str:
-    """Why the button waits for a correction."""
+def correct_first(typed_now: Typed) -> str:
+    """Why the buttons wait for a correction."""
     if typed_now.field.startswith(("quantity-", "restock-")):
         return _("Correct the marked quantity first.")
     return _("Correct what is marked first.")

@@ -13,7 +13,7 @@ from errors import N_, BadInput, Malformed, Refusal
 from rights import Right
 from services import credit_rows, documents, draft_visits, free_credits, register
 from web import Form, LinesField, actor, done, needs, page, query_text, read_nonce, say
-from web_credit import Typed, around, free_row, typed
+from web_credit import Typed, around, correct_first, free_row, typed
 from web_documents import WORDS, off
 from web_fields import WHOLE_NUMBER
 from web_words import gettext as _
@@ -121,7 +121,8 @@ def change(document_id: int, line_id: int) -> Response:
             free_credits.change(made, actor(), document_id, line_id, *texts.values())
     except BadInput as no:
         name = no.field or ""
-        return _answer(document_id, no.status, typed=Typed(name, texts.get(name, ""), no, texts))
+        marked = Typed(name, texts.get(name, ""), no, texts)
+        return _answer(document_id, no.status, typed=marked, why_off=correct_first(marked))
     return _saved(document_id)
 
 

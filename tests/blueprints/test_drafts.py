@@ -14,7 +14,7 @@ from errors import NotAllowed, Refusal
 from models import ApprovalRequest, DraftVisit
 from services import approvals, credit_drafts, draft_visits, reservations, worklists
 from tests.blueprints.document_pages import in_english
-from tests.builders import CLERK, FINANCE, a_captured_invoice, a_money_form, row, the_document
+from tests.builders import CLERK, FINANCE, a_captured_invoice, a_customer, a_money_form, row, the_document
 from tests.web_client import WebClient
 
 
@@ -103,6 +103,38 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     with reading() as session:
         assert {each.name: each.count for each in worklists.today(session)}["approvals"] == 0
     assert len(sandbox.posts(operation="create_refund")) == 1
+
+
+def test_a_draft_is_not_put_before_finance_while_something_is_marked_wrong(app: Any, klarna: Any, sandbox: Any) -> None:
+    """K21, B31: what was typed is not in the draft, so the button waits for the correction as the credit button does."""
+    clerk = in_english(WebClient(app))
+    page = clerk.get(f"/credit-notes/{a_draft(klarna, sandbox)}")
+    name = page.find(".quantity-to-credit")["id"]
+    assert page.has("#sum button[form=ask-form]")
+    row = f"#row-{name.removeprefix('quantity-')}"
+    for answer in (
+        clerk.submit(row, page=page, **{name: "99"}),
+        clerk.submit(row, page=page, htmx=name, **{name: "99"}),
+    ):
+        assert answer.status == 422 and not answer.has("#sum button[form=ask-form]")
+        off = [each.text for each in answer.all("#sum [aria-disabled=true]")]
+        assert len(off) == 2 and all("Correct the marked quantity first." in text for text in off), off
+    assert clerk.submit(row, page=page, htmx=name, **{name: "1"}).has("#sum button[form=ask-form]")
+
+
+def test_a_free_standing_draft_is_not_put_before_finance_while_something_is_marked_wrong(app: Any) -> None:
+    """K42, B31: the same of a credit note that belongs to no invoice; both buttons say why."""
+    clerk = in_english(WebClient(app))
+    with writing() as session:
+        customer_id = a_customer(session).id
+    page = clerk.post(f"/customers/{customer_id}/free-credit", {}, follow=True)
+    page = clerk.submit("/free-row", name="Goodwill", quantity="1", price="3000", vat_rate="2500")
+    line = page.find("[id^=quantity-]")["id"].removeprefix("quantity-")
+    assert page.has("#sum button[form=ask-form]")
+    page = clerk.post(page.find(f"#new-{line}")["action"], {f"quantity-{line}": "två", f"price-{line}": "3000"})
+    assert page.status == 422 and not page.has("#sum button[form=ask-form]")
+    off = [each.text for each in page.all("#sum [aria-disabled=true]")]
+    assert len(off) == 2 and all("Correct the marked quantity first." in text for text in off), off
 
 
 def test_a_request_is_made_once_taken_back_and_goes_with_the_draft(
