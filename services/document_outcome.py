@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -19,13 +18,11 @@ from errors import N_, Refusal
 from models import Document, Installation, KlarnaOp, KlarnaOpEvent, Order
 from money import Amount
 from rights import Actor
-from services import document_acts, drift, klarna_refusal, operations
+from services import document_acts, drift, klarna_refusal, op_log, operations
 from services.gateway import CREDENTIALS
 from services.klarna_refusal import Answer, Sentence, latest, told
 from states import DocKind, DocState, OpState, RefusalKind, WithoutKlarna
 
-JUST_NOW = timedelta(seconds=20)
-"""An operation this young that waits for nothing is on its way; an older one was left behind by a crash."""
 HOURS = int(operations.KEY_WINDOW.total_seconds()) // 3600
 INVOICE, CREDIT_NOTE = DocKind.INVOICE, DocKind.CREDIT_NOTE
 
@@ -307,8 +304,7 @@ def asked(op: KlarnaOp) -> Sentence:
 
 def _prepared(session: Session, actor: Actor, document: Document, op: KlarnaOp) -> dict[str, Any]:
     number = document.number_text
-    young = op.hold_reason is None and clock.now() - op.created_at < JUST_NOW
-    if young or op.next_run_at is not None:
+    if not op_log.lies_unsent(op):
         sentence = told(N_("Sending %(amount)s to Klarna…"), amount=_amount(document))
         return {"kind": "soon", "sentence": sentence, "polls": True}
     withdraw = Action("withdraw", document_acts.why_not_withdraw(session, actor, op))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, not_, select
 from sqlalchemy.orm import Session
 
 from errors import Refusal
@@ -288,7 +288,10 @@ def _movements(session: Session, document: Document) -> list[Movement]:
 
 
 def _events(session: Session, document: Document) -> list[Event]:
-    """What happened, newest first: moves of the document, and moves of its operations that no such move tells of."""
+    """What happened, newest first: moves of the document, and moves of its operations that no such move tells of.
+
+    A sending that came back with nothing done at Klarna is told by its return alone, as PREPARED.
+    """
     moves = session.execute(
         select(DocumentEvent.at, DocumentEvent.actor, DocumentEvent.to_state, DocumentEvent.reason)
         .where(DocumentEvent.document_id == document.id)
@@ -296,7 +299,13 @@ def _events(session: Session, document: Document) -> list[Event]:
         .limit(MOST_EVENTS)
     )
     found = [Event(at, who, state, None, reason) for at, who, state, reason in moves]
-    telling = (OpState.SENDING, OpState.UNKNOWN, OpState.REVIEW)
+    telling = (OpState.PREPARED, OpState.SENDING, OpState.UNKNOWN, OpState.REVIEW)
+    after = KlarnaOpEvent.__table__.alias()
+    came_back = exists().where(
+        after.c.op_id == KlarnaOpEvent.op_id,
+        after.c.seq == KlarnaOpEvent.seq + 1,
+        after.c.to_state == OpState.PREPARED,
+    )
     acts = session.execute(
         select(KlarnaOpEvent.at, KlarnaOpEvent.actor, KlarnaOpEvent.to_state)
         .join(KlarnaOp, KlarnaOp.id == KlarnaOpEvent.op_id)
@@ -304,6 +313,7 @@ def _events(session: Session, document: Document) -> list[Event]:
             KlarnaOp.document_id == document.id,
             KlarnaOpEvent.to_state.in_(telling),
             KlarnaOpEvent.from_state != KlarnaOpEvent.to_state,
+            not_(came_back),
         )
         .order_by(KlarnaOpEvent.id.desc())
         .limit(MOST_EVENTS)

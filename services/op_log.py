@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 import uuid6
@@ -36,6 +36,15 @@ _LOCKED = (
 _OPEN_OF_DOCUMENT = select(KlarnaOp).where(
     KlarnaOp.document_id == bindparam("document_id"), KlarnaOp.state.in_(OPEN_OPS)
 )
+
+JUST_NOW = timedelta(seconds=20)
+"""An operation this young that waits for nothing is on its way; an older one was left behind by a crash."""
+
+
+def lies_unsent(op: KlarnaOp) -> bool:
+    """Whether an operation stays where it is until a person sends or withdraws it (operations 11, «Ej skickad»)."""
+    young = op.hold_reason is None and clock.now() - op.created_at < JUST_NOW
+    return op.state is OpState.PREPARED and not young and op.next_run_at is None
 
 
 def event(

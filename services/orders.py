@@ -29,8 +29,8 @@ from models import (
     PaymentMethod,
 )
 from rights import Actor
-from services import audit, numbering, order_questions
-from services.reservation_words import WAIT
+from services import audit, numbering, op_log, order_questions
+from services.reservation_words import UNSENT, WAIT
 from states import DocKind, KlarnaStatus, LineKind, OpKind, OpState, OrderState
 
 FIRST_NUMBER = 1001
@@ -339,7 +339,8 @@ def open_operation_refusal(session: Session, order: Order) -> Refusal | None:
         return None
     document = session.get(Document, operation.document_id) if operation.document_id is not None else None
     link = ("orders.show", {"order_id": order.id}) if document is None else document_link(document)
-    return Refusal(WAIT[operation.kind], link=link, number=document.number_text if document else None)
+    words = UNSENT if op_log.lies_unsent(operation) else WAIT
+    return Refusal(words[operation.kind], link=link, number=document.number_text if document else None)
 
 
 def require_nothing_refused(session: Session, order: Order, original: Document | None = None) -> None:

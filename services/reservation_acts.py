@@ -21,13 +21,14 @@ from services import (
     deliveries,
     document_acts,
     klarna_refusal,
+    op_log,
     operations,
     order_amending,
     order_ending,
     orders,
     reservation_words,
 )
-from services.document_outcome import HOURS, JUST_NOW, Action, Outcome, asked, decided_first
+from services.document_outcome import HOURS, Action, Outcome, asked, decided_first
 from services.gateway import CREDENTIALS
 from services.klarna_refusal import Sentence, told
 from states import KlarnaStatus, OpKind, OpState, OrderState, Origin
@@ -173,8 +174,7 @@ def _waiting(session: Session, actor: Actor, op: KlarnaOp) -> Made:
 
 
 def _prepared(session: Session, actor: Actor, order: Order, op: KlarnaOp) -> Made:
-    young = op.hold_reason is None and clock.now() - op.created_at < JUST_NOW
-    if young or op.next_run_at is not None:
+    if not op_log.lies_unsent(op):
         sentence = _said(reservation_words.SOON, op)
         return N_("Not sent"), "busy", {"kind": "soon", "sentence": sentence, "polls": True}
     send = Action("send", _why_not(session, actor, order, lambda: None))

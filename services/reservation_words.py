@@ -24,6 +24,14 @@ WAIT: Words = {
     CANCEL: N_("Wait for Klarna's answer about the cancellation before doing anything more on the order."),
     UPDATE: N_("Wait for Klarna's answer about the changed rows before doing anything more on the order."),
 }
+UNSENT: Words = {
+    OpKind.CAPTURE: N_("Send or withdraw invoice %(number)s first."),
+    OpKind.REFUND: N_("Send or withdraw credit note %(number)s first."),
+    EXTEND: N_("Send or withdraw the extension of the reservation first."),
+    RELEASE: N_("Send or withdraw the release of the rest first."),
+    CANCEL: N_("Send or withdraw the cancellation first."),
+    UPDATE: N_("Send or withdraw the changed rows first."),
+}
 SOON: Words = {
     EXTEND: N_("Asking Klarna to extend the reservation…"),
     RELEASE: N_("Asking Klarna to release the rest of the reservation…"),

@@ -347,6 +347,20 @@ def test_what_was_not_sent_is_sent_by_a_person(clerk_client: WebClient, klarna: 
     assert "Invoice 42580 has been created and activated" in page.text
 
 
+def test_what_was_not_sent_is_not_waited_for_and_its_history_says_that_klarna_did_not_take_it(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """Operations 11: the order's page says what to do about it; no line of the history says that it is being sent."""
+    document = not_sent(sandbox, klarna)
+    order = clerk_client.get(f"/orders/{document.order_id}")
+    assert "Send or withdraw invoice 42580 first." in order.text and "Wait for Klarna's answer" not in order.text
+    history = page_of(clerk_client, document).find("section[aria-labelledby=history-h]").text
+    assert "Tried to send; Klarna did not take it" in history and "Sending" not in history
+    clerk_client.submit("form[action$=/send]")
+    history = page_of(clerk_client, document).find("section[aria-labelledby=history-h]").text
+    assert "Sending" in history and "Tried to send; Klarna did not take it" in history
+
+
 def test_what_was_not_sent_can_be_withdrawn(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """Operations 4, «Återta»: void, with the reason in words; the order is free."""
     document = not_sent(sandbox, klarna)

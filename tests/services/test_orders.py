@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import clock
 from db import reading, writing
 from errors import BadInput, NotFound, Refusal
 from models import Order
 from services import deliveries, orders
 from services.orders import Invoiced, NewLine
+from services.reservation_words import UNSENT, WAIT
 from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState
 from tests.services.order_rows import (
     CLERK,
@@ -298,6 +301,38 @@ def test_the_sentence_about_an_open_operation_names_what_is_open() -> None:
         an_operation(session, other, OpState.PREPARED, kind=OpKind.CANCEL, amount=None)
         assert f"credit note {note.number} before" in str(orders.open_operation_refusal(session, order))
         assert "answer about the cancellation before" in str(orders.open_operation_refusal(session, other))
+
+
+def test_an_act_that_lies_unsent_is_to_be_sent_or_withdrawn_for_no_answer_is_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Operations 11, «Ej skickad»: what goes by itself, now or at its time, is waited for; what does not, is not."""
+    with writing() as session:
+        order = an_order(session, [a_row()], klarna=True)
+        invoice = a_document(session, order)
+        operation = an_operation(session, order, OpState.PREPARED, document=invoice)
+        waits = f"Wait for Klarna's answer about invoice {invoice.number} before doing anything more on the order."
+        says = f"Send or withdraw invoice {invoice.number} first."
+        for hold, at, age, sentence in (
+            (None, None, 0, waits),
+            ("throttled", operation.created_at + timedelta(minutes=2), 60, waits),
+            ("unreachable", None, 0, says),
+            (None, None, 60, says),
+        ):
+            operation.hold_reason, operation.next_run_at = hold, at
+            moment = operation.created_at + timedelta(seconds=age)
+            monkeypatch.setattr(clock, "now", lambda at=moment: at)
+            refusal = orders.open_operation_refusal(session, order)
+            assert (
+                str(refusal) == sentence and refusal and refusal.link == ("invoices.show", {"document_id": invoice.id})
+            )
+        other = an_order(session, [a_row()], klarna=True)
+        note = a_document(session, other, kind=DocKind.CREDIT_NOTE, type_=DocType.FREE_CREDIT)
+        an_operation(session, other, OpState.PREPARED, kind=OpKind.REFUND, document=note).hold_reason = "unreachable"
+        assert (
+            str(orders.open_operation_refusal(session, other)) == f"Send or withdraw credit note {note.number} first."
+        )
+    assert set(UNSENT) == set(WAIT) == set(OpKind)
 
 
 def test_a_refused_invoice_awaits_a_decision_before_the_next() -> None:
