@@ -61,6 +61,7 @@ def _list(status: int = 200, **more: Any) -> Response:
         "back_form": ReasonForm(formdata=None),
         "opened": None,
         "document_url": document_url,
+        "say": say,
         "older": url_for("offsets.index", q=number or None, note=further[0], invoice=further[1]) if further else None,
         "older_made": url_for("offsets.index", q=number or None, made=older) if older else None,
     }

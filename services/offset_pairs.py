@@ -30,14 +30,31 @@ _NOTE_OPEN, _INVOICE_OPEN = sa.text("note.open_minor <> 0"), sa.text("invoice.op
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a pair waits: the payout of this account that has not been booked, and the day it is expected (K50)."""
+    """Why a pair waits: the payout of this account that has not been booked, and the day it is expected (K50).
+
+    One that has come has its ``payout_id``, and its ``reference`` once its rows are here; ``ready`` says that they are
+    all explained.
+    """
 
     account: str
     expected: date
+    payout_id: int | None = None
+    reference: str | None = None
+    ready: bool = False
 
     @property
     def refusal(self) -> Refusal:
-        """The sentence of K50."""
+        """The sentence of K50; of a payout that has been read in, what has still to be done with it."""
+        if self.reference is not None and self.ready:
+            return Refusal(
+                N_("The payout %(reference)s has been read in but is not booked: book it first."),
+                reference=self.reference,
+            )
+        if self.reference is not None:
+            return Refusal(
+                N_("The payout %(reference)s has been read in but is not booked: settle its rows first."),
+                reference=self.reference,
+            )
         return Refusal(
             N_("Wait: the payout for the period is expected on %(day)s and has not been read."), day=self.expected
         )
@@ -122,9 +139,9 @@ def _operation(name: str) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]
     )
 
 
-def _is_read(account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
-    """Whether a booked payout of the account and currency holds a sale or a return that is no older than ``at``."""
-    reaches = (
+def _reaches(at: Any) -> sa.ColumnElement[bool]:
+    """Whether a payout holds a sale or a return that is no older than ``at``."""
+    return (
         sa.exists()
         .where(
             PayoutRow.payout_id == Payout.id,
@@ -133,6 +150,10 @@ def _is_read(account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
         )
         .correlate_except(PayoutRow)
     )
+
+
+def _is_read(account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
+    """Whether a booked payout of the account and currency holds a sale or a return that is no older than ``at``."""
     return (
         sa.exists()
         .where(
@@ -140,7 +161,7 @@ def _is_read(account: Any, at: Any, currency: Any) -> sa.ColumnElement[bool]:
             Payout.currency == currency,
             Payout.state == PayoutState.BOOKED,
             Payout.payout_date >= at,
-            reaches,
+            _reaches(at),
         )
         .correlate_except(Payout)
     )
@@ -171,23 +192,34 @@ _IS_UNKNOWN = sa.or_(
 )
 
 
-def _held_up_since(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> date | None:
-    """The day of the oldest payout that has come and waits to be booked, and may speak of these documents."""
+def _in_the_way(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> Any:
+    """The oldest payout that has come, waits to be booked, and speaks of these documents, may do so, or reaches past them."""
     rows = (
         sa.select(PayoutRow.payout_id)
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .where(RowMatch.document_id.in_(ids))
     )
-    speaks = sa.or_(Payout.id.in_(rows), sa.and_(_IS_UNKNOWN, Payout.payout_date >= at))
-    found = session.scalar(
-        sa.select(sa.func.min(Payout.payout_date)).where(
-            Payout.account_id == account_id, Payout.currency == currency, Payout.state != PayoutState.BOOKED, speaks
+    later = sa.and_(sa.or_(_IS_UNKNOWN, _reaches(at)), Payout.payout_date >= at)
+    return session.execute(
+        sa.select(Payout.id, Payout.payment_reference, Payout.payout_date, Payout.state, Payout.row_count)
+        .where(
+            Payout.account_id == account_id,
+            Payout.currency == currency,
+            Payout.state != PayoutState.BOOKED,
+            sa.or_(Payout.id.in_(rows), later),
         )
-    )
-    return clock.local_date(found) if found is not None else None
+        .order_by(Payout.payout_date, Payout.id)
+        .limit(1)
+    ).one_or_none()
 
 
 def _wait(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> Wait:
+    account = session.scalars(sa.select(KlarnaAccount.name).where(KlarnaAccount.id == account_id)).one()
+    found = _in_the_way(session, account_id, currency, at, ids)
+    if found is not None:
+        is_here = found.row_count > 0 and found.state is not PayoutState.LOADING
+        reference = found.payment_reference if is_here else None
+        return Wait(account, clock.local_date(found.payout_date), found.id, reference, found.state is PayoutState.READY)
     dates = session.scalars(
         sa.select(Payout.payout_date)
         .where(Payout.account_id == account_id, Payout.currency == currency, Payout.state == PayoutState.BOOKED)
@@ -195,11 +227,7 @@ def _wait(session: Session, account_id: int, currency: str, at: datetime, ids: S
         .limit(8)
     )
     past = [clock.local_date(each) for each in dates]
-    return Wait(
-        session.scalars(sa.select(KlarnaAccount.name).where(KlarnaAccount.id == account_id)).one(),
-        _held_up_since(session, account_id, currency, at, ids)
-        or next_payout(past, clock.local_date(at), clock.today()),
-    )
+    return Wait(account, next_payout(past, clock.local_date(at), clock.today()))
 
 
 # --- Pairs (K49) -----------------------------------------------------------------------------------------------------------

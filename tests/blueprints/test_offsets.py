@@ -8,6 +8,7 @@ from flask import Flask
 
 from db import reading
 from services import offsets
+from tests.services.settlement_parts import fetched, payout_of
 from tests.services.test_offsets import ordinary, sold, still_open
 from tests.web_client import WebClient
 
@@ -50,6 +51,21 @@ def test_a_pair_waits_with_its_day_and_finance_lifts_the_lock_with_a_reason(
     after = client.submit("form[action$=take-back]", page=page, reason="utbetalningen kom")
     assert "Kvittningen är återtagen." in after.text and still_open(sold) == [2_435_00, -499_00]
     assert client.submit("form[action$=take-back]", page=page, reason="en gång till").status == 409
+
+
+def test_a_payout_that_is_read_in_and_not_booked_is_named_with_the_way_there(
+    app: Flask, klarna: Any, sandbox: Any, client: WebClient, sold: Any
+) -> None:
+    """K50: it is not waited for any more; its rows wait for a person."""
+    sandbox.order(mid="K000001", order_amount=70_00, captures=[{"captured_amount": 70_00}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    sentence = f"Utbetalning {made['payment_reference']} är inläst men inte bokförd: red ut raderna först."
+    way = f"a[href=/settlements/{payout_of(made).id}]"
+    client.log_in("finance")
+    for address in ("/offsets", f"/offsets/{sold[0].id}/{sold[1].id}"):
+        page = client.get(address)
+        assert sentence in page.text and page.has(way) and "väntas" not in page.find("main").text
 
 
 def test_a_part_is_offset_and_a_stale_page_does_nothing(app: Flask, klarna: Any, client: WebClient) -> None:

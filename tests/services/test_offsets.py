@@ -17,10 +17,10 @@ from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from klarna_sandbox.control import Control
 from models import Account, Document, Offset, Posting, Voucher
 from rights import Actor
-from services import credit_drafts, credit_notes, offsets, reservations
+from services import credit_drafts, credit_notes, offsets, reservations, settlements
 from services.gateway import Gateway
 from services.offsets import Wanted, next_payout
-from states import PayoutState, WithoutKlarna
+from states import PayoutState, Pile, WithoutKlarna
 from tests import worlds
 from tests.builders import (
     CLERK,
@@ -34,7 +34,7 @@ from tests.builders import (
     row,
     the_document,
 )
-from tests.services.settlement_parts import a_sale, all_is_well, booked, fees, fetched, payout_of
+from tests.services.settlement_parts import a_sale, all_is_well, booked, fees, fetched, payout_of, rows_of
 from tests.threads import in_threads
 
 Pair = tuple[Document, Document]
@@ -222,9 +222,37 @@ def test_a_payout_that_has_come_and_waits_with_their_rows_keeps_the_lock_and_giv
     with reading() as session:
         wait = offsets.pair(session, sold[0].id, sold[1].id).wait
         assert wait is not None and wait.expected == clock.local_date(payout_of(made).payout_date)
-    with pytest.raises(Refusal, match="has not been read"):
+        assert wait.payout_id == payout_of(made).id
+    with pytest.raises(Refusal, match=f"{made['payment_reference']}.* not booked: settle its rows first") as refused:
         offset(sold)
+    assert refused.value.values == {"reference": made["payment_reference"]}
     assert still_open(sold) == [2_435_00, -499_00]
+
+
+def test_a_payout_that_has_been_read_in_and_only_waits_for_its_booking_is_named(
+    books: Any, klarna: Gateway, sandbox: Control
+) -> None:
+    """K50: it reaches past both though it holds no row of theirs, and booking it opens the lock."""
+    fees(sandbox, 0)
+    invoice = a_sale(klarna, sandbox, 800_00)
+    pair = invoice, a_credit(klarna, invoice)
+    never_settled(sandbox)
+    sandbox.move_clock(seconds=2)
+    sandbox.order(mid="K000001", order_amount=70_00, captures=[{"captured_amount": 70_00}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    payout = payout_of(made)
+    (odd,) = [row.id for row, match in rows_of(payout) if match.pile is Pile.FAULTY]
+    with pytest.raises(Refusal, match="settle its rows first"):
+        offset(pair)
+    with writing() as session:
+        settlements.mark_handled(session, FINANCE, odd, "klart")
+    with pytest.raises(Refusal, match=f"{made['payment_reference']}.* not booked: book it first"):
+        offset(pair)
+    with writing() as session:
+        settlements.book(session, FINANCE, payout.id)
+    offset(pair)
+    assert still_open(pair) == [0, 0]
 
 
 @given(
