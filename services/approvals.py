@@ -21,11 +21,16 @@ from states import DocKind, DocState
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who put a credit before Finance and when; who approved it, None while nobody has or when the asker made it."""
+    """Who put a credit before Finance, when and with what sum; who approved it, None while nobody has or when the asker made it.
+
+    ``changed`` tells of a draft that it has been changed since.
+    """
 
     asked_by: str
     asked_by_id: int
     asked_at: datetime
+    asked_minor: int
+    changed: bool
     approved_by: str | None
     approved_at: datetime | None
 
@@ -39,7 +44,11 @@ class OnDraft:
     may_take_back: bool
 
 
-_ASKED = ApprovalRequest.__table__.select().where(ApprovalRequest.__table__.c.document_id == bindparam("document_id"))
+_ASKED = (
+    select(*ApprovalRequest.__table__.c, (Document.changed_at > ApprovalRequest.asked_at).label("changed"))
+    .join(Document, Document.id == ApprovalRequest.document_id)
+    .where(ApprovalRequest.document_id == bindparam("document_id"))
+)
 """Put together once, for it is asked with every key that is typed into a draft (performance, goal 11)."""
 
 
@@ -59,6 +68,8 @@ def of(session: Session, document_id: int) -> Approval | None:
         asked.asked_by,
         asked.asked_by_id,
         asked.asked_at,
+        asked.gross_minor,
+        asked.changed,
         made.actor if made is not None and by_another else None,
         made.at if made is not None and by_another else None,
     )

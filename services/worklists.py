@@ -47,7 +47,10 @@ _HELD = sa.text("sales_order.hold_reason IS NOT NULL")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of a work list. Which ids are set depends on the list; amounts in minor units; ``fault`` is as a row keeps it."""
+    """One row of a work list. Which ids are set depends on the list; amounts in minor units; ``fault`` is as a row keeps it.
+
+    ``changed`` tells of a draft that it is no more what was put before Finance.
+    """
 
     order_id: int | None = None
     order_number: int | None = None
@@ -63,6 +66,7 @@ class Item:
     state: str | None = None
     what: str = ""
     fault: str | None = None
+    changed: bool = False
 
     @property
     def written(self) -> Written | None:
@@ -268,16 +272,23 @@ def _held() -> sa.Select[*tuple[Any, ...]]:
 
 
 def _approvals() -> sa.Select[*tuple[Any, ...]]:
-    """Drafts above the limit of whoever made them, put before Finance (B31)."""
+    """Drafts above the limit of whoever made them, put before Finance, with what they come to now (B31)."""
+    comes_to = (
+        sa.select(sa.cast(sa.func.coalesce(sa.func.sum(DocumentLine.gross_minor), 0), sa.BigInteger))
+        .where(DocumentLine.document_id == Document.id, DocumentLine.removed.is_(False))
+        .correlate(Document)
+        .scalar_subquery()
+    )
     return (
         sa.select(
             ApprovalRequest.document_id,
             Document.kind.label("document_kind"),
-            ApprovalRequest.gross_minor.label("amount_minor"),
+            comes_to.label("amount_minor"),
             Document.currency,
             ApprovalRequest.asked_at.label("at"),
             Document.state.label("state"),
             ApprovalRequest.asked_by.label("what"),
+            (Document.changed_at > ApprovalRequest.asked_at).label("changed"),
         )
         .join(Document, Document.id == ApprovalRequest.document_id)
         .where(Document.state == DocState.DRAFT)

@@ -137,6 +137,29 @@ def test_a_free_standing_draft_is_not_put_before_finance_while_something_is_mark
     assert len(off) == 2 and all("Correct the marked quantity first." in text for text in off), off
 
 
+def test_a_draft_that_is_changed_after_it_was_put_before_finance_says_so_and_shows_what_it_comes_to_now(
+    app: Any, klarna: Any, sandbox: Any
+) -> None:
+    """B31: the work list's amount is the draft's own; the list and the draft tell that it is not what was put forward."""
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row("Cykel", 300_000), row("Lampa", 50_000)])
+    with writing() as session:
+        draft_id = credit_drafts.start(session, CLERK, invoice.id).id
+    draft = f"/credit-notes/{draft_id}"
+    clerk, finance = in_english(WebClient(app)), in_english(WebClient(app), "finance")
+    clerk.get(draft)
+    clerk.submit("#ask-form")
+    card, told = finance.get("/").find("#approvals").text, "changed since it was put before Finance"
+    assert "3,500.00" in card and told not in card
+    assert "It has been changed since" not in finance.get(draft).text
+    with writing() as session:
+        lamp = credit_drafts.get_draft(session, CLERK, draft_id).lines[1].id
+        credit_drafts.remove_row(session, CLERK, draft_id, lamp)
+    card = finance.get("/").find("#approvals").text
+    assert "3,000.00" in card and "3,500.00" not in card and told in card
+    assert "It has been changed since; it was SEK 3,500.00 then." in finance.get(draft).text
+    assert "It has been changed since" not in finance.submit("#sum").text
+
+
 def test_a_request_is_made_once_taken_back_and_goes_with_the_draft(
     books: Any, klarna: Any, sandbox: Any, viewer: Any
 ) -> None:
