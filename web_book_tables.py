@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from services import book_lists
 from services.book_lists import AccountSheet, BalanceRow
 from services.series_report import SeriesReport
+from web_documents import reason
 from web_reports import Column, Line, Table
-from web_words import day
+from web_words import day, moment, named
 from web_words import gettext as _
 
 
@@ -101,7 +102,10 @@ def series_table(reports: Sequence[SeriesReport], names: Mapping[str, str]) -> T
     lines = []
     for report in reports:
         year = f"{day(report.year.starts)} – {day(report.year.ends)}" if report.year else _("runs on")
-        voided = "; ".join(f"{each.number} {each.reason}".strip() for each in report.voided)
+        voided = "; ".join(
+            f"{each.number}: {named(each.by, 'actor')}, {moment(each.at)}, {reason(each.reason)}"
+            for each in report.voided
+        )
         gaps = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in report.gaps)
         told = gaps or _("No gap")
         lines.append(Line([names[report.code], year, report.first_no, report.next_no, report.count, voided, told]))

@@ -26,6 +26,7 @@ from web import (
     query_text,
 )
 from web_book_tables import balance_table, series_table, sheet_table
+from web_documents import document_url, reason
 from web_query import Days, typed_days
 from web_reports import answer, shape, ways
 from web_words import gettext as _
@@ -262,6 +263,9 @@ def series() -> Response:
     names = {"F": _("Documents"), **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in SERIES_NAMES}}
 
     def shown() -> Response:
-        return page("books/series.html", reports=reports, names=names, ways=ways("books.series"))
+        return page(
+            "books/series.html", reports=reports, names=names, ways=ways("books.series"), document_url=document_url,
+            reason=reason,
+        )  # fmt: skip
 
     return answer(shape(), [series_table(reports, names)], shown)

@@ -24,7 +24,10 @@ NAMES = {
     Kind.OPERATION: (N_("Acts at Klarna with an unknown outcome"), N_("Open the order; Klarna is asked there.")),
     Kind.PAYOUT: (N_("Payouts that are not booked"), N_("Explain their rows and book them.")),
     Kind.ROW: (N_("Settlement rows without an explanation"), N_("Assign them, accept them or mark them as handled.")),
-    Kind.BREAK: (N_("Differences against Klarna"), N_("Adopt, explain or ignore them.")),
+    Kind.BREAK: (
+        N_("Differences against Klarna"),
+        N_("Adopt, explain or ignore them. All count, whatever their day: each may be about any day before."),
+    ),
     Kind.NOT_AT_BANK: (
         N_("Payouts that are not found at the bank"),
         N_("Read the bank statement, or tie the deposit."),

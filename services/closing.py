@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-import money
 from errors import N_, Refusal
 from models import BankEntry, Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, Posting, RowMatch, Voucher
+from money import Amount
 from rights import Actor
 from services import accounts, audit, bank_ties, ledger, periods
 from states import OPEN_OPS, BreakState, DocKind, DocState, PayoutState, Pile
@@ -43,9 +43,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing in the way: what it is called, its day, and the page that clears it up, as endpoint and values."""
+    """One thing in the way: what it is called or comes to, its day, and the page that clears it up, as endpoint and values."""
 
-    name: str
+    name: str | Amount
     day: date
     endpoint: str
     values: tuple[tuple[str, int | str], ...] = ()
@@ -191,7 +191,7 @@ def _at_bank(row: Any) -> Item:
 
 
 def _deposit(row: Any) -> Item:
-    return Item(f"{money.plain(row.amount_minor)} {row.currency}", row.day, "bank.index", (("view", "deposits"),))
+    return Item(Amount(row.amount_minor, row.currency), row.day, "bank.index", (("view", "deposits"),))
 
 
 def _unexplained(session: Session, through: date) -> Blocker:
@@ -215,7 +215,8 @@ def lock(session: Session, actor: Actor, through: date, reason: str, *, confirme
     if waiting and not confirmed:
         raise Refusal(
             N_(
-                "%(count)s matters are still open through %(day)s. Clear them up, or tick the box to lock nevertheless."
+                "%(count)s matters are still open through %(day)s, with all open differences. "
+                "Clear them up, or tick the box to lock nevertheless."
             ),
             field="confirmed",
             count=sum(each.count for each in waiting),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,11 +15,13 @@ from states import DocKind, DocState
 
 @dataclass(frozen=True, slots=True)
 class VoidNumber:
-    """A number of a void document, and why it is void."""
+    """A number of a void document: who made it void, when and why (K15)."""
 
     number: int
     document_id: int
-    credit_note: bool
+    kind: DocKind
+    by: str
+    at: datetime | None
     reason: str
 
 
@@ -68,12 +71,12 @@ def number_series(session: Session) -> list[SeriesReport]:
 
 def _voided(session: Session) -> list[VoidNumber]:
     rows = session.execute(
-        sa.select(Document.number, Document.id, Document.kind, Document.void_reason)
+        sa.select(Document.number, Document.id, Document.kind, Document.void_by, Document.void_at, Document.void_reason)
         .where(Document.state == DocState.VOID, Document.series == DOCUMENTS)
         .order_by(Document.number)
     )
     return [
-        VoidNumber(number or 0, key, kind is DocKind.CREDIT_NOTE, reason or "") for number, key, kind, reason in rows
+        VoidNumber(number or 0, key, kind, by or "", at, reason or "") for number, key, kind, by, at, reason in rows
     ]
 
 

@@ -12,14 +12,16 @@ from flask import Flask
 import clock
 from blueprints import books
 from db import reading, writing
-from models import Voucher
+from klarna_sandbox.control import Control
+from models import BankEntry, BankStatement, KlarnaBreak, Voucher
 from rights import SYSTEM, Actor
-from services import ledger, settings
+from services import documents, ledger, settings
+from services.gateway import Gateway
 from services.ledger import Entry
-from states import Role
+from states import BreakKind, Role
 from tests import builders, sie_reader
 from tests.web_client import WebClient
-from web_words import in_language
+from web_words import in_language, moment
 
 TODAY = clock.today()
 LOCK = "main form[action=/books/lock][method=post]"
@@ -125,6 +127,49 @@ def test_the_series_have_no_gaps(vouchers: list[Voucher], client: WebClient) -> 
     assert not page.has(".pill.bad")
     told = client.get("/books/series?as=csv").body.decode("utf-8-sig")
     assert f"Verifikationer I;{TODAY.year}-01-01 – {TODAY.year}-12-31;1;2;1;;Ingen lucka" in told
+
+
+def test_a_void_number_stands_with_who_when_and_why(
+    app: Flask, klarna: Gateway, sandbox: Control, client: WebClient
+) -> None:
+    """K15: on the screen, on paper and in the file."""
+    with writing() as session:
+        order = builders.an_order(session, sandbox, klarna)
+        builders.a_delivery(session, order)
+    sandbox.fault("refuse", operation="create_capture", error_code="CAPTURE_NOT_ALLOWED")
+    refused = builders.an_invoice(klarna, order)
+    with writing() as session:
+        void = documents.void(session, builders.FINANCE, refused.id, "kunden ångrade sig")
+        at = void.void_at
+    client.log_in("finance")
+    with app.test_request_context(), in_language("sv"):
+        told = f"{void.number}: {builders.FINANCE.name}, {moment(at)}, kunden ångrade sig"
+    page = client.get("/books/series")
+    assert page.has(f"main td.wide a[href=/invoices/{void.id}]") and told in page.find("main tbody").text
+    assert told in client.get("/books/series?as=print").text
+    assert told in client.get("/books/series?as=csv").body.decode("utf-8-sig")
+
+
+@pytest.mark.untrue_books("the deposit and the difference are written by hand")
+def test_a_deposit_is_shown_as_money_and_differences_count_whatever_their_day(app: Flask, client: WebClient) -> None:
+    """B34: what is found today may be about the period that is locked."""
+    at, day = clock.now(), TODAY - timedelta(days=5)
+    with writing() as session:
+        file = BankStatement(sha256="y", kind="csv", file_name="b", content=b"y", received_at=at, received_by="x")
+        session.add(file)
+        session.flush()
+        session.add(
+            BankEntry(
+                statement_id=file.id, place=1, entry_key="k", account="1", day=day, amount_minor=23_602_55, currency="SEK",
+                payer="Klarna", text="P7", bank_reference="", from_klarna=True,
+            )
+        )  # fmt: skip
+        session.add(KlarnaBreak(kind=BreakKind.TOTALS_DIFFER, difference_minor=1, opened_at=at, found_by="x"))
+    page = client.log_in("finance").get(f"/books/lock?to={day}")
+    shown = page.find("main tbody").text.replace("\u00a0", " ")
+    assert "23 602,55 kr" in shown and "Alla räknas, oavsett dag" in shown
+    page = client.submit(LOCK, **{"lock-reason": "månadsslut"})
+    assert f"2 saker är fortfarande öppna till och med {day}, alla öppna skillnader medräknade." in page.text
 
 
 def test_finance_clears_up_what_waits_and_locks_and_opens_a_period(vouchers: list[Voucher], client: WebClient) -> None:

@@ -13,6 +13,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
 from klarna_sandbox.control import Control
 from models import Audit, BankEntry, BankStatement, BankTie, KlarnaBreak, Payout, PayoutRow, ReadingFile, RowMatch
+from money import Amount
 from rights import Actor
 from services import authorizations, closing, ledger
 from services.closing import Kind
@@ -26,7 +27,7 @@ YESTERDAY = TODAY - timedelta(days=1)
 pytestmark = pytest.mark.untrue_books("what waits is written by hand, and a document is dated back")
 
 
-def what_waits(through: date = YESTERDAY) -> dict[Kind, list[str]]:
+def what_waits(through: date = YESTERDAY) -> dict[Kind, list[str | Amount]]:
     with reading() as session:
         return {each.kind: [item.name for item in each.items] for each in closing.blockers(session, through)}
 
@@ -125,7 +126,7 @@ def test_everything_that_waits_is_named_and_the_lock_goes_through_when_it_is_cle
         )  # fmt: skip
         session.add(entry)
         session.flush()
-    assert what_waits() == {Kind.NOT_AT_BANK: ["P7"], Kind.DEPOSIT: ["0.01 SEK"]}
+    assert what_waits() == {Kind.NOT_AT_BANK: ["P7"], Kind.DEPOSIT: [Amount(1)]}
     with writing() as session:
         session.add(BankTie(entry_id=entry.id, payout_id=payout_id, how="hand", reason="x", at=clock.now(), by="x"))
     assert what_waits() == {}
