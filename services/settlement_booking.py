@@ -19,7 +19,7 @@ from models import KlarnaAccount, Payout, Voucher
 from rights import Actor, Right
 from services import advance_booking, audit, ledger, settlement_matching
 from services.ledger import Entry, Paid
-from services.settlement_booking_sql import ADVANCES, COSTS, MOVED, SUMS, TICK, UNPLACED, UNTICK, WITHHELD
+from services.settlement_booking_sql import ADVANCES, COSTS, MOVED, NOT_PLACED, SUMS, TICK, UNPLACED, UNTICK, WITHHELD
 from states import DocKind, FeesFrom, PayoutState
 
 SERIES = "I"
@@ -143,7 +143,9 @@ def _claims(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
 
 def _unplaced(session: Session, payout: Payout, day: date) -> Iterator[Entry]:
     for row_no, type_, amount in session.connection().execute(UNPLACED, {"payout": payout.id}).all():
-        yield Entry(ledger.role(session, "unallocated", day), -amount, f"{type_[:40]} rad {row_no}")
+        yield Entry(
+            ledger.role(session, "unallocated", day), -amount, f"{NOT_PLACED.get(type_, type_[:40])} rad {row_no}"
+        )
 
 
 # --- What follows ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,14 @@ COSTS = {
 }
 """Types that cost or bring something, all on the account of fees, and what the voucher calls them (B1)."""
 WITHHELD = {"HOLDBACK": "innehållet belopp", "RELEASE": "frigjort belopp"}
+NOT_PLACED = {
+    **COSTS,
+    "SALE": "försäljning",
+    "RETURN": "retur",
+    "REVERSAL": "återtagen betalning",
+    "REVERSAL_MERCHANT_PROTECTION": "återgiven betalning",
+}
+"""What the voucher calls a row that nobody has placed yet; a type that is not known is called as Klarna calls it."""
 
 
 def _among(texts: Iterable[str]) -> str:

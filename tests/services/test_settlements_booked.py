@@ -224,11 +224,31 @@ def test_charges_credits_and_commission_have_names_of_their_own(klarna: Gateway,
     all_is_well()
 
 
+def test_what_nobody_has_placed_is_named_in_swedish_in_the_voucher(klarna: Gateway, sandbox: Control) -> None:
+    """B4, B33; a type that nobody knows keeps the name that Klarna gives it."""
+    a_sale(klarna, sandbox, 1_000_00)
+    unknown = sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    sandbox.portal_refund(unknown, 50_00)
+    sandbox.next_payout(rows=[{"type": "STARDUST", "amount": 30_00, "counts": 1}])
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    payout = payout_of(made)
+    with writing() as session:
+        for row, match in rows_of(payout):
+            if match.pile is Pile.FAULTY:
+                settlements.mark_handled(session, FINANCE, row.id, "utreds")
+        settlements.book(session, FINANCE, payout.id)
+    texts = {text.rpartition(" rad ")[0] for account, _, text in postings(payout_of(made)) if account == 2999}
+    assert texts == {"försäljning", "retur", "STARDUST"}
+    all_is_well()
+
+
 def test_a_loan_is_neither_cost_nor_income(klarna: Gateway, sandbox: Control) -> None:
     a_sale(klarna, sandbox, 1_000_00)
     sandbox.next_payout(rows=[{"type": "CHARGE", "detailed_type": "LOAN_AMORTISATION", "amount": 100_00}])
     payout = booked(klarna, sandbox)
     assert entries(payout)[2999] == 100_00
+    assert (2999, 100_00, "övrig avgift rad 2") in postings(payout)
     assert {match.pile for _, match in rows_of(payout)} == {Pile.MATCHED, Pile.WARNING}
 
 
