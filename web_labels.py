@@ -209,7 +209,12 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "CARD": N_("Card"),
         "SWISH": N_("Swish"),
     },
-    "actor": {"system": N_("Kvitta"), "janitor": N_("Kvitta"), "klarna": N_("Klarna")},
+    "actor": {
+        "system": N_("Kvitta"),
+        "janitor": N_("Kvitta"),
+        "klarna": N_("Klarna"),
+        "first start": N_("The first start"),
+    },
 }
 """Names for what is kept as a word of Klarna's or of the program; a word without a name is shown as it stands."""
 

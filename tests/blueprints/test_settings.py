@@ -312,6 +312,7 @@ def test_the_machine_that_may_send_is_shown(admin_page: WebClient, klarna: Gatew
     builders.a_captured_invoice(klarna, sandbox)
     page = admin_page.get("/settings/sending")
     assert klarna.host_name in page.find("table").text and "This one" in page.find("table").text
+    assert "The first start" in page.find("table").text
     with writing() as session:
         session.execute(sa.text("UPDATE sender_lease SET host_id = 'another', host_name = 'kontor-1'"))
     assert "belongs to the machine kontor-1" in admin_page.get("/settings/sending").find("main .banner.warn").text
