@@ -5,6 +5,8 @@ Amounts are minor units. Source: operations 13; M15.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -12,7 +14,7 @@ import clock
 from errors import N_, NotFound, Stale
 from models import KlarnaBreak, KlarnaOp, Order
 from rights import SYSTEM, Actor
-from states import BreakKind, BreakState
+from states import BreakKind, BreakState, OpKind, OpState
 
 ADOPT, EXPLAIN, IGNORE, GONE = "adopt", "explain", "ignore", "gone"
 """How a difference is settled; ``GONE`` when it no longer exists."""
@@ -67,6 +69,33 @@ def open_of(session: Session, order_id: int, *kinds: BreakKind) -> list[KlarnaBr
     """The open differences of an order, of these kinds or of any, oldest first."""
     query = _OPEN.where(KlarnaBreak.kind.in_(kinds)) if kinds else _OPEN
     return list(session.scalars(query, {"order_id": order_id}))
+
+
+_TO_BOOK = (
+    select(KlarnaBreak.id, KlarnaOp.amount_minor)
+    .join(KlarnaOp, KlarnaOp.id == KlarnaBreak.op_id)
+    .where(
+        KlarnaBreak.order_id == bindparam("order_id"),
+        KlarnaBreak.state == BreakState.OPEN,
+        KlarnaOp.kind == OpKind.CAPTURE,
+        KlarnaOp.state == OpState.EXTERNAL,
+        KlarnaOp.document_id.is_(None),
+    )
+    .order_by(KlarnaBreak.opened_at, KlarnaBreak.id)
+    .limit(1)
+)
+
+
+def capture_to_book(session: Session, order_id: int) -> tuple[int, int] | None:
+    """The oldest capture made outside that has no invoice yet: the difference that speaks of it, and minor units (B20)."""
+    found = session.execute(_TO_BOOK, {"order_id": order_id}).first()
+    return (found.id, found.amount_minor or 0) if found is not None else None
+
+
+def way_to_book(session: Session, order_id: int) -> tuple[str, Mapping[str, object]] | None:
+    """The page that books a capture made outside; None where there is none to book."""
+    found = capture_to_book(session, order_id)
+    return ("adoption.adopt_page", {"break_id": found[0]}) if found is not None else None
 
 
 def of_order(session: Session, order_id: int) -> list[KlarnaBreak]:

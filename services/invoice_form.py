@@ -16,7 +16,7 @@ from errors import N_, Refusal
 from models import Order
 from money import Amount
 from rights import Actor, Right
-from services import advances, deliveries, drift, invoices, operations, order_page, orders
+from services import advances, breaks, deliveries, drift, invoices, operations, order_page, orders
 from services.documents import Row, VatSum
 from states import DocType, PaymentKind, WithoutKlarna
 
@@ -33,6 +33,11 @@ class Reservation:
     after_minor: int
     expires_on: date | None
     read_at: datetime | None
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether less is left than the invoice is on, as far as Klarna has shown: nothing can be sent then (F1, F16)."""
+        return self.read_at is not None and self.after_minor < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class LastStep:
     without_klarna: WithoutKlarna | None
     reservation: Reservation | None
     refusal: Refusal | None
+    to_book: tuple[int, int] | None
+    """The difference that speaks of a capture made outside, and its amount, where less is left than is needed (B20)."""
     difference: Refusal | None
     difference_minor: int
     total_minor: int
@@ -105,6 +112,7 @@ def last_step(
     gross = proposal.gross_minor if proposal else 0
     without = proposal.without_klarna if proposal else None
     reservation = _reservation(order, gross) if proposal and without is None else None
+    to_book = breaks.capture_to_book(session, order.id) if reservation and reservation.falls_short else None
     difference, difference_minor = drift.shown(session, order) if reservation else (None, 0)
     return LastStep(
         order_id=order.id,
@@ -122,6 +130,7 @@ def last_step(
         without_klarna=without,
         reservation=reservation,
         refusal=refusal or _why_not(session, actor, order, gross, reservation),
+        to_book=to_book,
         difference=difference,
         difference_minor=difference_minor,
         total_minor=orders.total(order),
@@ -165,7 +174,7 @@ def _why_not(
             operations.require_sending(session)
     except Refusal as no:
         return no
-    if refusal is None and reservation is not None and reservation.read_at and reservation.after_minor < 0:
+    if refusal is None and reservation is not None and reservation.falls_short:
         return Refusal(
             N_(
                 "The invoice of %(amount)s is more than what is left of the reservation, %(left)s. "

@@ -19,7 +19,7 @@ from errors import N_, BadInput, BrokenRule, Refusal, Stale
 from models import Article, Document, DocumentLine, KlarnaOp, Order, OrderAmendment, OrderLine
 from money import Amount
 from rights import Actor
-from services import audit, deliveries, documents, klarna_lines, orders, settings
+from services import audit, breaks, deliveries, documents, klarna_lines, orders, settings
 from services.card_checks import number_key
 from services.documents import Row
 from services.orders import NewLine
@@ -77,8 +77,13 @@ def why_not(session: Session, order: Order) -> Refusal | None:
     invoiced = sa.select(Document.id).where(
         Document.order_id == order.id, Document.kind == DocKind.INVOICE, Document.state.in_(_LIVE_INVOICE)
     )
-    if session.scalar(invoiced.limit(1)) is not None or order.captured_minor:
+    if session.scalar(invoiced.limit(1)) is not None:
         return Refusal(N_("Something on the order has been invoiced, so its rows can no longer be changed."))
+    if order.captured_minor:
+        return Refusal(
+            N_("Something on the order has been activated outside Kvitta, so its rows can no longer be changed."),
+            link=breaks.way_to_book(session, order.id),
+        )
     if order.klarna_status is KlarnaStatus.CANCELLED:
         return Refusal(N_("The purchase is cancelled at Klarna."))
     if order.klarna_status is KlarnaStatus.EXPIRED:

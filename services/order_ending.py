@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from errors import N_, Refusal
 from models import BatchRow, Delivery, Document, KlarnaBreak, KlarnaCall, KlarnaOp, Order
 from rights import Actor, Right
-from services import audit, orders
+from services import audit, breaks, orders
 from states import DocKind, DocState, OrderState
 
 _LIVE_INVOICE = (DocState.PENDING, DocState.ISSUED)
@@ -28,6 +28,13 @@ def why_not_cancel(session: Session, order: Order) -> Refusal | None:
     except Refusal as no:
         return no
     if order.captured_minor and not order.remaining_minor:
+        if not _is_invoiced(session, order) and (way := breaks.way_to_book(session, order.id)) is not None:
+            return Refusal(
+                N_(
+                    "Everything of the reservation has been activated or released, outside Kvitta. Adopt the activation first."
+                ),
+                link=way,
+            )
         return Refusal(N_("Everything of the reservation has been activated or released. Credit the invoice instead."))
     if not order.captured_minor and _is_invoiced(session, order):
         return Refusal(N_("Something on the order has been invoiced. Credit the invoice instead."))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Delivery, DeliveryLine, Document, KlarnaOp, Order, OrderLine, Warehouse
-from services import deliveries, exchanged, incoming_rows, klarna_orders, klarna_panel, order_history, orders
+from services import breaks, deliveries, exchanged, incoming_rows, klarna_orders, klarna_panel, order_history, orders
 from services.exchanged import Exchanged
 from services.klarna_panel import Panel
 from services.order_history import Event
@@ -118,6 +118,8 @@ class OrderPage:
     documents: Sequence[DocumentRow]
     events: Sequence[Event]
     panel: Panel | None
+    to_book: int | None
+    """The difference that speaks of a capture made outside, while the order has no document at all."""
     no_delivery: Refusal | None
     no_invoice: Refusal | None
     no_reservation: Refusal | None
@@ -131,6 +133,8 @@ def overview(session: Session, order_id: int) -> OrderPage:
     """The order's page. Raises NotFound."""
     order = orders.get(session, order_id)
     gone, held = orders.delivered(session, order_id), orders.invoiced(session, order_id)
+    documents = _documents(session, order)
+    to_book = breaks.capture_to_book(session, order_id) if order.captured_minor and not documents else None
     return OrderPage(
         id=order.id,
         number=order.number,
@@ -152,9 +156,10 @@ def overview(session: Session, order_id: int) -> OrderPage:
         lines=[_line(line, gone.get(line.id, 0), held.get(line.id, orders.NOTHING)) for line in order.lines],
         deliveries=_deliveries(session, order.id),
         exchanges=exchanged.of_order(session, order.id),
-        documents=_documents(session, order),
+        documents=documents,
         events=order_history.events(session, order),
         panel=klarna_panel.panel(session, order),
+        to_book=to_book[0] if to_book else None,
         no_delivery=deliveries.why_not(session, order),
         no_invoice=why_not_invoice(session, order),
         no_reservation=_why_no_reservation(session, order) if order.klarna_order_id is None else None,

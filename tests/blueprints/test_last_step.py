@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import clock
 from db import reading, writing
 from models import Document, KlarnaOp, UserPreference
+from services import reservations
 from states import DocState, DocType
 from tests.blueprints.document_pages import a_new_order, booked, count, in_english
 from tests.builders import a_delivery, an_order, row, the_document
@@ -259,6 +260,50 @@ def test_an_invoice_too_large_for_the_reservation_never_shows_a_rest_below_zero(
     assert (
         "Nothing: the invoice is SEK 1,000.00 too large" in page.text and "−1,000.00" not in page.find("#klarna").text
     )
+
+
+def test_what_was_activated_outside_kvitta_is_adopted_before_anything_is_invoiced_that_does_not_fit_beside_it(
+    app: Any, clerk_client: WebClient, sandbox: Any, klarna: Any
+) -> None:
+    """F16, B20: no capture can be sent, so none is promised and no difference is offered to be sent; the way is shown."""
+    order = an_open_order(sandbox, klarna)
+    sandbox.portal_capture(order.klarna_order_id)
+    reservations.look_at(klarna, order.id)
+    address = f"/orders/{order.id}/invoice"
+    page = clerk_client.get(address)
+    assert "Nothing is sent to Klarna for this invoice." in page.find("#klarna").text
+    assert "will be activated with" not in page.text and not page.has("#accept")
+    assert (
+        "SEK 10,000.00 has been activated outside Kvitta and is not booked. Adopt that activation first." in page.text
+    )
+    assert not page.has("#klarna a[href$=/adopt]") and "Requires Finance." in page.find("#klarna").text
+    finance = in_english(WebClient(app), "finance")
+    assert finance.get(address).has("#klarna a[href$=/adopt]")
+    finance.get(finance.get(address).find("#klarna a[href$=/adopt]")["href"])
+    finance.submit("#adopt form")
+    assert "Everything on the order has been invoiced." in clerk_client.get(address).text
+
+
+def test_the_order_of_an_activation_outside_kvitta_points_to_its_adoption_and_to_no_invoice_that_is_not_there(
+    app: Any, clerk_client: WebClient, sandbox: Any, klarna: Any
+) -> None:
+    """B18, B19, B20: reasons that are true before the activation is adopted, and the old ones after it."""
+    order = an_open_order(sandbox, klarna)
+    sandbox.portal_capture(order.klarna_order_id)
+    reservations.look_at(klarna, order.id)
+    page, finance = clerk_client.get(f"/orders/{order.id}"), in_english(WebClient(app), "finance")
+    assert "What was activated outside Kvitta has no invoice until it is adopted." in page.text
+    assert (
+        "Something on the order has been activated outside Kvitta, so its rows can no longer be changed." in page.text
+    )
+    assert "activated or released, outside Kvitta. Adopt the activation first." in page.text
+    assert "has been invoiced, so" not in page.text and "Credit the invoice instead" not in page.text
+    way = finance.get(f"/orders/{order.id}").find("section[aria-labelledby=documents-h] a")["href"]
+    finance.get(way)
+    finance.submit("#adopt form")
+    page = clerk_client.get(f"/orders/{order.id}")
+    assert "Something on the order has been invoiced, so its rows can no longer be changed." in page.text
+    assert "Everything of the reservation has been activated or released. Credit the invoice instead." in page.text
 
 
 def test_one_form_with_another_percentage_is_not_the_same_form(
