@@ -44,7 +44,7 @@ def test_unknown_user_and_wrong_password_get_the_same_answer(app: Flask, login: 
     client = WebClient(app)
     shown = log_in(client, login, password)
     assert shown.status == 422
-    assert "Inloggningsnamnet eller lösenordet är fel." in shown.text
+    assert shown.find("main .banner.bad").text == "Inloggningsnamnet eller lösenordet är fel."
     assert shown.find("input[name=login]")["value"] == login
     assert not shown.find("input[name=password]").get("value")
 
