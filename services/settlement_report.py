@@ -62,8 +62,9 @@ class Seen:
 class Survey:
     """What one reading of a report tells about one of its payouts.
 
-    ``unknown_minor`` sums rows of unknown types; ``twins`` are the keys of rows that may stand in it more than once;
-    ``unused`` are the report's columns that nothing is read from.
+    ``faulty`` counts the rows that wait for a person whatever they fit; ``unknown_minor`` sums rows of unknown types;
+    ``twins`` are the keys of rows that may stand in it more than once; ``unused`` are the report's columns that nothing is
+    read from.
     """
 
     payout: Payout
@@ -71,6 +72,7 @@ class Survey:
     tally: Tally = field(default_factory=Tally)
     rows_hash: RowsHash = field(default_factory=RowsHash)
     count: int = 0
+    faulty: int = 0
     unknown_minor: int = 0
     last_at: datetime | None = None
     twins: set[str] = field(default_factory=set)
@@ -89,6 +91,7 @@ class Survey:
         self.count += len(keys)
         self.last_at = max(filter(None, (self.last_at, *captured)), default=None)
         if any(faults):
+            self.faulty += sum(fault is not None for fault in faults)
             unknown = zip(signed, faults, strict=True)
             self.unknown_minor += sum(effect for effect, fault in unknown if fault is Fault.UNKNOWN_TYPE)
             signed, faults = zip(*map(_written_fault, signed, currencies, faults), strict=True)

@@ -201,6 +201,17 @@ def test_a_report_is_looked_at_first_and_nothing_is_stored(
         assert session.scalar(sa.select(sa.func.count()).select_from(ReadingFile)) == 0
 
 
+def test_the_preview_counts_the_rows_that_wait_for_a_person_whatever_they_fit(
+    sale: Document, sandbox: Control, finance_client: WebClient
+) -> None:
+    """Catalogue row 58; what fits our documents is seen when it is read in, and the page says so."""
+    sandbox.next_payout(rows=[{"type": "LOYALTY_BONUS", "amount": 49_00}])
+    made = sandbox.pay_out()[0]
+    assert "matchas med våra dokument när rapporten läses in" in finance_client.get("/settlements/upload").text
+    page = finance_client.submit("#upload form", press="step=preview", file=a_file(csv_of(sandbox, made)))
+    assert "1 rad måste redas ut innan den kan bokföras." in page.find("#planned tbody").text
+
+
 def read_in(client: WebClient, content: bytes, shown: bytes | None = None, **more: Any) -> Page:
     """Send the file with the second step, as the button in the preview of ``shown`` does."""
     client.get("/settlements/upload")
