@@ -15,7 +15,17 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Delivery, DeliveryLine, Document, KlarnaOp, Order, OrderLine, Warehouse
-from services import breaks, deliveries, exchanged, incoming_rows, klarna_orders, klarna_panel, order_history, orders
+from services import (
+    breaks,
+    deliveries,
+    document_outcome,
+    exchanged,
+    incoming_rows,
+    klarna_orders,
+    klarna_panel,
+    order_history,
+    orders,
+)
 from services.exchanged import Exchanged
 from services.klarna_panel import Panel
 from services.order_history import Event
@@ -84,11 +94,11 @@ class DocumentRow:
     day: date | None
     gross_minor: int | None
     open_minor: int
+    badge: tuple[str, str]
     icon: str | None
     at_klarna: datetime | None
     klarna_number: str | None
     outside: bool
-    reversed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,14 +258,17 @@ _ACTS = (
 def _documents(session: Session, order: Order) -> list[DocumentRow]:
     """The order's documents, drafts first, then the newest number first."""
     found = session.scalars(_DOCUMENTS, {"order_id": order.id}).all()
-    acts = session.scalars(_ACTS, {"order_id": order.id})
+    acts = session.scalars(_ACTS, {"order_id": order.id}).all()
     latest = {op.document_id: op for op in acts if op.document_id is not None}
-    rows = [_document(document, latest.get(document.id)) for document in found]
+    by_id = {op.id: op for op in acts}
+    rows = [_document(each, by_id.get(each.issued_by_op_id or ""), latest.get(each.id)) for each in found]
     return sorted(rows, key=lambda row: row.number is not None)
 
 
-def _document(document: Document, operation: KlarnaOp | None) -> DocumentRow:
-    proved = operation is not None and operation.id == document.issued_by_op_id
+def _document(document: Document, proof: KlarnaOp | None, latest: KlarnaOp | None) -> DocumentRow:
+    """A document in the words and with the icon that its list has (F23); ``proof`` is the act that issued it."""
+    speaks = latest if document.state is DocState.PENDING else proof
+    state = speaks.state if speaks else None
     return DocumentRow(
         id=document.id,
         kind=document.kind,
@@ -265,26 +278,19 @@ def _document(document: Document, operation: KlarnaOp | None) -> DocumentRow:
         day=document.issue_date or document.number_date,
         gross_minor=document.gross_minor,
         open_minor=document.open_minor,
-        icon=_document_icon(document, operation),
-        at_klarna=operation.klarna_event_at if operation and proved else None,
-        klarna_number=operation.klarna_short_ref if operation and proved else None,
-        outside=bool(operation and proved and operation.state is OpState.EXTERNAL),
-        reversed=document.reversed_at is not None,
+        badge=document_outcome.badge(
+            document.kind,
+            document.state,
+            op_state=state,
+            refusal=document.refusal_kind,
+            without=document.without_klarna_reason,
+            reversed_at=document.reversed_at,
+        ),
+        icon=document_outcome.icon(document.kind, document.state, document.with_klarna, state),
+        at_klarna=proof.klarna_event_at if proof else None,
+        klarna_number=proof.klarna_short_ref if proof else None,
+        outside=proof is not None and proof.state is OpState.EXTERNAL,
     )
-
-
-def _document_icon(document: Document, operation: KlarnaOp | None) -> str | None:
-    """The document's own Klarna icon (F23): black only when the act is proved."""
-    if not document.with_klarna:
-        return None
-    if document.state is DocState.REFUSED:
-        return "refused"
-    if document.state is DocState.PENDING:
-        unclear = operation is not None and operation.state in (OpState.UNKNOWN, OpState.REVIEW)
-        return "unknown" if unclear else "reserved"
-    if document.state is DocState.ISSUED and document.issued_by_op_id is not None:
-        return "credited" if document.kind is DocKind.CREDIT_NOTE else "captured"
-    return None
 
 
 def why_not_invoice(session: Session, order: Order) -> Refusal | None:

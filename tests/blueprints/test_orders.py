@@ -17,7 +17,7 @@ from states import DocState, DocType, KlarnaStatus, OpState
 from tests import worlds
 from tests.builders import FREIGHT, a_customer, a_delivery, an_order, row
 from tests.services.order_rows import a_document, an_operation
-from tests.web_client import WebClient
+from tests.web_client import Page, WebClient
 
 
 @pytest.fixture
@@ -216,6 +216,43 @@ def test_when_all_is_invoiced_the_button_is_off_and_says_so(order: Order, clerk_
     page = clerk_client.get(f"/orders/{order.id}")
     assert not page.has(f"a[href=/orders/{order.id}/invoice]")
     assert "Allt på ordern är fakturerat." in page.find("#order-menu").text
+
+
+def test_an_order_is_marked_as_invoiced_in_green_only_when_nothing_of_it_waits_for_klarna(
+    order: Order, clerk_client: WebClient
+) -> None:
+    """F23: the rows are held by an invoice whose activation is not proved."""
+    with writing() as session:
+        found = orders.get(session, order.id, lock=True)
+        invoice = a_document(session, found, orders.to_invoice(session, found, delivered_only=False))
+        an_operation(session, found, OpState.UNKNOWN, document=invoice)
+        orders.refresh(session, order.id)
+    heading = clerk_client.get(f"/orders/{order.id}")
+    assert "Fakturerad" in heading.find("#order-h").text and not heading.has("#order-h .pill.ok")
+    assert "Okänt svar" in heading.find("section[aria-labelledby=documents-h]").text
+
+
+def test_after_a_part_delivery_every_row_with_something_left_is_on_back_order_as_on_the_delivery_note(
+    app: Flask, clerk_client: WebClient
+) -> None:
+    """B25: also the row of which nothing has left; before the first delivery no row is."""
+    with writing() as session:
+        order = an_order(session, lines=[row(pieces=2), row("Keps"), row("Mugg")])
+        shirt, _cap, mug = (line.id for line in order.lines)
+
+    def marked(page: Page) -> list[str]:
+        return [each.text for each in page.all("#order-rows tbody tr") if "Restorder" in each.text]
+
+    assert marked(clerk_client.get(f"/orders/{order.id}")) == []
+    with writing() as session:
+        a_delivery(session, order, {shirt: 1000, mug: 1000})
+    names = marked(clerk_client.get(f"/orders/{order.id}"))
+    assert len(names) == 2 and "Keps" in names[1]
+    note = clerk_client.get(f"/orders/{order.id}/deliveries/1/note").text.rpartition("Restorder")[2]
+    assert "Keps" in note and "Mugg" not in note
+    with writing() as session:
+        a_delivery(session, order)
+    assert marked(clerk_client.get(f"/orders/{order.id}")) == []
 
 
 def test_an_expired_reservation_turns_the_buttons_off(order: Order, clerk_client: WebClient) -> None:

@@ -11,7 +11,7 @@ import clock
 from db import reading, writing
 from errors import NotFound, Refusal
 from models import DocumentEvent, KlarnaBreak, KlarnaOpEvent, Order
-from services import deliveries, order_page, orders
+from services import deliveries, document_list, order_page, orders
 from services.order_history import What
 from services.order_page import OrderPage
 from states import BreakKind, DocKind, DocState, DocType, KlarnaStatus, OpKind, OpState, OrderState
@@ -133,19 +133,26 @@ def test_nothing_is_said_to_differ_while_an_answer_is_awaited(order: Order) -> N
 
 
 @pytest.mark.parametrize(
-    ("state", "op_state", "icon"),
+    ("state", "op_state", "icon", "word"),
     [
-        (DocState.PENDING, OpState.SENDING, "reserved"),
-        (DocState.PENDING, OpState.UNKNOWN, "unknown"),
-        (DocState.REFUSED, OpState.REJECTED, "refused"),
-        (DocState.VOID, OpState.NOT_EXECUTED, None),
+        (DocState.PENDING, OpState.PREPARED, "reserved", "Not sent"),
+        (DocState.PENDING, OpState.SENDING, "reserved", "Sending"),
+        (DocState.PENDING, OpState.UNKNOWN, "unknown", "Answer unknown"),
+        (DocState.REFUSED, OpState.REJECTED, "refused", "Refused by Klarna"),
+        (DocState.VOID, OpState.NOT_EXECUTED, None, "Voided"),
     ],
 )
-def test_a_document_has_its_own_icon(order: Order, state: DocState, op_state: OpState, icon: str | None) -> None:
-    """F23."""
+def test_a_document_has_its_own_icon_and_the_words_of_the_list(
+    order: Order, state: DocState, op_state: OpState, icon: str | None, word: str
+) -> None:
+    """F23; one word for one thing."""
     with writing() as session:
         an_operation(session, order, op_state, document=a_document(session, order, state=state))
-    assert [each.icon for each in _page(order).documents] == [icon]
+    (shown,) = _page(order).documents
+    assert (shown.icon, shown.badge[0]) == (icon, word)
+    with reading() as session:
+        (listed,) = document_list.listing(session, document_list.Filters(view="all"), None, 30).rows
+    assert (listed.icon, listed.badge) == (shown.icon, shown.badge)
 
 
 def test_an_activated_document_is_black_and_says_when(order: Order) -> None:
@@ -155,6 +162,7 @@ def test_an_activated_document_is_black_and_says_when(order: Order) -> None:
         _captured(session, found, orders.total(found))
     (document,) = _page(order).documents
     assert (document.icon, document.outside) == ("captured", False)
+    assert document.badge == ("Activated at Klarna", "ok")
     assert document.at_klarna is not None
     assert document.klarna_number == f"{order.klarna_reference}-1"
 
