@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.browser.conftest import Complaints, House
+from tests.browser.conftest import Complaints, House, log_in
 from tests.browser.keys import come_in, press_tab_to
 from tests.browser.test_journey import says
 from tests.builders import a_captured_invoice, row
-from tests.services.settlement_parts import csv_of
+from tests.services.settlement_parts import csv_of, fetched, payout_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -60,3 +60,24 @@ def test_a_wrong_report_is_corrected_looked_at_and_read_in(page: Page, house: Ho
     page.wait_for_url(lambda url: url.rsplit("/", 1)[1].isdigit())
     says(page, "1 payout has been read in. Booked: 1.")
     assert page.locator("#reading h2", has_text=made["payment_reference"]).count() == 1
+
+
+SIDEWAYS = "each => each.parentElement.scrollWidth > each.parentElement.clientWidth + 1"
+
+
+def test_a_narrow_window_shows_amounts_and_acts_without_scrolling_sideways(page: Page, house: House) -> None:
+    """A reading with faulty rows, and the trial balance: each row is a block of its own at 390 pixels."""
+    house.sandbox.pay_out()
+    with house.context():
+        a_captured_invoice(house.klarna, house.sandbox, lines=[row("Jacka", 1_250_00)])
+        house.sandbox.next_payout(rows=[{"type": "LOYALTY_BONUS", "amount": 49_00}])
+        made = house.sandbox.pay_out()[-1]
+        fetched(house.klarna)
+        reading = f"/settlements/{payout_of(made).id}"
+    page.set_viewport_size({"width": 390, "height": 800})
+    log_in(page, "finance")
+    for address in (f"{reading}?pile=faulty", f"{reading}?pile=matched", "/books/trial-balance"):
+        page.goto(address)
+        table = page.locator("main table.stack:has(> tbody td.num)")
+        assert table.count() == 1, address
+        assert not table.evaluate(SIDEWAYS), address
