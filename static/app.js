@@ -191,7 +191,9 @@
       else if (savesItself(field) && typedIn(field) !== savedIn(field)) putBack.add(field); // typed while that was under way
     }
   });
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSettle", (event) => {
+    // Typed into what has just been put in, before anybody listened there.
+    for (const field of unsavedFields()) if (savesItself(field) && event.target.contains(field)) putBack.add(field);
     putBack.forEach(tell);
     putBack.clear();
   });
@@ -200,6 +202,41 @@
   document.addEventListener("htmx:load", (event) => {
     if (event.target === document.body && performance.getEntriesByType("navigation")[0].type === "navigate") unsavedFields().forEach(tell);
   });
+
+  /* ---- Focus stays where it was when an answer takes the place of what had it. htmx sees to what has an id ---- */
+
+  let lost = null; // what had focus: the element, and what it is known by
+  const mark = (element) => [element.tagName, element.name, element.value, element.textContent.trim(), element.getAttribute("href"),
+    element.getAttribute("aria-label"), element.form && element.form.getAttribute("action")].join("|");
+
+  function focusOn(element) {
+    if (element.tabIndex < 0) element.tabIndex = -1; // not in the order of Tab, and can have focus
+    element.focus({ preventScroll: !element.matches("[data-errors]") });
+  }
+
+  // A button that is off while its request is under way has lost it already.
+  document.addEventListener("htmx:configRequest", (event) => { event.detail.focused = document.activeElement; });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const element = document.activeElement === document.body ? event.detail.requestConfig.focused : document.activeElement;
+    const goes = event.detail.shouldSwap && element && element !== document.body && event.detail.target.contains(element);
+    lost = goes ? { mark: mark(element), sent: element.matches("[type=submit]") } : null;
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const { focused } = event.detail.requestConfig;
+    if (focused && focused.isConnected && document.activeElement === document.body) focused.focus();
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (!lost || document.activeElement !== document.body) return;
+    const place = event.target;
+    const wrong = lost.sent && one("[data-errors]", place);
+    const again = all("a, button, input, select, summary", place).find((element) => mark(element) === lost.mark && !element.disabled);
+    lost = null;
+    focusOn(wrong || again || place);
+  });
+
+  // A page that comes back with what is wrong begins there.
+  const wrong = one("main [data-errors]");
+  if (wrong && document.activeElement === document.body) focusOn(wrong);
 
   /* ---- Copying ---- */
 

@@ -111,6 +111,17 @@ def state_of(house: House, invoice: Document) -> dict[str, Any]:
     return house.sandbox.state(key or "")
 
 
+COVERED = """() => {
+    const field = document.activeElement;
+    if (!field.matches("main :is(input, select, textarea, button, summary, a)")) return null;
+    const box = field.getBoundingClientRect();
+    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const free = top && (field.contains(top) || top.contains(field) || (field.labels || []).length && field.labels[0].contains(top));
+    return free ? null : `${field.outerHTML.slice(0, 150)} is under ${top && top.outerHTML.slice(0, 100)}`;
+}"""
+"""What hides the middle of that which has the focus."""
+
+
 def refunds(house: House, invoice: Document) -> list[tuple[str, int]]:
     """What Klarna shows as repaid: our numbers and the amounts."""
     return [(each["reference"], each["refunded_amount"]) for each in state_of(house, invoice)["refunds"]]
@@ -354,6 +365,28 @@ def test_nothing_typed_is_lost_to_an_answer_that_takes_its_place(
     page.wait_for_selector("input[name^=restock-]", state="detached")
     says(page, "At most 3 can be credited: so many have been invoiced.")
     assert page.input_value(QUANTITY) == "4"
+
+
+def test_focus_is_not_lost_and_nothing_that_has_it_is_covered(page: Page, house: House) -> None:
+    """B31, for who uses the keys: it stays in what an answer has put in the place of what had it, and the sum hides no field."""
+    come_in(page, house, "en", "finance")
+    invoice = an_invoice_of(house, *(row(f"Scarf {n}", 10_00) for n in range(6)))
+    open_draft(page, invoice)
+    page.set_viewport_size({"width": 390, "height": 700})
+    page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        covered = page.evaluate(COVERED)
+        assert not covered, covered
+    page.set_viewport_size({"width": 1280, "height": 900})
+    press_tab_to(page, "form[action*='/rows/'] button[type=submit]")
+    rows = page.locator(f"tbody {QUANTITY}").count()
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "wanted => document.querySelectorAll(wanted[0]).length < wanted[1]", arg=[f"tbody {QUANTITY}", rows]
+    )
+    page.wait_for_function("() => !document.querySelector('.htmx-request, .htmx-settling')")
+    assert page.evaluate("() => document.activeElement !== document.body"), "the row is gone, and the place with it"
 
 
 def test_a_refused_credit_is_tried_again_under_its_number(page: Page, house: House) -> None:

@@ -132,7 +132,7 @@ def test_at_delivery_by_scan(page: Page, house: House, complaints: Complaints) -
         if code == WRONG:
             says(page, f"Artikel {WRONG} finns inte på ordern.")
             assert quantity.input_value() == "3"
-    assert quantity.input_value() == "2"
+    page.wait_for_function("() => document.querySelector('#deliver tbody input').value === '2'")
     press(page, "button[value=invoice]")
     create(page, house, order, say, 698_00)
     search(page, "SCANNED-1")
@@ -156,7 +156,7 @@ def test_a_scanner_does_not_wait_for_answers(page: Page, house: House, complaint
 
     def counted(*pieces: str) -> None:
         page.wait_for_function(
-            """pieces => !document.querySelector('#deliver .htmx-request')
+            """pieces => !document.querySelector('#deliver .htmx-request, .htmx-settling')
             && pieces.join() === Array.from(document.querySelectorAll('#deliver tbody input'), each => each.value).join()
             && document.activeElement.id === 'scan'""",
             arg=pieces,
@@ -185,6 +185,11 @@ def test_a_scanner_does_not_wait_for_answers(page: Page, house: House, complaint
     scan(WRONG, "QUICK-2")
     counted("3", "3")
     assert page.evaluate("() => window.beeps") == 2
+
+    complaints.expect("status of 422")
+    page.fill("#deliver tbody input >> nth=0", "x")
+    press(page, "#deliver button[value=deliver]")
+    page.wait_for_function("() => document.activeElement.matches('[data-errors]')")
 
 
 def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
