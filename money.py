@@ -100,7 +100,8 @@ def parse_quantity(text: str, *, field: str | None = None, zero: bool = False) -
     if not text:
         raise BadInput(N_("Enter a quantity."), field=field)
     if text[0] in _MINUS:
-        raise BadInput(N_("The quantity must be more than 0."), field=field)
+        below = N_("The quantity cannot be less than 0.") if zero else N_("The quantity must be more than 0.")
+        raise BadInput(below, field=field)
     whole, part = _digits(text, field)
     if len(part) > 3:
         raise BadInput(N_("A quantity may have at most three decimals."), field=field)
@@ -112,12 +113,20 @@ def parse_quantity(text: str, *, field: str | None = None, zero: bool = False) -
     return milli
 
 
+class OutOfRange(BadInput):
+    """A percentage that can be read and is below 0.01 or above 100.00."""
+
+
 def parse_percent(text: str, *, field: str | None = None) -> int:
-    """Read a typed percentage to hundredths of a percent, 0.01 to 100.00. Raises BadInput. Source: F29."""
-    whole, part = _digits(text.strip(_SPACES + "\t%"), field)
-    hundredths = whole * 100 + int(part.ljust(2, "0")[:2] or "0")
-    if len(part) > 2 or not 1 <= hundredths <= 10_000:
-        raise BadInput(N_("Enter a percentage between 0.01 and 100.00."), field=field)
+    """Read a typed percentage to hundredths of a percent, 0.01 to 100.00. Raises BadInput, OutOfRange. Source: F29."""
+    text = text.strip(_SPACES + "\t%")
+    minus = text[:1] in _MINUS and bool(text)
+    whole, part = _digits(text[1:] if minus else text, field)
+    if len(part) > 2:
+        raise BadInput(N_("A percentage may have at most two decimals."), field=field)
+    hundredths = whole * 100 + int(part.ljust(2, "0") or "0")
+    if minus or not 1 <= hundredths <= 10_000:
+        raise OutOfRange(N_("Enter a percentage between 0.01 and 100.00."), field=field)
     return hundredths
 
 

@@ -21,7 +21,7 @@ VIEW_NAMES = {
     "open": N_("Unpaid and partly paid"),
     "all": N_("All"),
     "paid": N_("Paid"),
-    "overpaid": N_("Overpaid"),
+    "overpaid": N_("Overpayments"),
     "waiting": N_("Waiting for Klarna"),
     "refused": N_("Refused"),
     "drafts": N_("Drafts"),

@@ -46,7 +46,7 @@ class Chosen:
         if not self.search:
             raise BadInput(N_("Write the number or name of the article that goes out."), field="article")
         if not self.hits:
-            raise BadInput(N_("There is no article %(number)s."), field="article", number=self.search)
+            raise BadInput(N_("There is no article «%(number)s»."), field="article", number=self.search)
         raise BadInput(N_("Several articles fit. Choose one of them."), field="article")
 
     def out(self) -> Out:

@@ -133,7 +133,7 @@ def why_not(session: Session, order: Order, left_minor: int) -> Refusal | None:
 
 
 def outside(order: Order, left_minor: int) -> BadInput:
-    """The no to a percentage that cannot be read, is outside the range, or comes to more than is left (F29)."""
+    """The no to a percentage that is outside the range, or comes to more than is left (F29)."""
     total = orders.total(order)
     return BadInput(
         N_("Enter a percentage between 0.01 and 100.00. %(left)s (%(left_hundredths)s %%) of the order is left."),
@@ -144,10 +144,10 @@ def outside(order: Order, left_minor: int) -> BadInput:
 
 
 def read_percent(session: Session, order: Order, text: str) -> int:
-    """A percentage as typed, in hundredths. Raises BadInput with the sentence of F29 for everything else."""
+    """A percentage as typed, in hundredths. Raises BadInput, with the sentence of F29 for one outside the range."""
     try:
         return money.parse_percent(text, field="percent")
-    except BadInput as no:
+    except money.OutOfRange as no:
         raise outside(order, max(sum(left(session, order).values()), 0)) from no
 
 

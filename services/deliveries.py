@@ -255,7 +255,7 @@ def _chosen(session: Session, order: Order, quantities: Mapping[int, int]) -> li
         if line_id not in rows:
             raise BadInput(N_("The row does not belong to the order."))
         if milli < 0:
-            raise BadInput(N_("The quantity must be more than 0."), field=f"quantity_{line_id}")
+            raise BadInput(N_("The quantity cannot be less than 0."), field=f"quantity_{line_id}")
         if milli and not orders.is_delivered(rows[line_id]):
             raise BadInput(N_("The row is not delivered by itself; it goes along with the first delivery."))
         if milli > left.get(line_id, 0):

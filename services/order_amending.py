@@ -106,7 +106,7 @@ def row_of_article(session: Session, number: str) -> AmendedRow:
         .limit(1)
     )
     if found is None:
-        raise BadInput(N_("There is no article %(number)s."), field="article", number=typed)
+        raise BadInput(N_("There is no article «%(number)s»."), field="article", number=typed)
     return AmendedRow(
         kind=found.kind,
         name=found.name,

@@ -123,16 +123,42 @@ def test_a_quantity_that_cannot_be_is_refused(typed: str) -> None:
         money.parse_quantity(typed)
 
 
+def test_a_quantity_below_zero_is_refused_with_what_is_true_of_its_field() -> None:
+    """Catalogue 1-6: where 0 is taken it is not said that more is needed."""
+    with pytest.raises(BadInput, match="The quantity cannot be less than 0"):
+        money.parse_quantity("-1", zero=True)
+    with pytest.raises(BadInput, match="The quantity must be more than 0"):
+        money.parse_quantity("−1")
+
+
 @given(st.integers(1, 10_000))
 def test_a_percentage_reads_back(hundredths: int) -> None:
     assert money.parse_percent(f"{hundredths // 100},{hundredths % 100:02d} %") == hundredths
 
 
-@pytest.mark.parametrize("typed", ["0", "0,00", "100,01", "33,333", "-5", "abc", ""])
+@pytest.mark.parametrize("typed", ["0", "0,00", "100,01", "-5", "−5 %"])
 def test_a_percentage_outside_its_range_is_refused(typed: str) -> None:
     """Catalogue row 84."""
-    with pytest.raises(BadInput):
+    with pytest.raises(money.OutOfRange, match="Enter a percentage between"):
         money.parse_percent(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("33,333", "at most two decimals"),
+        ("100,001", "at most two decimals"),
+        ("abc", "Write the number with the digits 0–9"),
+        ("", "Enter a number"),
+        ("%", "Enter a number"),
+        ("-", "Enter a number"),
+    ],
+)
+def test_a_percentage_that_cannot_be_read_is_told_what_is_wrong_with_it(typed: str, sentence: str) -> None:
+    """F29: at most two decimals, in digits."""
+    with pytest.raises(BadInput, match=sentence) as refused:
+        money.parse_percent(typed)
+    assert not isinstance(refused.value, money.OutOfRange)
 
 
 @given(st.integers(-money.MAX_AMOUNT_MINOR, money.MAX_AMOUNT_MINOR), RATES)

@@ -536,7 +536,7 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B4", "Matchad"),
     ("B4", "Felaktig"),
     ("B4", "Hanterad"),
-    ("B8", "Överbetald"),
+    ("B8", "Överbetalda"),
     ("B9", "Klarna är skyldigt oss"),
     ("B11", "Faktura"),
     ("B11", "Underlag"),

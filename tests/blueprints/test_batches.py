@@ -38,7 +38,7 @@ def test_from_the_preview_to_a_result_per_row(found: list[Order], klarna: Any, c
     page = client.log_in("clerk").get(address(found))
     assert len(page.all("#plan input[type=checkbox]")) == 2
     assert "Klarna granskar köpet. Leverera och fakturera inte ännu." in page.text
-    assert "Leverera och fakturera 2 order" in page.text
+    assert "Leverera och fakturera 2 ordrar" in page.text
     assert not count(Batch)
     for _ in range(2):
         after = client.submit(START, page=page)
@@ -59,7 +59,7 @@ def test_choosing_another_act_shows_what_it_would_do(found: list[Order], client:
     client.log_in("clerk")
     fragment = client.get(address(found, act="deliver"), htmx=True)
     assert fragment.has("#plan")
-    assert "Leverera 2 order" in fragment.text
+    assert "Leverera 2 ordrar" in fragment.text
     assert client.get(address(found, act="nonsense", warehouse_id="x")).status == 200
 
 

@@ -238,7 +238,7 @@ def test_more_than_ordered_is_refused_and_the_form_keeps_its_input(order: Order,
     ("field", "value", "sentence"),
     [
         ("quantity", "1e3", "0–9"),
-        ("quantity", "-1", ""),
+        ("quantity", "-1", "Antalet kan inte vara mindre än 0."),
         ("quantity", "1,2345", "Antal får ha högst tre decimaler."),
         ("tracking_uri", "javascript:alert(1)", ""),
         ("tracking_uri", "https://a:b@c.se", ""),

@@ -74,7 +74,7 @@ WRONG = (
     ({"back": "3", "article": "BLÅ-1"}, "At most 2 can be credited: so many have been invoiced."),
     ({"back": "1e3", "article": "BLÅ-1"}, "digits 0–9"),
     ({"back": "1", "article": ""}, "Write the number or name"),
-    ({"back": "1", "article": "zzz"}, "There is no article zzz."),
+    ({"back": "1", "article": "zzz"}, "There is no article «zzz»."),
     ({"back": "1", "article": "T-shirt"}, "Several articles fit."),
     ({"back": "1", "article": "BLÅ-1", "quantity": "-1"}, "must be more than 0"),
     ({"back": "1", "article": "BLÅ-1", "price": "NaN"}, "digits 0–9"),

@@ -226,7 +226,7 @@ def test_rows_are_changed_added_and_removed_in_place(clerk_client: WebClient, kl
         "form[action$=/rows]", page=page, press="then=article", quantity_0="nej", new_article="saknas"
     )
     assert (
-        page.status == 422 and "There is no article saknas." in page.text and page.find("#quantity_0")["value"] == "nej"
+        page.status == 422 and "There is no article «saknas»." in page.text and page.find("#quantity_0")["value"] == "nej"
     )
     page = clerk_client.submit("form[action$=/rows]", page=page, press="then=article", new_article="7310865004703")
     page = clerk_client.submit("form[action$=/rows]", page=page, press="then=free")

@@ -57,40 +57,47 @@ def test_choosing_the_advance_opens_the_field_and_the_preview_follows(
     assert not count(Document) and not sandbox.posts()
 
 
-UNREADABLE = [
-    "0",
-    "100,01",
-    "33,333",
-    "100,001",
-    "-1",
-    "\u22121",
-    "1e2",
-    "1_0",
-    "\uff13\uff10",
-    "abc",
-    "9" * 400,
-    "70,01",
-]
+DIGITS, DECIMALS = "Write the number with the digits 0–9", "A percentage may have at most two decimals."
+UNCHARGEABLE = {
+    "0": LEFT,
+    "100,01": LEFT,
+    "-1": LEFT,
+    "\u22121": LEFT,
+    "70,01": LEFT,
+    "1 000": LEFT,
+    "33,333": DECIMALS,
+    "100,001": DECIMALS,
+    "1e2": DIGITS,
+    "1_0": DIGITS,
+    "\uff13\uff10": DIGITS,
+    "abc": DIGITS,
+    "30%%x": DIGITS,
+    "9" * 400: "The number is too long.",
+    "": "Enter a number.",
+}
 
 
 def test_a_percentage_that_cannot_be_charged_comes_back_with_what_is_left(
     clerk_client: WebClient, sandbox: Any, klarna: Any
 ) -> None:
-    """F29 to the letter, catalogue 84: 422, what was typed stays, nothing is made; when it opens, with htmx, when sent."""
+    """F29 to the letter outside the range, else what cannot be read; catalogue 84.
+
+    422, what was typed stays, nothing is made; when it opens, with htmx, when sent.
+    """
     order = an_open_order(sandbox, klarna)
     advance(clerk_client, order, "30")
     url = f"/orders/{order.id}/invoice"
     drawn = clerk_client.get(f"{url}?type=advance&percent=10")
     sent = dict(drawn.form("#create-form").values)
-    for typed in (*UNREADABLE, "1 000", "30%%x", ""):
+    for typed, sentence in UNCHARGEABLE.items():
         answer = clerk_client.post(url, {**sent, "percent": typed})
-        assert answer.status == 422 and LEFT in answer.text, typed
+        assert answer.status == 422 and sentence in answer.text, typed
         assert answer.find("#percent").get("value", "") == typed[:100]
         if typed:
             part = clerk_client.get(
                 f"{url}?{urlencode({'type': 'advance', 'percent': typed, 'part': 'preview'})}", htmx=True
             )
-            assert part.status == 422 and LEFT in part.text and not part.has("#create-form"), typed
+            assert part.status == 422 and sentence in part.text and not part.has("#create-form"), typed
         assert count(Document) == 1, typed
 
 

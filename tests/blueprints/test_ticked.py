@@ -41,8 +41,8 @@ def press(client: WebClient, page: Page, button: str, ticked: list[int]) -> Page
 @pytest.mark.parametrize(
     ("button", "act"),
     [
-        ("Leverera och fakturera", "Leverera och fakturera 2 order"),
-        ("Leverera", "Leverera 2 order"),
+        ("Leverera och fakturera", "Leverera och fakturera 2 ordrar"),
+        ("Leverera", "Leverera 2 ordrar"),
         ("Skapa fakturor", "Skapa 2 fakturor"),
     ],
 )

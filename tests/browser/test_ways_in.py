@@ -221,7 +221,7 @@ def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
     assert page.evaluate("() => document.activeElement.id") == f"take-{made[1].id}"
     assert "Tillsammans: 99,00 kr" in " ".join(page.inner_text("#plan .actions").split())
     page.keyboard.press("Space")
-    says(page, "Leverera och fakturera 2 order")
+    says(page, "Leverera och fakturera 2 ordrar")
     press(page, "form[action$='/batches'] .actions button[type=submit]")
     page.wait_for_url(re.compile(r"/batches/\d+$"))
     page.wait_for_selector("#progress:not([data-poll])", timeout=30_000)
