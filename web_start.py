@@ -36,6 +36,12 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "unpaid": ("owed.index", {"list": "unpaid", "late": 1}),
 }
 """The list behind each card."""
+BESIDE: dict[str, str] = {
+    "to_invoice": N_(
+        "The list also shows orders without Klarna, orders with nothing left to claim, and those whose invoice was refused."
+    ),
+}
+"""What the list behind a card holds that the card does not count."""
 
 
 EXPIRES = frozenset({"expiring", "to_invoice"})
@@ -78,6 +84,11 @@ def more(name: str) -> str | None:
     """Where the whole of a work list stands; None where it has no list of its own."""
     endpoint, values = MORE.get(name, ("", {}))
     return linked(endpoint, **values) if endpoint else None
+
+
+def beside(name: str) -> str | None:
+    """What the list behind a card holds beside what the card counts; None where both are the same."""
+    return gettext(BESIDE[name]) if name in BESIDE else None
 
 
 def charts(figures: Figures) -> dict[str, Any]:

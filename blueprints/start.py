@@ -129,6 +129,7 @@ def _card(found: worklists.WorkList) -> dict[str, Any]:
         "rows": rows,
         "when": web_start.when_head(found.name),
         "more": web_start.more(found.name),
+        "beside": web_start.beside(found.name),
     }
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
+from db import writing
+from klarna_sandbox.control import Control
 from services import worklists
+from services.gateway import Gateway
+from tests import builders
 from tests.builders import PASSWORD
 from tests.web_client import WebClient
 
@@ -17,6 +21,22 @@ def test_an_empty_start_page_says_what_would_be_here(client: WebClient) -> None:
     assert [shown.find(f"details#{name} .count").text for name in names] == ["0"] * len(names)
     assert len(shown.all(".empty")) == 3
     assert not shown.has("section.card")
+
+
+def test_the_card_of_what_is_to_be_claimed_says_what_its_list_holds_beside(
+    app: Flask, klarna: Gateway, sandbox: Control, client: WebClient
+) -> None:
+    """F21: the card counts what Klarna has still to pay for; the list has every order that is delivered and not invoiced."""
+    with writing() as session:
+        order = builders.an_order(session, sandbox, klarna)
+        for each in (order, builders.an_order(session)):
+            builders.a_delivery(session, each)
+    client.log_in("clerk")
+    card = client.get("/").find("section#to_invoice")
+    assert card.find(".count").text == "1" and "Listan visar också ordrar utan Klarna" in card.text
+    way = card.find("a[href*=not_invoiced]")
+    assert len(client.get(way["href"]).all("main tbody tr")) == 2
+    assert len(client.get("/").all("section.card p.muted")) == 1
 
 
 @pytest.mark.only_on("sqlite")
