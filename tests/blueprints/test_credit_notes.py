@@ -108,6 +108,17 @@ def test_a_quantity_that_cannot_be_is_refused_beside_its_field(
         assert clerk_client.get(page.url).find(f"#quantity-{shirt}")["value"] == "2", typed
 
 
+def test_the_headings_of_a_draft_say_the_unit_of_prices_and_discounts(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """Screens, "Look": the currency is said in the column; a price includes its VAT."""
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row("Cykel", 300_000, discount_minor=10_000)])
+    clerk_client.get(f"/invoices/{invoice.id}")
+    heads = [each.text for each in clerk_client.submit("/credit").all("#draft thead th")]
+    assert any("Unit price" in each and "incl. VAT, SEK" in each for each in heads), heads
+    assert any("Discount" in each and "SEK" in each for each in heads), heads
+
+
 def test_more_than_what_is_left_is_refused_with_the_figures(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K21, to the letter: invoiced, already credited and what is left."""
     page = a_draft(clerk_client, klarna, sandbox)

@@ -207,3 +207,9 @@ def test_the_password_is_encrypted_never_shown_and_bound_to_its_server(
         other = bytes(32)
         with pytest.raises(mail_settings.Refusal, match="encrypted with another key"):
             mail_settings.server(session, other)
+
+
+def test_the_button_that_mails_is_not_printed_with_the_page(invoice: Document, client: WebClient) -> None:
+    """Screens, "Look": the page of an invoice is printed without what only a screen can do."""
+    page = client.log_in("clerk").get(f"/invoices/{invoice.id}")
+    assert page.has("#mail.no-print") and page.has("#mail div.no-print button")

@@ -68,3 +68,10 @@ def test_a_credit_note_one_has_just_made_is_suggested_for_printing_and_mail_unle
     assert "E-posta kreditfaktura" not in client.get(klarnas).text
     assert "Skriv ut kreditfaktura" not in client.get(klarnas).text
     assert "E-posta kreditfaktura" not in client.log_in("clerk").get(ours).text, "somebody else's"
+
+
+def test_what_the_keyboard_does_has_a_name_of_its_own(client: WebClient) -> None:
+    """One word for one thing: «Nycklar» are what programs log in with."""
+    page = client.log_in("clerk").get("/")
+    assert "Kortkommandon" in page.find("#keys").text and "Kortkommandon" in page.find("[data-open-keys]").text
+    assert "Nycklar" not in page.text
