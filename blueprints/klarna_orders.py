@@ -6,6 +6,7 @@ A no comes back on the page the act was begun from. Source: F27, B18, B19; opera
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -29,6 +30,7 @@ from services import (
 )
 from services.asking import Silent
 from services.authorizations import AmendForm
+from services.beats import MoneyForm
 from states import OPEN_OPS, OpState
 from web import (
     Form,
@@ -45,6 +47,7 @@ from web import (
     say,
 )
 from web_documents import money_form, off, told
+from web_fields import WHOLE_NUMBER
 from web_reservation import shown
 
 blueprint = Blueprint("klarna_orders", __name__)
@@ -96,6 +99,7 @@ def _confirm(order_id: int, act: str, status: int = 200, refused: Refusal | None
         context = {
             "order_id": order.id,
             "number": order.number,
+            "version": order.version,
             "reference": order.klarna_reference or order.klarna_order_id,
             "currency": order.currency,
             "total_minor": orders.total(order),
@@ -110,6 +114,14 @@ def _confirm(order_id: int, act: str, status: int = 200, refused: Refusal | None
         refused=say(refused) if refused else None,
         **context,
     )
+
+
+def _drawn(act: str, order_id: int) -> MoneyForm:
+    """The form of such a page, with the order's version it was drawn from. Raises Malformed."""
+    version = request.form.get("version", "")
+    if not WHOLE_NUMBER.fullmatch(version):
+        raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
+    return replace(money_form(act, order_id), version=int(version))
 
 
 def _confirmed(order_id: int, act: str, do: Callable[[], object], message: tuple[str, str] | None = None) -> Response:
@@ -133,7 +145,7 @@ def release_page(order_id: int) -> Response:
 @needs(Right.WORK)
 def release(order_id: int) -> Response:
     """«Släpp resten» of the reservation."""
-    form = money_form("release", order_id)
+    form = _drawn("release", order_id)
     return _confirmed(order_id, "release", lambda: authorizations.release(gateway(), actor(), order_id, form))
 
 
@@ -148,7 +160,7 @@ def cancel_page(order_id: int) -> Response:
 @needs(Right.WORK)
 def cancel(order_id: int) -> Response:
     """«Makulera order»: the order stays, the reservation is cancelled or its rest released (B18)."""
-    form = money_form("cancel", order_id)
+    form = _drawn("cancel", order_id)
     return _confirmed(order_id, "cancel", lambda: authorizations.cancel(gateway(), actor(), order_id, form))
 
 

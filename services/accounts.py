@@ -11,7 +11,7 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from errors import BrokenRule
+from errors import N_, BrokenRule, Refusal
 from models import Account, VatRate
 from services import settings
 from states import LineKind
@@ -141,18 +141,27 @@ def sales_account(session: Session, vat_rate: int, line_kind: LineKind, day: dat
     """The account a row's net amount is booked on: freight, fees and advances have their own, all else follows the rate."""
     if line_kind in _OF_KIND:
         return role(session, _OF_KIND[line_kind], day)
-    return settings.number(session, f"account.sales.{vat_rate}", day)
+    return _of_rate(session, "sales", vat_rate, day)
 
 
 def vat_account(session: Session, vat_rate: int, day: date) -> int:
     """The account of output VAT at a rate. Raises BrokenRule at 0 %, where there is no VAT to book."""
     if vat_rate == 0:
         raise BrokenRule("there is no VAT at 0 %")
-    return settings.number(session, f"account.vat.{vat_rate}", day)
+    return _of_rate(session, "vat", vat_rate, day)
 
 
 def dormant_vat_account(session: Session, vat_rate: int, day: date) -> int:
     """The account of VAT on an advance that is not yet paid (accounting reference, E3). Raises BrokenRule at 0 %."""
     if vat_rate == 0:
         raise BrokenRule("there is no VAT at 0 %")
-    return settings.number(session, f"account.dormant.{vat_rate}", day)
+    return _of_rate(session, "dormant", vat_rate, day)
+
+
+def _of_rate(session: Session, part: str, vat_rate: int, day: date) -> int:
+    name = f"account.{part}.{vat_rate}"
+    if not settings.value(session, name, day):
+        raise Refusal(
+            N_("No accounts have been chosen for VAT of %(rate)s. Nothing has been booked or sent."), rate=vat_rate
+        )
+    return settings.number(session, name, day)

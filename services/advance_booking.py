@@ -14,12 +14,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import clock
 from errors import BrokenRule
 from models import Document, DocumentLine, Posting, Voucher
-from services import accounts, advances, documents, settings
+from rights import Actor
+from services import accounts, advances, documents, ledger, settings
 from services.advances import KINDS
 from services.ledger import Entry
 from states import DocKind, DocState, LineKind
+
+
+def of_document(session: Session, document: Document, day: date) -> list[Entry]:
+    """Everything a document books when it is issued: its claim, sales, advances and VAT (E1, E3, E4)."""
+    sign = -1 if document.kind is DocKind.INVOICE else 1
+    return [documents.receivable_of(session, document, day), *entries(session, document, day, sign)]
+
+
+def require_bookable(session: Session, actor: Actor, document: Document) -> None:
+    """Let pass a document that could be booked today: asked before Klarna is, so that what is done there can be booked here.
+
+    Raises Refusal and BrokenRule as ``ledger.post`` does.
+    """
+    if any(line.gross_minor for line in document.lines):
+        ledger.require_bookable(session, actor, clock.today(), of_document(session, document, clock.today()))
 
 
 def entries(session: Session, document: Document, day: date, sign: int) -> list[Entry]:

@@ -19,7 +19,7 @@ import money
 from errors import N_, BadInput, Refusal
 from models import Article
 from money import Amount
-from services import settings
+from services import settings, vat_rates
 from services.card_checks import mask_personal_numbers, number_key
 from services.orders import NewLine
 from states import LineKind
@@ -56,6 +56,7 @@ class Shelf:
 
     def __init__(self, session: Session, rows: Iterable[Row]) -> None:
         self.classes = settings.vat_classes(session, clock.today())
+        self.rates = frozenset(vat_rates.rates_known(session))
         wanted = list(rows)
         keys = {number_key(row.article_number) for row in wanted if row.article_number}
         codes = {row.gtin for row in wanted if row.gtin} | {row.article_number for row in wanted if row.article_number}
@@ -82,6 +83,11 @@ class Shelf:
             rate = max(self.classes.values(), default=0)
         if not foreign:
             self._check(row, kind, price, rate)
+        elif (rate or 0) not in self.rates:
+            raise Refusal(
+                N_("The purchase has VAT of %(rate)s, a rate that is not in the books. No order is made of it."),
+                rate=rate,
+            )
         return NewLine(
             kind=kind,
             name=name,

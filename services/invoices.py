@@ -331,10 +331,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
             day=day,
             text=_text(document),
             source=f"invoice:{document.number_text}",
-            entries=[
-                documents.receivable_of(session, document, day),
-                *advance_booking.entries(session, document, day, sign=-1),
-            ],
+            entries=advance_booking.of_document(session, document, day),
             document_id=document.id,
             currency=document.currency,
         )

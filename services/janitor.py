@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=120)
 PREPARED_FOR = timedelta(minutes=10)
 """How long an unsent operation is sent without asking; then it waits for a person (rule 4, rule 7)."""
 ASK_AGAIN = timedelta(minutes=1)
+ALARM_FROM = 3
+"""Times that a recorded answer could not be booked."""
 HOURLY = operations.LOOK_AGAIN
 FILL_FOR = timedelta(days=2)
 FILL_AGAIN = timedelta(minutes=1)
@@ -168,10 +170,10 @@ def _attend_safely(klarna: Gateway, op: _Seen) -> None:
         _postpone(op)
     except Refusal as error:
         log.warning("janitor.refused", op_id=op.id, cause=str(error))
-        _postpone(op)
-    except Exception:
+        _postpone(op, error)
+    except Exception as error:
         log.exception("janitor.failed", op_id=op.id)
-        _postpone(op)
+        _postpone(op, error)
 
 
 def _attend(klarna: Gateway, op: _Seen) -> None:
@@ -267,20 +269,26 @@ def _next(op: KlarnaOp, at: datetime) -> None:
         op.next_run_at = at
 
 
-def _postpone(op: _Seen) -> None:
-    """After a round that could not reach Klarna: by the schedule inside the window, hourly after it."""
+def _postpone(op: _Seen, error: Exception | None = None) -> None:
+    """After a round that came to nothing: by the schedule inside the window, hourly after it.
+
+    What Klarna has done and our books do not take is counted; from the third time on it is an alarm (operations 6, T3x).
+    """
     now = clock.now()
     window_open = op.post_allowed_until is not None and now < op.post_allowed_until
     wait = ASK_AGAIN if window_open or op.state is OpState.PREPARED else HOURLY
 
-    def work(session: Session) -> None:
-        session.execute(
-            update(KlarnaOp)
-            .where(KlarnaOp.id == op.id, KlarnaOp.state == op.state, KlarnaOp.next_run_at.is_not(None))
-            .values(next_run_at=now + wait)
-        )
+    def work(session: Session) -> int:
+        found = operations.lock(session, op.id)
+        if found.state is op.state and found.next_run_at is not None:
+            found.next_run_at = now + wait
+        if op.recorded:
+            found.record_failures += 1
+        return found.record_failures
 
-    db.transact(work)
+    times = db.transact(work)
+    if op.recorded and times >= ALARM_FROM:
+        log.error("klarna.record_failed", op_id=op.id, times=times, cause=str(error))
 
 
 def _unfilled(session: Session, now: datetime) -> Sequence[int]:

@@ -187,6 +187,14 @@ def post(
     return made
 
 
+def require_bookable(session: Session, actor: Actor, day: date, entries: Sequence[Entry]) -> None:
+    """Let pass what ``post`` would write. Raises Refusal and BrokenRule as it does."""
+    rows = [entry for entry in entries if entry.amount_minor != 0]
+    _check_rows(rows, "F")
+    year_for_booking(session, actor, first_open_day(session, day))
+    _check_accounts(session, rows)
+
+
 def _check_rows(rows: Sequence[Entry], series: str) -> None:
     if series not in VOUCHER_SERIES:
         raise BrokenRule(f"there is no voucher series {series}")

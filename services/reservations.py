@@ -21,6 +21,7 @@ from models import Document, KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
 from services import audit, credit_drafts, credit_notes, documents, drift, invoices, operations, orders
+from services.advance_booking import require_bookable
 from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, read_order
 from services.beats import PAGE_SECONDS, MoneyForm, carry_out, keep, look_at, look_before, once
 from services.following import FOLLOW, issue_by_external, void, withdraw
@@ -146,6 +147,7 @@ def _number_and_intend(
     """Freeze the document, take its number, use the form and write the operation; then check the limits with all of it."""
     operations.require_sending(session)
     documents.number_and_freeze(session, document, DocState.PENDING, actor)
+    require_bookable(session, actor, document)
     operations.use_form(session, actor, form.nonce, action, str(subject), form.values, str(document.id))
     op = operations.intend(
         session,
@@ -161,13 +163,8 @@ def _number_and_intend(
         hold_reason="slot" if run_at is not None else None,
     )
     FOLLOW.require_limits(session, op)
-    audit.write(
-        session,
-        actor,
-        f"{document.kind}.create",
-        f"document:{document.id}",
-        {"number": document.number_text, "gross_minor": document.gross_minor, "op": op.id},
-    )
+    detail = {"number": document.number_text, "gross_minor": document.gross_minor, "op": op.id}
+    audit.write(session, actor, f"{document.kind}.create", f"document:{document.id}", detail)
     return op.id
 
 

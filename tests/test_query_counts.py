@@ -41,7 +41,7 @@ from tests.web_client import WebClient
 pytestmark = [pytest.mark.only_on("sqlite"), pytest.mark.untrue_books]
 
 FEW, MANY = 5, 50
-TYPED, CAPTURE = 18, 147
+TYPED, CAPTURE = 18, 150
 """Statements of a key typed into a draft, and of a whole capture."""
 
 

@@ -89,6 +89,13 @@ def test_an_order_is_cancelled_from_its_page_once_it_is_said_what_that_does(
         assert "The order has been cancelled, and the purchase at Klarna with it." in page.text
     assert "nobody pays for them" in page.text and "The order was cancelled" in page.find("#order-body").text
     assert len(sandbox.posts(operation="cancel")) == 1 and order_now(order).state is OrderState.CANCELLED
+    order = an_open_order(klarna, sandbox)
+    drawn = clerk_client.get(f"/orders/{order.id}/cancel")
+    with writing() as session:
+        a_delivery(session, order, {order_now(order).lines[0].id: 1000})
+    answer = clerk_client.submit("form[action$=/cancel]", page=drawn)
+    assert answer.status == 409 and "The order has changed since the page was drawn." in answer.text
+    assert "Goods have left on the order" in answer.text and len(sandbox.posts(operation="cancel")) == 1
     stale = clerk_client.get(f"/orders/{an_open_order(klarna, sandbox).id}/cancel")
     answer = clerk_client.submit("form[action$=/cancel]", page=stale, shown="1")
     assert answer.status == 409 and "What is left of the reservation has changed" in answer.text
@@ -102,6 +109,11 @@ def test_the_rest_is_released_from_its_page(clerk_client: WebClient, klarna: Any
     an_invoice(klarna, order)
     drawn = clerk_client.get(f"/orders/{order.id}/release")
     assert "SEK 499.00 is left of reservation" in drawn.text
+    with writing() as session:
+        a_delivery(session, order, {order_now(order).lines[0].id: 1000})
+    stale = clerk_client.submit("form[action$=/release]", page=drawn)
+    assert stale.status == 409 and "The order has changed since the page was drawn." in stale.text
+    clerk_client.get(f"/orders/{order.id}/release")
     page = clerk_client.submit("form[action$=/release]")
     assert (
         "The rest of the reservation has been released at Klarna." in page.text
@@ -226,7 +238,9 @@ def test_rows_are_changed_added_and_removed_in_place(clerk_client: WebClient, kl
         "form[action$=/rows]", page=page, press="then=article", quantity_0="nej", new_article="saknas"
     )
     assert (
-        page.status == 422 and "There is no article «saknas»." in page.text and page.find("#quantity_0")["value"] == "nej"
+        page.status == 422
+        and "There is no article «saknas»." in page.text
+        and page.find("#quantity_0")["value"] == "nej"
     )
     page = clerk_client.submit("form[action$=/rows]", page=page, press="then=article", new_article="7310865004703")
     page = clerk_client.submit("form[action$=/rows]", page=page, press="then=free")

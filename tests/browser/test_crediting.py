@@ -116,7 +116,8 @@ COVERED = """() => {
     if (!field.matches("main :is(input, select, textarea, button, summary, a)")) return null;
     const box = field.getBoundingClientRect();
     const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-    const free = top && (field.contains(top) || top.contains(field) || (field.labels || []).length && field.labels[0].contains(top));
+    const [label] = field.labels || [];
+    const free = top && (field.contains(top) || top.contains(field) || (label && label.contains(top)));
     return free ? null : `${field.outerHTML.slice(0, 150)} is under ${top && top.outerHTML.slice(0, 100)}`;
 }"""
 """What hides the middle of that which has the focus."""

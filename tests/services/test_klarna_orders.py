@@ -201,6 +201,10 @@ def test_a_row_whose_figures_do_not_agree_stands_at_its_total(
         ({"order_amount": 10_001}, "apart"),
         ({"order_lines": [], "order_amount": 10_000}, "no rows"),
         ({"order_lines": [a_line(), a_line(type="sales_tax", tax_rate=0)]}, "sales_tax"),
+        (
+            {"order_lines": [a_line(unit_price=11_900, total_amount=11_900, tax_rate=1_900, total_tax_amount=1_900)]},
+            "a rate that is not in the books",
+        ),
     ],
 )
 def test_what_cannot_be_booked_is_refused_and_makes_nothing(

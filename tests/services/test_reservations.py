@@ -10,10 +10,23 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from freezegun import freeze_time
 
+import clock
 from db import reading, transact, writing
 from errors import Malformed, NotAllowed, Refusal, Stale
-from models import Document, FormUse, KlarnaAnswer, KlarnaBreak, KlarnaOp, NumberSeries, Order, StockMovement, Voucher
+from models import (
+    Account,
+    Document,
+    FormUse,
+    KlarnaAnswer,
+    KlarnaBreak,
+    KlarnaOp,
+    NumberSeries,
+    Order,
+    StockMovement,
+    Voucher,
+)
 from services import beats, credit_drafts, credit_notes, invoices, janitor, operations, orders, reservations
 from services.drift import Differs
 from services.reservations import NotReached
@@ -226,6 +239,48 @@ LOST = [
     ("unavailable_after", {}),
     ("redirect", {}),
 ]
+
+
+@pytest.mark.untrue_books("an account is closed behind the program's back")
+@pytest.mark.parametrize("act", ["a rate without accounts", "a closed account", "a closed account, credited"])
+def test_what_the_books_would_not_take_is_never_sent(
+    books: Any, klarna: Any, sandbox: Any, finance: Any, act: str
+) -> None:
+    """Operations 1: Klarna is not asked to do what cannot be booked here; no number is taken, and nothing is half done."""
+    freight = row("Frakt", 4_900, kind=LineKind.FREIGHT, rate=1900 if act.startswith("a rate") else 2500)
+    order = one_order(klarna, sandbox, lines=[row(), freight])
+    draft_id = 0
+    if act.endswith("credited"):
+        draft_id, _ = draft_of(finance, an_invoice(klarna, order))
+    if act.startswith("a closed"):
+        with writing() as session:
+            session.execute(sa.update(Account).where(Account.number == 2611).values(active=False))
+    before = len(sandbox.posts()), count(Document), count(Document, Document.state == DocState.PENDING)
+    with pytest.raises(Refusal, match=r"VAT of|is closed"):
+        if draft_id:
+            reservations.credit(klarna, finance, draft_id, a_money_form(54_800))
+        else:
+            reservations.invoice(klarna, finance, order.id, DocType.DELIVERY, a_money_form(54_800))
+    assert (len(sandbox.posts()), count(Document), count(Document, Document.state == DocState.PENDING)) == before
+
+
+def test_what_klarna_has_done_and_the_books_never_take_becomes_an_alarm(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations 6, T3x: the recorded answer is tried again, and from the third time on the log calls for a person."""
+    order = one_order(klarna, sandbox, lines=[row(), row("Frakt", 4_900, kind=LineKind.FREIGHT, rate=1900)])
+    monkeypatch.setattr(reservations, "require_bookable", lambda *_: None)
+    reservations.invoice(klarna, clerk, order.id, DocType.DELIVERY, a_money_form(54_800))
+    alarms = []
+    monkeypatch.setattr(janitor.log, "error", lambda event, **more: alarms.append((event, more["times"])))
+    for minutes in range(1, 4):
+        with freeze_time(clock.now() + timedelta(minutes=2 * minutes)):
+            janitor.run(klarna)
+    with reading() as session:
+        op = session.scalars(sa.select(KlarnaOp)).one()
+        assert (op.state, op.record_failures) == (OpState.UNKNOWN, 4)
+    assert alarms == [("klarna.record_failed", 3), ("klarna.record_failed", 4)]
+    assert len(sandbox.posts(operation="create_capture")) == 1
 
 
 @pytest.mark.parametrize(("fault", "more"), LOST)
