@@ -90,7 +90,12 @@ def _missed() -> list[str]:
 
 
 def _page(
-    sheet: Sheet, form: DeliveryForm, status: int = 200, counting: bool | None = None, missed: list[str] | None = None
+    sheet: Sheet,
+    form: DeliveryForm,
+    status: int = 200,
+    counting: bool | None = None,
+    missed: list[str] | None = None,
+    beep: bool = False,
 ) -> Response:
     with reading() as looked:
         exchanges = exchanged.of_order(looked, sheet.order_id)
@@ -105,7 +110,7 @@ def _page(
         counting=_counting() if counting is None else counting,
         missed=_missed() if missed is None else missed,
     )
-    if form.scan.errors:
+    if beep or form.scan.errors:
         answer.headers["HX-Trigger"] = "beep"
     return answer
 
@@ -158,9 +163,11 @@ def _scan(order_id: int) -> Response:
     """Add one piece of what was scanned to the form. The first one counts from zero, unless something was typed before."""
     sheet = _sheet(order_id)
     form = _form(sheet)
-    if not form.accepted():
-        return _page(sheet, form, 422)
     missed = _missed()
+    if not form.accepted():
+        missed += [code[:100] for code in request.form.getlist("scan")[:1] if code]
+        form.scan.data, form.scan.raw_data = "", None
+        return _page(sheet, form, 422, missed=missed, beep=True)
     if request.form.get("then") == "forget":
         return _page(sheet, form, missed=[])
     counting, shown = _counting(), form.quantities()

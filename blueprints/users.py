@@ -84,10 +84,12 @@ def _shown(user_id: int, status: int = 200) -> Response:
         token = users.invitation(looked, user_id, secret_key())
     link = url_for("login.choose", token=token, _external=True) if token else None
     boxes = _boxes(person.roles)
-    return page("users/show.html", status=status, person=person, live=live, link=link, boxes=boxes, here=_here())
+    return page(
+        "users/show.html", status=status, person=person, live=live, link=link, boxes=boxes, this_session=_this_session()
+    )
 
 
-def _here() -> str:
+def _this_session() -> str:
     found = visit()
     return found.id_hash if found else ""
 
@@ -151,7 +153,7 @@ def mine() -> Response:
 def _mine(typed: PasswordForm, status: int = 200) -> Response:
     with reading() as looked:
         live = logins.sessions(looked, actor().id or 0)
-    return page("users/mine.html", status=status, form=typed, live=live, here=_here())
+    return page("users/mine.html", status=status, form=typed, live=live, this_session=_this_session())
 
 
 @blueprint.post("/me/password")

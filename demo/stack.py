@@ -183,6 +183,7 @@ class Stack:
             str(self.port),
         ]
         shape = ["--workers", str(self.web_workers), "--blocking-threads", "4", "--workers-kill-timeout", "10"]
+        shape += ["--respawn-failed-workers", "--respawn-interval", "1"]
         self._start("web", [*web, *shape, "--no-ws"], lambda: answers(f"{self.url}/login"))
         self.wait()
 

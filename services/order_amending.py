@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput, BrokenRule, Refusal, Stale
+from errors import N_, BadInput, Refusal, Stale
 from models import Article, Document, DocumentLine, KlarnaOp, Order, OrderAmendment, OrderLine
 from money import Amount
 from rights import Actor
@@ -131,7 +131,7 @@ def require_fits(session: Session, order: Order, rows: Sequence[AmendedRow], ver
     known = {line.id: line for line in order.lines}
     given = [row.line_id for row in rows if row.line_id is not None]
     if len(given) != len(set(given)) or not set(given) <= known.keys():
-        raise BrokenRule("a changed row is a row of the order, once")
+        raise BadInput(N_("The form is incomplete. Nothing has been done; open the page again."))
     orders.check_rows([_new_line(row) for row in rows])
     _require_delivered(session, order, rows)
     _require_removable(session, [line for line in order.lines if line.id not in given])

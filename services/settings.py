@@ -158,6 +158,11 @@ def history(session: Session, prefix: str = "") -> list[Setting]:
     )
 
 
+def _is_result(name: str) -> bool:
+    """Whether a part is played by an account of the result, income or cost, and not of the balance."""
+    return name.removeprefix("account.").partition(".")[0] in ("fee", "sales", "freight", "invoicing_fee", "discount")
+
+
 def _check_account(session: Session, name: str, text: str, day: date) -> None:
     found = session.get(Account, int(text)) if _WHOLE.fullmatch(text) else None
     if found is None or not found.active:
@@ -165,6 +170,8 @@ def _check_account(session: Session, name: str, text: str, day: date) -> None:
             N_("Account %(account)s is not in the chart of accounts, or is closed."), field="value", account=text
         )
     if found.receivable != (name == "account.receivable"):
+        raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
+    if name != "account.rounding" and (found.kind in ("I", "K")) is not _is_result(name):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
     if name in _APART and any(value(session, other, day) == text for other in _APART - {name}):
         raise BadInput(

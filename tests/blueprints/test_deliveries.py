@@ -211,6 +211,16 @@ def test_codes_that_were_not_counted_stay_listed_while_somebody_scans_on(order: 
     assert "Inte räknat" not in page.text and _typed(page, order)[0] == "2" and _made(order) == []
 
 
+@pytest.mark.parametrize("wrong", [{"scan": "9" * 101}, {"scan": "7001", "carrier": "x" * 101}])
+def test_a_scan_beside_something_wrong_is_heard_listed_and_makes_way(
+    order: Order, clerk_client: WebClient, wrong: dict[str, str]
+) -> None:
+    clerk_client.get(f"{_address(order)}?from=zero")
+    part = clerk_client.submit(FORM, press="then=scan", htmx="deliver", **wrong)
+    assert part.status == 422 and "beep" in part.events and part.find("input[name=scan]")["value"] == ""
+    assert f"Inte räknat: {wrong['scan'][:100]}" in part.text
+
+
 def test_nothing_is_delivered_unless_a_button_says_so(order: Order, clerk_client: WebClient) -> None:
     """A form sent without any button, as by a script or an old browser's Enter, counts what was scanned."""
     clerk_client.get(_address(order))

@@ -130,3 +130,9 @@ def test_one_changes_ones_own_password(app: Flask) -> None:
     assert there.get("/me", follow=False).status == 303
     here.submit("main form", login="clerk", password=NEW)
     assert here.get("/me", follow=False).status == 200
+
+
+def test_another_language_leads_back_to_the_page_one_is_on(app: Flask, client: WebClient) -> None:
+    client.log_in("admin")
+    for address in ("/me", "/users/1"):
+        assert client.get(address).find("form.language input[name=next]")["value"] == address

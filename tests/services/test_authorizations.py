@@ -217,6 +217,18 @@ def test_an_extension_is_not_stopped_by_a_difference(books: Any, klarna: Any, sa
         do(klarna, order, OpKind.RELEASE)
 
 
+def test_a_row_that_is_sent_twice_is_refused(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
+    """Catalogue 10: a form that somebody has made up gets a sentence, and nothing is sent."""
+    with writing() as session:
+        order = an_order(session, sandbox, klarna)
+    with reading() as session:
+        first, *_ = order_amending.rows_of(orders.get(session, order.id))
+    form = AmendForm(secrets.token_hex(16), 0, version=order.version, rows=(first, replace(first, quantity_milli=2000)))
+    with pytest.raises(BadInput, match="incomplete"):
+        authorizations.amend(klarna, clerk, order.id, form)
+    assert not sandbox.posts()
+
+
 def test_cancelling_a_partly_invoiced_order_releases_the_rest_and_keeps_it_open(
     books: Any, klarna: Any, sandbox: Any
 ) -> None:

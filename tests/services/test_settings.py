@@ -51,6 +51,8 @@ WRONG = [
     ("account.fee", "x"),
     ("account.fee", "1510"),
     ("account.receivable", "1930"),
+    ("account.sales.2500", "1930"),
+    ("account.bank", "3001"),
     ("account.reverse_input", "2641"),
     ("account.holdback", "1930"),
     ("refund_limit.clerk", "-1"),
