@@ -85,7 +85,9 @@ def read_outcome(outcome: Outcome, first: bool, kind: OpKind) -> Verdict:
     )
     if refused:
         return Verdict(OpState.REJECTED) if first else Verdict(OpState.UNKNOWN, refused_on_retry=True)
-    return Verdict(OpState.UNKNOWN)
+    # A code nobody has listed is not guessed; said twice it is a refusal for the janitor to settle by a look (rule 5).
+    again = not first and answer.status == 403 and answer.error_code is not None
+    return Verdict(OpState.UNKNOWN, refused_on_retry=again)
 
 
 def _successes(kind: OpKind) -> tuple[int, ...]:
