@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 import clock
 import money
 from db import reading, writing
-from errors import N_, BadInput, Malformed, Refusal, Stale
+from errors import N_, BadInput, Malformed, NotFound, Refusal, Stale
 from rights import Right
 from services import credit_drafts, credit_form, credit_rows, document_list, draft_visits, free_credits, reservations
 from services.drift import Differs
@@ -188,6 +188,8 @@ def create(document_id: int) -> Response:
             credit_form.require_shown(looked, document_id, int(version[:18]))
         form = replace(form, version=int(version[:18]), warned=request.form.get("warned") == "1")
         made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
+    except NotFound as gone:  # its nonce says that it was there
+        raise Stale(N_("The draft has been discarded meanwhile. Nothing has been sent.")) from gone
     except Refusal as no:
         if no.status not in (403, 409, 422) or not _still_draft(document_id):
             raise

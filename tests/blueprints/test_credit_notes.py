@@ -395,6 +395,9 @@ def test_a_draft_is_kept_opened_again_named_to_others_and_discarded(
     assert "Draft" in clerk_client.get("/credit-notes?view=drafts").text
     page = finance_client.submit("/discard")
     assert page.url.endswith("/invoices/1") and finance_client.get(other.url).status == 404
+    late = finance_client.submit("/create", page=other)
+    assert late.status == 409 and "The draft has been discarded meanwhile." in late.text
+    assert not sandbox.posts(operation="create_refund")
     assert count(Document, Document.state == DocState.DRAFT) == 1
 
 

@@ -57,7 +57,12 @@ TABLE: list[tuple[str, Outcome, Verdict, Verdict]] = [
     ),
     ("429", answered(429, "TOO_MANY_REQUESTS"), Verdict(PREPARED, throttled=True), Verdict(UNKNOWN, throttled=True)),
     ("409", answered(409, "CONFLICT"), Verdict(UNKNOWN), Verdict(UNKNOWN)),
-    ("403 with a code nobody listed", answered(403, "SOMETHING_NEW"), Verdict(UNKNOWN), Verdict(UNKNOWN, refused_on_retry=True)),
+    (
+        "403 with a code nobody listed",
+        answered(403, "SOMETHING_NEW"),
+        Verdict(UNKNOWN),
+        Verdict(UNKNOWN, refused_on_retry=True),
+    ),
     *[
         (f"{status}", answered(status, "E"), Verdict(UNKNOWN), Verdict(UNKNOWN))
         for status in (200, 202, 206, 302, 307, 402, 405, 418, 500, 502, 503, 504)
