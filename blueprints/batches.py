@@ -57,8 +57,11 @@ def _form(places: list[tuple[int, str]]) -> BatchForm:
 
 
 def _read(given: MultiDict[str, str]) -> tuple[list[int], list[int]]:
-    """The orders of a preview, and those that are ticked: all, where it is not said which are beside them. Raises BadInput."""
-    ticked, shown = given.getlist("selected"), given.getlist("shown")
+    """The orders of a preview, and those that are ticked: all, where it is not said which are beside them. Raises BadInput.
+
+    ``kept`` are ticked ones that cannot be included as it stands, and may be with another act.
+    """
+    ticked, shown = given.getlist("selected") + given.getlist("kept"), given.getlist("shown")
     return batches.read_ids([*shown, *ticked]), batches.read_ids(ticked) if ticked else []
 
 

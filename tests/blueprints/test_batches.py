@@ -11,7 +11,7 @@ from flask import Flask
 from db import reading, writing
 from models import Batch, Document, Order
 from services import batch_run
-from tests.builders import an_account, an_order, row
+from tests.builders import a_delivery, an_account, an_order, row
 from tests.web_client import WebClient
 
 START = "form[action$=batches]"
@@ -81,6 +81,12 @@ def test_button_and_sum_tell_what_is_ticked_and_it_stays_so(found: list[Order], 
     assert page.status == 200 and "Leverera 1 order" in page.text and not count(Batch)
     page = client.submit(START, page=page, selected=[], shown=[str(each.id) for each in found])
     assert page.status == 422 and len(page.all("input[name=selected]")) == 2 and "Ingen order är ikryssad." in page.text
+    with writing() as session:
+        a_delivery(session, found[0])
+    page = client.submit(START, page=client.get(address(found)), press="look=1", act="deliver")
+    assert "Leverera 1 order" in page.text
+    page = client.submit(START, page=page, press="look=1", act="both")
+    assert "Leverera och fakturera 2 ordrar" in page.text, "what one act leaves out stays ticked for another"
 
 
 def test_a_row_that_is_unticked_is_left_alone(found: list[Order], client: WebClient) -> None:
