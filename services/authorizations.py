@@ -76,7 +76,7 @@ def release(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm) -> in
 def _release(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm, action: str) -> int:
     def intend(session: Session, order: Order, look: Look) -> str:
         orders.require_nothing_refused(session, order)
-        _require_unchanged(order, form)
+        orders.require_unchanged(order, form.version)
         _require_left(look, form)
         return _intend(session, actor, order, look, action, form, OpKind.RELEASE)
 
@@ -109,7 +109,7 @@ def _cancel(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm) -> in
 def _cancel_at_klarna(klarna: Gateway, actor: Actor, order_id: int, form: MoneyForm, look: Look) -> int:
     def intend(session: Session, order: Order, look: Look) -> str:
         _refuse(order_ending.why_not_cancel(session, order))
-        _require_unchanged(order, form)
+        orders.require_unchanged(order, form.version)
         _require_left(look, form)
         return _intend(session, actor, order, look, "cancel", form, OpKind.CANCEL)
 
@@ -124,7 +124,7 @@ def _cancel_here(session: Session, actor: Actor, order_id: int, form: MoneyForm,
         # A reservation was tied to it meanwhile, which nobody would cancel.
         raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
     _refuse(order_ending.why_not_cancel(session, order))
-    _require_unchanged(order, form)
+    orders.require_unchanged(order, form.version)
     operations.use_form(session, actor, form.nonce, "cancel", str(order_id), form.values, str(order_id))
     order_ending.cancel(session, actor, order)
     return order_id
@@ -214,12 +214,6 @@ def _require_allowed(order_id: int, look: Look, kind: OpKind, amount_minor: int)
         ours, difference = drift.ours(session, order_id), drift.difference(session, order_id, look)
     if difference and kind is not OpKind.EXTEND_AUTH:
         raise drift.Differs(look, ours, difference)
-
-
-def _require_unchanged(order: Order, form: MoneyForm) -> None:
-    """What has been delivered since the form was drawn is nothing its reader has seen (operations 12)."""
-    if form.version not in (None, order.version):
-        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
 
 
 def _require_left(look: Look, form: MoneyForm) -> None:

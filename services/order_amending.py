@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput, Refusal, Stale
+from errors import N_, BadInput, Refusal
 from models import Article, Document, DocumentLine, KlarnaOp, Order, OrderAmendment, OrderLine
 from money import Amount
 from rights import Actor
@@ -124,8 +124,7 @@ def require_fits(session: Session, order: Order, rows: Sequence[AmendedRow], ver
     refusal = why_not(session, order)
     if refusal is not None:
         raise refusal
-    if version is not None and version != order.version:
-        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
+    orders.require_unchanged(order, version)
     if list(rows) == rows_of(order):
         raise BadInput(N_("Nothing has been changed."))
     known = {line.id: line for line in order.lines}

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput, BrokenRule, NotFound, Refusal
+from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
 from models import (
     Article,
     Customer,
@@ -324,6 +324,12 @@ def _icon(order: Order, standing: Any) -> str | None:
 def open_operation(session: Session, order: Order) -> KlarnaOp | None:
     """The act at Klarna that is not settled yet; there is at most one per Klarna order (operations 2.1)."""
     return session.scalar(order_questions.OPEN, {"order_id": order.id})
+
+
+def require_unchanged(order: Order, version: int | None) -> None:
+    """Let a form pass that was drawn from the order as it is; ``version`` None asks nothing. Raises Stale (operations 12)."""
+    if version not in (None, order.version):
+        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
 
 
 def require_no_open_operation(session: Session, order: Order) -> None:

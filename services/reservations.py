@@ -106,8 +106,7 @@ def _require_shown(order: Order, gross_minor: int, form: MoneyForm, version: int
             before=Amount(form.shown_minor, order.currency),
             now=Amount(gross_minor, order.currency),
         )
-    if version not in (None, order.version):
-        raise Stale(N_("The order has changed since the page was drawn. Nothing has been sent; look it through again."))
+    orders.require_unchanged(order, version)
 
 
 def _intend_invoice(
