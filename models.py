@@ -34,6 +34,7 @@ from states import (
     Pile,
     RefusalKind,
     Role,
+    StocktakeState,
     WithoutKlarna,
 )
 
@@ -422,6 +423,7 @@ class StockMovement(Base):
         Index(None, "article_id", "warehouse_id"),
         UniqueConstraint("delivery_line_id"),
         UniqueConstraint("document_line_id", "kind"),
+        Index(None, "stocktake_id", "article_id", unique=True),
         CheckConstraint("quantity_milli <> 0", "quantity"),
         CheckConstraint("kind <> 'delivery' OR delivery_line_id IS NOT NULL", "delivery"),
         CheckConstraint("kind <> 'return' OR document_line_id IS NOT NULL", "return"),
@@ -435,9 +437,61 @@ class StockMovement(Base):
     kind: Mapped[MovementKind] = mapped_column(EnumText(MovementKind))
     delivery_line_id: Mapped[int | None] = mapped_column(ForeignKey("delivery_line.id"))
     document_line_id: Mapped[int | None] = mapped_column(ForeignKey("document_line.id"), index=True)
+    stocktake_id: Mapped[int | None] = mapped_column(ForeignKey("stocktake.id"))
     reason: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime]
     by: Mapped[str]
+
+
+class Stocktake(Base):
+    """What lies in a warehouse, counted by people; one at a time there. Its differences are booked once, as movements (B28).
+
+    ``uncounted_to_zero``: what nobody counted was booked as nothing left.
+    """
+
+    __tablename__ = "stocktake"
+    __table_args__ = (
+        Index(
+            None,
+            "warehouse_id",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+        CheckConstraint("state IN ('open','booked','discarded')", "state"),
+        CheckConstraint("(state = 'open') = (ended_at IS NULL)", "ended"),
+        CheckConstraint("uncounted_to_zero = 0 OR state = 'booked'", "zero"),
+        STRICT,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    warehouse_id: Mapped[int] = mapped_column(ForeignKey("warehouse.id"))
+    state: Mapped[StocktakeState] = mapped_column(EnumText(StocktakeState), default=StocktakeState.OPEN)
+    note: Mapped[str] = mapped_column(default="")
+    uncounted_to_zero: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    started_by: Mapped[str]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    warehouse: Mapped[Warehouse] = relationship()
+
+
+class StocktakeCount(Base):
+    """How many of an article were counted, thousandths, and what its balance was when that was last said.
+
+    The difference is counted less that balance, whatever moves afterwards.
+    """
+
+    __tablename__ = "stocktake_count"
+    __table_args__ = (CheckConstraint("counted_milli >= 0", "counted"), STRICT)
+
+    stocktake_id: Mapped[int] = mapped_column(ForeignKey("stocktake.id"), primary_key=True)
+    article_id: Mapped[int] = mapped_column(ForeignKey("article.id"), primary_key=True)
+    counted_milli: Mapped[int]
+    balance_milli: Mapped[int]
+    counted_at: Mapped[datetime]
+    counted_by: Mapped[str]
+    article: Mapped[Article] = relationship()
 
 
 # --- Klarna accounts, orders, deliveries --------------------------------------------------------------------------------

@@ -280,6 +280,14 @@ class MovementKind(StrEnum):
     STOCKTAKE = "stocktake"
 
 
+class StocktakeState(StrEnum):
+    """A stocktake: being counted, its differences booked, or given up."""
+
+    OPEN = "open"
+    BOOKED = "booked"
+    DISCARDED = "discarded"
+
+
 State = TypeVar("State", OpState, DocState, PayoutState)
 
 
