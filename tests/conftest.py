@@ -176,6 +176,7 @@ def pytest_collection(session: pytest.Session) -> None:
     """Of test processes side by side each reads another part of the modules first: what pytest makes of a module is kept in
     ``__pycache__``, and so is made once for all of them."""
     which, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    gc.disable()  # until everything is imported: nothing of that goes
     if of < 2 or sys.dont_write_bytecode:
         return
     here = Path(__file__).parent
@@ -200,6 +201,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
