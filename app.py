@@ -75,6 +75,7 @@ ROOMS = (
     "reports",
     "history",
     "stock",
+    "goods_in",
     "register",
     "settings",
     "setting_books",

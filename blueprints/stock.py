@@ -1,4 +1,4 @@
-"""Stock: balances per warehouse, an article's movements, and adjustments with a reason (B27)."""
+"""Stock: balances per warehouse, an article's movements, and «Saldo-/Prisjustering»: balance or cost, with a reason (B27)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import adjustments, card_checks, register, stock
+from services import adjustments, card_checks, costs, register, stock
 from web import (
+    AmountField,
     ChoiceField,
     Form,
     HiddenLineField,
@@ -22,6 +23,7 @@ from web import (
     RadioChoiceField,
     actor,
     done,
+    may,
     needs,
     page,
     query_text,
@@ -50,6 +52,14 @@ class AdjustForm(Form):
     quantity = QuantityField(lazy("Quantity"))
     reason = LineField(lazy("Reason"), most=200)
     line = HiddenLineField("", most=20, required=False)
+
+
+class CostForm(Form):
+    """What an article costs from now on, and why."""
+
+    cost = AmountField(lazy("Cost"), zero=True)
+    cost_reason = LineField(lazy("Reason"), most=200)
+    seen = HiddenLineField("", most=15)
 
 
 @blueprint.get("/stock")
@@ -88,16 +98,19 @@ def index() -> Response:
     )
 
 
-def _form(session: Session) -> AdjustForm:
-    typed = AdjustForm()
+def _form(session: Session, *, sent: bool = True) -> AdjustForm:
+    typed = AdjustForm() if sent else AdjustForm(formdata=None)
     typed.warehouse_id.choices = [(each.id, each.name) for each in register.warehouses(session) if each.active]
     return typed
 
 
-def _article_page(article_id: int, typed: AdjustForm, status: int = 200) -> Response:
+def _article_page(article_id: int, typed: AdjustForm, cost: CostForm | None = None, status: int = 200) -> Response:
+    private = may(Right.SEE_PRIVATE)
     with reading() as looked:
         article = register.get_article(looked, article_id)
         balances = stock.places(looked, article_id)
+        standing = stock.standing(looked, article_id)
+        changes = costs.history(looked, article_id) if private else []
         after = query_whole("after", 0, most=LARGEST_ID) or None
         moves = stock.movements(looked, article_id, after=after, limit=ROWS + 1)
     return page(
@@ -105,8 +118,12 @@ def _article_page(article_id: int, typed: AdjustForm, status: int = 200) -> Resp
         status=status,
         article=article,
         balances=balances,
+        standing=standing,
         moves=moves[:ROWS],
         form=typed,
+        cost=cost or CostForm(formdata=None, data={"cost": article.cost_minor, "seen": str(article.cost_minor)}),
+        changes=changes,
+        may_see=private,
         no_right=why_not(Right.WORK),
         newest=url_for("stock.article", article_id=article_id) if after else None,
         older=url_for("stock.article", article_id=article_id, after=moves[ROWS - 1].id) if len(moves) > ROWS else None,
@@ -147,7 +164,7 @@ def adjust(article_id: int) -> Response:
     with reading() as looked:
         typed = _form(looked)
     if not typed.accepted():
-        return _article_page(article_id, typed, 422)
+        return _article_page(article_id, typed, status=422)
     once = read_nonce("adjust", article_id)
     sign = -1 if typed.direction.data == "out" else 1
     milli = sign * typed.quantity.data
@@ -159,5 +176,25 @@ def adjust(article_id: int) -> Response:
     except Refusal as refusal:
         if refusal.status in (403, 404):
             raise
-        return _article_page(article_id, typed, typed.refuse(refusal))
+        return _article_page(article_id, typed, status=typed.refuse(refusal))
     return done(url_for("stock.article", article_id=article_id), ("success", _("The balance has been changed.")))
+
+
+@blueprint.post("/stock/articles/<int:article_id>/cost")
+@needs(Right.WORK)
+def cost(article_id: int) -> Response:
+    """«Saldo-/Prisjustering»: change what the article costs, with a reason."""
+    typed = CostForm()
+    with reading() as looked:
+        other = _form(looked, sent=False)
+    if not typed.accepted() or not WHOLE_NUMBER.fullmatch(typed.seen.data):
+        return _article_page(article_id, other, typed, 422)
+    try:
+        with writing() as changed:
+            reason, seen = typed.cost_reason.data, int(typed.seen.data)
+            costs.change(changed, actor(), article_id, typed.cost.data, reason, seen)
+    except Refusal as refusal:
+        if refusal.status in (403, 404):
+            raise
+        return _article_page(article_id, other, typed, typed.refuse(refusal))
+    return done(url_for("stock.article", article_id=article_id), ("success", _("The cost has been changed.")))

@@ -15,10 +15,11 @@ import clock
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
 from rights import Actor, Right
-from services import audit, money_forms
+from services import audit, card_checks, money_forms
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
+GTIN_LENGTHS = (8, 12, 13, 14)
 
 
 def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:
@@ -29,6 +30,25 @@ def balance(session: Session, article_id: int, warehouse_id: int | None = None) 
     if warehouse_id is not None:
         query = query.where(StockMovement.warehouse_id == warehouse_id)
     return int(session.scalar(query) or 0)
+
+
+def article_of(session: Session, code: str, field: str) -> Article:
+    """The article in use with this number or EAN code, which may be read with or without leading zeros. Raises BadInput."""
+    typed = code.strip()
+    if not typed:
+        raise BadInput(N_("Scan or type an article number."), field=field)
+    is_code = typed.isascii() and typed.isdigit()
+    codes = {typed.lstrip("0").zfill(length) for length in GTIN_LENGTHS} if is_code else set()
+    by_number = Article.number_key == card_checks.number_key(typed)
+    found = session.scalar(
+        sa.select(Article)
+        .where(by_number | Article.gtin.in_(sorted(codes)), Article.active.is_(True))
+        .order_by(by_number.desc())
+        .limit(1)
+    )
+    if found is None:
+        raise BadInput(N_("There is no article «%(number)s»."), field=field, number=typed)
+    return found
 
 
 def move(
@@ -147,7 +167,7 @@ def adjust_once(
 
 @dataclass(frozen=True, slots=True)
 class StockRow:
-    """An article's balance in one warehouse, and what open orders still want of it in all; thousandths."""
+    """An article's balance in one warehouse; what open orders still want of it and what then is left, in all; thousandths."""
 
     article_id: int
     number: str
@@ -157,6 +177,7 @@ class StockRow:
     warehouse: str
     on_hand: int
     wanted: int
+    available: int
     may_go_negative: bool
 
 
@@ -218,6 +239,11 @@ def balances(
         .group_by(StockMovement.article_id, StockMovement.warehouse_id)
         .subquery()
     )
+    everywhere = (
+        sa.select(sums.c.article_id, sa.func.sum(sums.c.on_hand).label("on_hand"))
+        .group_by(sums.c.article_id)
+        .subquery()
+    )
     rows = session.execute(
         sa.select(
             Article.id,
@@ -228,19 +254,43 @@ def balances(
             Warehouse.name,
             sa.func.coalesce(sums.c.on_hand, 0),
             sa.func.coalesce(wanted.c.wanted, 0),
+            sa.func.coalesce(everywhere.c.on_hand, 0),
             Article.may_go_negative,
         )
         .select_from(shown)
         .join(Article, Article.id == shown.c.article_id)
         .join(Warehouse, Warehouse.id == shown.c.warehouse_id)
         .outerjoin(sums, sa.and_(sums.c.article_id == shown.c.article_id, sums.c.warehouse_id == shown.c.warehouse_id))
+        .outerjoin(everywhere, everywhere.c.article_id == shown.c.article_id)
         .outerjoin(wanted, wanted.c.article_id == shown.c.article_id)
         .order_by(Article.number_key, Warehouse.id)
     )
     return [
-        StockRow(key, number, name, unit, place, where, int(on_hand), int(wanted_now), negative)
-        for key, number, name, unit, place, where, on_hand, wanted_now, negative in rows
+        StockRow(
+            key, number, name, unit, place, where, int(on_hand), int(wanted_now), int(in_all - wanted_now), negative
+        )
+        for key, number, name, unit, place, where, on_hand, wanted_now, in_all, negative in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An article in all warehouses together, thousandths: on hand, wanted by open orders, and what then is left."""
+
+    on_hand: int
+    wanted: int
+
+    @property
+    def available(self) -> int:
+        """What can be sold; below zero when open orders want more than there is."""
+        return self.on_hand - self.wanted
+
+
+def standing(session: Session, article_id: int) -> Standing:
+    """Balance and available quantity of one article, shown apart (B27)."""
+    wanted = _wanted()
+    found = session.scalar(sa.select(wanted.c.wanted).where(wanted.c.article_id == article_id))
+    return Standing(balance(session, article_id), int(found or 0))
 
 
 @dataclass(frozen=True, slots=True)
