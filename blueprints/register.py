@@ -199,8 +199,10 @@ class ArticleForm(Form):
     active = TickField(lazy("In use"))
     seen = HiddenLineField(most=64, required=False)
 
-    def facts(self, cost_minor: int) -> ArticleFacts:
-        """What was typed; who may not see the cost keeps it as it is."""
+    def facts(self, cost_minor: int | None) -> ArticleFacts:
+        """What was typed; a card that has a cost keeps it, since that is changed with a reason (B27)."""
+        if cost_minor is None:
+            cost_minor = self.cost.data or 0 if may(Right.SEE_PRIVATE) else 0
         return ArticleFacts(
             number=self.number.data or "",
             name=self.name.data or "",
@@ -209,7 +211,7 @@ class ArticleForm(Form):
             gtin=self.gtin.data or "",
             unit=self.unit.data or "",
             kind=LineKind(self.kind.data),
-            cost_minor=(self.cost.data or 0) if may(Right.SEE_PRIVATE) else cost_minor,
+            cost_minor=cost_minor,
             stock_kept=bool(self.stock_kept.data),
             may_go_negative=bool(self.may_go_negative.data),
             active=bool(self.active.data),
@@ -279,7 +281,7 @@ def add_article() -> Response:
     form = _article_form()
     return _save(
         form,
-        lambda session: register.new_article(session, actor(), form.facts(0)),
+        lambda session: register.new_article(session, actor(), form.facts(None)),
         lambda status: _article_card(form, None, status),
         lambda made: done(url_for("register.article", article_id=made.id), ("success", _("The card has been saved."))),
     )

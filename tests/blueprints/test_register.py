@@ -136,6 +136,20 @@ def test_an_article_is_added_and_changed(clerk_client: WebClient) -> None:
     assert (made.price_minor, made.stock_kept, made.gtin) == (12_550, False, "7310865004703")
 
 
+def test_the_cost_is_typed_on_a_new_card_and_later_changed_only_with_a_reason(clerk_client: WebClient) -> None:
+    """B27: an older card shows it locked, says where it is changed, and leads there."""
+    page = new_article(clerk_client, cost="40")
+    assert page.find("input[name=cost]").get("readonly") is not None
+    assert "Ändras under Saldo-/Prisjustering, med en orsak." in page.text
+    with reading() as session:
+        (made,) = register.articles(session, search="a1")
+    assert page.find(f".menu a[href=/stock/articles/{made.id}]").text == "Saldo-/Prisjustering"
+    assert clerk_client.submit(name="En annan vara", cost="1").status == 200
+    with reading() as session:
+        changed = register.get_article(session, made.id)
+    assert (changed.name, changed.cost_minor) == ("En annan vara", 40_00)
+
+
 @pytest.mark.parametrize("number", ["t-tröja 1", " T-TRÖJA  1 ", "T-Tro\u0308ja1", "", "x" * 300])
 def test_an_article_number_is_one_however_it_is_written(article: Article, clerk_client: WebClient, number: str) -> None:
     """Catalogue row 39."""
