@@ -6,6 +6,7 @@ from flask import Blueprint, request, url_for
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
+import web_sheets
 from db import reading, transact
 from errors import BadInput, Refusal
 from rights import Right
@@ -38,30 +39,22 @@ class ArrivalForm(Form):
     rows = WholeField(lazy("Rows"), least=1, most=goods_in.MOST_ROWS, default=ROWS_AT_FIRST)
 
 
-class RowForm(Form):
-    """What came of one article; a row with nothing typed is none, and without a quantity it is one piece."""
+class RowForm(web_sheets.RowForm):
+    """What came of one article; without a quantity it is one piece."""
+
+    typed = ("article", "quantity")
 
     article = LineField(lazy("Article number or EAN code"), most=64, required=False)
     quantity = QuantityField(lazy("Quantity"), required=False)
     known: tuple[str, str] = ("", "")
     """Description and unit of the article, once it is known."""
 
-    @property
-    def where(self) -> str:
-        """What the names of its fields begin with."""
-        return str(self._prefix)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nobody has typed anything into it."""
-        return not any(field.raw_data and str(field.raw_data[0]).strip() for field in (self.article, self.quantity))
-
     def arrival(self) -> Arrival:
         """What was typed."""
         return Arrival(self.article.data or "", self.quantity.data or ONE_PIECE, self.where)
 
 
-class Sheet:
+class Sheet(web_sheets.Sheet[RowForm]):
     """The form as a whole: warehouse and delivery note, and the rows."""
 
     def __init__(self, more: int = 0) -> None:
@@ -70,10 +63,9 @@ class Sheet:
             self.form.warehouse_id.choices = [
                 (each.id, each.name) for each in register.warehouses(looked) if each.active
             ]
-        count = min((self.form.rows.data or ROWS_AT_FIRST) + more, goods_in.MOST_ROWS)
-        self.form.rows.data, self.form.rows.raw_data = count, None
-        self.rows = [RowForm(prefix=f"rows-{number}") for number in range(count)]
-        self.filled = [row for row in self.rows if not row.empty]
+        self.rows = [
+            RowForm(prefix=f"rows-{number}") for number in self.count_rows(ROWS_AT_FIRST, goods_in.MOST_ROWS, more)
+        ]
 
     @property
     def next_row(self) -> RowForm | None:
@@ -91,24 +83,6 @@ class Sheet:
                         self.refuse(refusal)
                     else:
                         row.known = (article.name, article.unit)
-
-    def accepted(self) -> bool:
-        """Whether all that was typed can be read; every row is asked, so that all is said at once."""
-        return all([self.form.accepted(), *[row.accepted() for row in self.filled]])
-
-    def refuse(self, refusal: Refusal) -> int:
-        """Put a no beside its field, in a row or above; gives the status."""
-        name, _dash, field = (refusal.field or "").rpartition("-")
-        row = next((each for each in self.rows if name and each.where == f"{name}-"), None)
-        if row is None:
-            return self.form.refuse(refusal)
-        refusal.field = field
-        return row.refuse(refusal)
-
-    @property
-    def wrong(self) -> list[tuple[int, RowForm]]:
-        """The rows with something wrong, with the number a person counts them by."""
-        return [(number, row) for number, row in enumerate(self.rows, start=1) if row.errors]
 
 
 def _shown(sheet: Sheet, status: int = 200) -> Response:

@@ -10,6 +10,7 @@ from flask import Blueprint, request, url_for
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
+import web_sheets
 from db import reading
 from errors import N_, BadInput, Refusal
 from models import Customer
@@ -84,8 +85,10 @@ class OrderForm(Form):
         return order_entry.check_buyer(Buyer(**{each: self[f"{prefix}{each}"].data or "" for each in names}), prefix)
 
 
-class RowForm(Form):
+class RowForm(web_sheets.RowForm):
     """One row; a row without article, description, price and quantity is none."""
+
+    typed = ("article", "name", "quantity", "unit_price", "discount")
 
     article = LineField(lazy("Article"), most=64, required=False)
     name = LineField(lazy("Description"), most=255, required=False)
@@ -94,17 +97,6 @@ class RowForm(Form):
     discount = AmountField(lazy("Discount"), zero=True, required=False)
     vat_rate = ChoiceField(lazy("VAT"))
     kind = ChoiceField(lazy("Kind"))
-
-    @property
-    def where(self) -> str:
-        """What the names of its fields begin with."""
-        return str(self._prefix)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nobody has typed anything into it."""
-        typed = (self.article, self.name, self.quantity, self.unit_price, self.discount)
-        return not any(field.raw_data and str(field.raw_data[0]).strip() for field in typed)
 
     def row(self) -> Row:
         """What was typed; what is left out is the article's."""
@@ -120,7 +112,7 @@ class RowForm(Form):
         )
 
 
-class Sheet:
+class Sheet(web_sheets.Sheet[RowForm]):
     """The form as a whole: the order's own fields and its rows."""
 
     def __init__(self, offer: Offered, more: int = 0) -> None:
@@ -129,9 +121,7 @@ class Sheet:
         self.form.payment.choices = [
             (each.id, each.name_sv if spoken().code == "sv" else each.name_en) for each in offer.methods
         ]
-        count = min((self.form.rows.data or ROWS_AT_FIRST) + more, MOST_ROWS)
-        self.form.rows.data, self.form.rows.raw_data = count, None
-        self.rows = [self._row(number, offer) for number in range(count)]
+        self.rows = [self._row(number, offer) for number in self.count_rows(ROWS_AT_FIRST, MOST_ROWS, more)]
         self.customers: Sequence[Customer] = ()
 
     @staticmethod
@@ -141,31 +131,12 @@ class Sheet:
         made.kind.choices = [("", _(AS_THE_ARTICLE)), *((kind.value, label(kind)) for kind in offer.kinds)]
         return made
 
-    def accepted(self) -> bool:
-        """Whether all that was typed can be read; every row is asked, so that all is said at once."""
-        filled = [row for row in self.rows if not row.empty]
-        return all([self.form.accepted(), *[row.accepted() for row in filled]])
-
-    def refuse(self, refusal: Refusal) -> int:
-        """Put a no beside its field, in a row or in the order; gives the status."""
-        name, _dash, field = (refusal.field or "").rpartition("-")
-        row = next((each for each in self.rows if name and each.where == f"{name}-"), None)
-        if row is None:
-            return self.form.refuse(refusal)
-        refusal.field = field
-        return row.refuse(refusal)
-
-    @property
-    def wrong(self) -> list[tuple[int, RowForm]]:
-        """The rows with something wrong, with the number a person counts them by."""
-        return [(number, row) for number, row in enumerate(self.rows, start=1) if row.errors]
-
     def incoming(self) -> IncomingOrder:
         """The order as it was typed, without its customer. Raises BadInput."""
         form = self.form
         new = form.who.data == "new"
         elsewhere = form.delivery_street.data or form.delivery_city.data or form.delivery_name.data
-        rows = tuple(row.row() for row in self.rows if not row.empty)
+        rows = tuple(row.row() for row in self.filled)
         if new and not form.name.data:
             raise BadInput(N_("Write a name."), field="name")
         return IncomingOrder(

@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said_beside_its_row_and_what_was_typed_stays(article: 
     assert page.status == 422
     values = page.form(FORM).values
     assert {name: values[name] for name in typed} == typed
-    assert "Det finns ingen artikel «T-9»." in page.text
+    assert "Det finns ingen artikel ”T-9”." in page.text
     assert len(page.all("form .error")) >= 3
     page = client.submit(FORM, act="take", reference="FS", **{"rows-0-quantity": "1"})
     assert page.status == 422
