@@ -20,6 +20,7 @@ from web import (
     WholeField,
     actor,
     done,
+    is_htmx,
     needs,
     page,
     read_nonce,
@@ -94,6 +95,8 @@ def _shown(sheet: Sheet, status: int = 200) -> Response:
         status=status,
         sheet=sheet,
         form=sheet.form,
+        # In a page that is there already the caret is seen to by its scripts.
+        begins_in=sheet.next_row if sheet.filled and not is_htmx() else None,
         latest=latest,
     )
 

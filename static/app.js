@@ -379,6 +379,33 @@
     countNext(field.form);
   });
 
+  /* ---- Rows that are scanned into: Enter goes on to the next one at once, and what its article is follows ---- */
+
+  let behind = false; // scanned while an answer was awaited: asked for when it has come
+
+  function nameRows(form) {
+    behind = Boolean(one("[type=submit]", form).disabled);
+    if (!behind) one("[type=submit]", form).click(); // the form's first button, as Enter would
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Enter" || free === undefined || event.isComposing || !field.matches("[data-row]")) return;
+    event.preventDefault();
+    if (event.repeat || !field.value) return;
+    const fields = all("[data-row]", field.form);
+    (fields[fields.indexOf(field) + 1] || field).focus();
+    nameRows(field.form);
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const field = one("[data-row]", event.target);
+    if (!field) return;
+    if (behind) nameRows(field.form);
+    const now = document.activeElement;
+    const done = now.matches("[data-row]") && now.value && typedIn(now) === savedIn(now);
+    if (now === document.body || done) (all("[data-row]", field.form).find((each) => !each.value) || field).focus();
+  });
+
   /* ---- A wrong scan is heard: the answer carries HX-Trigger: beep ---- */
 
   document.addEventListener("beep", () => {

@@ -1,0 +1,52 @@
+"""Goods are taken in by scanner and keyboard: each code ends with Enter, which goes on and books nothing (B28)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services import stock
+from tests.browser.conftest import House, held_back, log_in
+from tests.browser.keys import press_tab_to
+from tests.browser.test_journey import says
+from tests.builders import an_article
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ADDRESS = "/stock/goods-in"
+
+
+def caret(page: Page) -> str:
+    name: str = page.evaluate("() => document.activeElement.name")
+    return name
+
+
+def test_codes_scanned_faster_than_they_are_answered_each_find_their_row(page: Page, house: House) -> None:
+    with house.writing() as session:
+        shirt = an_article(session, "Skjorta inlevererad", number="IN-1", stock_milli=0)
+        sock = an_article(session, "Strumpa inlevererad", number="IN-2", stock_milli=0)
+    log_in(page, "clerk")
+    page.goto(ADDRESS)
+    page.fill("input[name=reference]", "FS 1")
+    page.keyboard.press("Tab")
+    assert caret(page) == "rows-0-article"
+    held = held_back(page, f"**{ADDRESS}")
+    for code in ("IN-1", "IN-2"):
+        page.keyboard.type(code)
+        page.keyboard.press("Enter")
+    page.keyboard.type("IN-1")
+    assert caret(page) == "rows-2-article"
+    page.wait_for_function("() => document.activeElement.value === 'IN-1'")
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    says(page, "Strumpa inlevererad")
+    assert (caret(page), page.input_value("input[name=rows-2-article]")) == ("rows-2-article", "IN-1")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#goods-in form .suffix').length === 3")
+    assert caret(page) == "rows-3-article"
+    press_tab_to(page, "button[value=take]")
+    page.keyboard.press("Enter")
+    says(page, "3 rader har lagts in i lager.")
+    with house.reading() as session:
+        assert (stock.balance(session, shirt.id), stock.balance(session, sock.id)) == (2_000, 1_000)
