@@ -76,6 +76,7 @@ ROOMS = (
     "history",
     "stock",
     "goods_in",
+    "stocktakes",
     "register",
     "settings",
     "setting_books",

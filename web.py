@@ -147,7 +147,7 @@ WITHIN = {
     **dict.fromkeys(("bank", "flow", "offsets", "owed", "settlement_files", "settlement_moves"), "settlements"),
     **dict.fromkeys(("credit_rows", "exchange", "free_credits"), "credit_notes"),
     **dict.fromkeys(("agreement", "adoption"), "start"),
-    **dict.fromkeys(("goods_in",), "stock"),
+    **dict.fromkeys(("goods_in", "stocktakes"), "stock"),
     "payments": "invoices",
 }
 """Rooms that lie within another of the top bar."""

@@ -29,6 +29,7 @@ from states import (
     Pile,
     RefusalKind,
     Role,
+    StocktakeState,
     WithoutKlarna,
 )
 
@@ -178,6 +179,11 @@ LABELS: Mapping[type[StrEnum], Mapping[str, str]] = {
         MovementKind.ADJUSTMENT: N_("Adjustment"),
         MovementKind.GOODS_IN: N_("Goods in"),
         MovementKind.STOCKTAKE: N_("Stocktake"),
+    },
+    StocktakeState: {
+        StocktakeState.OPEN: N_("Being counted"),
+        StocktakeState.BOOKED: N_("Booked"),
+        StocktakeState.DISCARDED: N_("Discarded"),
     },
 }
 

@@ -22,7 +22,7 @@ from services import printing, settings
 from web import page, query_choice, say
 from web_documents import sheet
 from web_papers import Sheet, papers, pdf_answer
-from web_words import amount, day, gettext, moment, spoken
+from web_words import amount, day, gettext, moment, quantity, spoken
 
 SHAPES = ("", "csv", "pdf", "print")
 MOST_ON_PAPER = 3_000
@@ -33,7 +33,8 @@ MOST_ON_PAPER = 3_000
 class Column:
     """A head and what its cells are.
 
-    ``text``, ``wide`` (may wrap), ``day``, ``moment``, ``whole``, ``kronor`` (whole ones), or ``money`` (minor units).
+    ``text``, ``wide`` (may wrap), ``day``, ``moment``, ``whole``, ``quantity`` (thousandths), ``kronor`` (whole ones), or
+    ``money`` (minor units).
     """
 
     head: str
@@ -42,7 +43,7 @@ class Column:
     @property
     def right(self) -> bool:
         """Whether its cells stand to the right."""
-        return self.sort in ("whole", "kronor", "money")
+        return self.sort in ("whole", "quantity", "kronor", "money")
 
     def shown(self, cell: Any) -> str:
         """A cell as a person reads it."""
@@ -50,6 +51,8 @@ class Column:
             return ""
         if self.sort == "money":
             return amount(cell)
+        if self.sort == "quantity":
+            return quantity(cell)
         if self.sort == "kronor":
             return kronor(cell)
         if self.sort == "moment":
@@ -62,6 +65,8 @@ class Column:
             return ""
         if self.sort == "moment":
             return moment(cell)
+        if self.sort == "quantity" and cell != "":
+            return _thousandths(cell)
         return money.plain(cell) if self.sort == "money" and cell != "" else str(cell)
 
 
@@ -85,6 +90,12 @@ class Table:
     lines: Iterable[Line]
     foot: Sequence[Line] = ()
     notes: Sequence[str] = field(default=())
+
+
+def _thousandths(milli: int) -> str:
+    """A quantity as a file has it: a point, and no more decimals than it has."""
+    whole, part = divmod(abs(milli), 1000)
+    return f"{'-' if milli < 0 else ''}{whole}" + (f".{part:03d}".rstrip("0") if part else "")
 
 
 def kronor(whole: int) -> str:

@@ -29,6 +29,7 @@
 - ``drift``, ``changes``, ``breaks``, ``holds``, ``captured_elsewhere``: ours against Klarna's, differences, stops, rows to
   beware of.
 - ``looks``, ``gateway``: what Klarna shows, the way there.
+- ``goods_in``, ``costs``, ``stocktakes`` with ``stocktake_report``: goods taken in, what they cost, a warehouse counted.
 - ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
 - ``klarna_accounts`` with ``account_rules`` and ``account_trial``, ``set_up``, ``hosts``: store ids, a first start, who may send.
 - ``setting_groups``, ``company``, ``payment_methods``, ``vat_rates``: what an administrator changes.

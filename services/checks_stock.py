@@ -42,6 +42,45 @@ def movements_have_their_cause(session: Session) -> Iterator[Finding]:
         "of {1} thousandths, its credit row puts back {2}, or another article",
     )
 
+    yield from _stocktakes_moved_what_they_say(session)
+
+
+def _stocktakes_moved_what_they_say(session: Session) -> Iterator[Finding]:
+    """S1: what a stocktake moved is its difference, in its warehouse, and only of a booked one; no difference is left out."""
+    yield from broken(
+        session,
+        "SELECT m.id, m.kind, t.state FROM stock_movement m LEFT JOIN stocktake t ON t.id = m.stocktake_id"
+        " WHERE (m.kind = 'stocktake') <> (m.stocktake_id IS NOT NULL)"
+        " OR (m.stocktake_id IS NOT NULL AND (t.state IS DISTINCT FROM 'booked' OR m.warehouse_id <> t.warehouse_id))",
+        "movement:{0}",
+        "of kind {1} has no stocktake, or one that is {2} or of another place",
+    )
+    yield from broken(
+        session,
+        "SELECT m.id, m.quantity_milli, c.counted_milli, c.balance_milli FROM stock_movement m"
+        " JOIN stocktake_count c ON c.stocktake_id = m.stocktake_id AND c.article_id = m.article_id"
+        " WHERE m.quantity_milli <> c.counted_milli - c.balance_milli",
+        "movement:{0}",
+        "of {1} thousandths, its stocktake counted {2} where {3} were",
+    )
+    yield from broken(
+        session,
+        "SELECT c.stocktake_id, c.article_id, c.counted_milli, c.balance_milli FROM stocktake_count c"
+        " JOIN stocktake t ON t.id = c.stocktake_id AND t.state = 'booked'"
+        " LEFT JOIN stock_movement m ON m.stocktake_id = c.stocktake_id AND m.article_id = c.article_id"
+        " WHERE c.counted_milli <> c.balance_milli AND m.id IS NULL",
+        "stocktake:{0}",
+        "counted {2} thousandths of article {1} where {3} were, and nothing moved",
+    )
+    yield from broken(
+        session,
+        "SELECT m.id, m.stocktake_id FROM stock_movement m JOIN stocktake t ON t.id = m.stocktake_id"
+        " LEFT JOIN stocktake_count c ON c.stocktake_id = m.stocktake_id AND c.article_id = m.article_id"
+        " WHERE t.uncounted_to_zero = 0 AND c.article_id IS NULL",
+        "movement:{0}",
+        "is of an article that stocktake {1} did not count",
+    )
+
 
 def balances_are_allowed(session: Session) -> Iterator[Finding]:
     """S2: nothing is below zero but what may be."""

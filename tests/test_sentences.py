@@ -551,6 +551,7 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B25", "Restorder"),
     ("B26", "Er tillgodo"),
     ("B26", "Att betala"),
+    ("B27", "Saldo-/Prisjustering"),
     ("B28", "Inleverans"),
     ("B28", "Inventering"),
     ("B32", "Dokumentrubrik"),
@@ -577,7 +578,6 @@ LABELS: tuple[tuple[str, str], ...] = (
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
 LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
-    ("B27", "Saldo-/Prisjustering"),
     ("B29", "Anonymisera kund"),
 )
 """Labels of what has no page yet."""

@@ -16,7 +16,17 @@ from app import ROOMS, ShortNumber
 from db import reading, writing
 from models import Document, Order
 from rights import RIGHTS
-from services import batches, breaks, credit_drafts, free_credits, order_uploads, reservations, settlements, users
+from services import (
+    batches,
+    breaks,
+    credit_drafts,
+    free_credits,
+    order_uploads,
+    reservations,
+    settlements,
+    stocktakes,
+    users,
+)
 from services.batches import Chosen
 from states import DocType, Role
 from tests.browser.conftest import House
@@ -27,6 +37,7 @@ from tests.builders import (
     a_delivery,
     a_money_form,
     actor,
+    an_article,
     an_invoice,
     an_order,
     row,
@@ -71,6 +82,10 @@ class Shop:
             nonce, chosen = secrets.token_hex(16), [Chosen(packed.id, packed.version, 0, None)]
             self.batch_id = batches.start(session, CLERK, nonce, batches.DELIVER, chosen, the_warehouse(session).id)
             self.file_id = order_uploads.keep_file(session, CLERK, FILE.encode(), "order.csv")
+            place = the_warehouse(session).id
+            self.stocktake_id = stocktakes.start(session, CLERK, secrets.token_hex(16), place, "Årsskiftet")
+            cap = an_article(session, "Keps med broderat märke", stock_milli=7_000)
+            stocktakes.count(session, CLERK, secrets.token_hex(16), self.stocktake_id, cap.number, 5_500)
             newcomer = users.create(session, actor(Role.ADMIN), login="ny", name="Ny Person", roles=[Role.CLERK])
             self.newcomer_id = newcomer.id
         with house.context():
@@ -140,6 +155,9 @@ class Shop:
             f"/credit-notes/{self.note.id}/replacement",
             f"/free-credits/{self.free_id}",
             f"/print?what=confirmations&ids={order},{self.held.id}",
+            f"/stock/stocktakes/{self.stocktake_id}",
+            f"/stock/stocktakes/{self.stocktake_id}/report",
+            f"/stock/stocktakes/{self.stocktake_id}/report?as=print",
             "/orders/incoming",
             "/search",
             "/search?q=Testperson",
