@@ -78,6 +78,7 @@ ROOMS = (
     "goods_in",
     "stocktakes",
     "register",
+    "anonymising",
     "settings",
     "setting_books",
     "setting_chart",

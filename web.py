@@ -149,6 +149,7 @@ WITHIN = {
     **dict.fromkeys(("agreement", "adoption"), "start"),
     **dict.fromkeys(("goods_in", "stocktakes"), "stock"),
     "payments": "invoices",
+    "anonymising": "register",
 }
 """Rooms that lie within another of the top bar."""
 GLANCE_SECONDS = 5.0

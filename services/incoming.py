@@ -130,18 +130,27 @@ def matches(session: Session, buyer: Buyer) -> list[Customer]:
     return Cards(session, [buyer]).find(buyer)
 
 
+def _held(session: Session, customer_id: int) -> Customer:
+    """A card as it is once nobody is anonymising it, and stays until the transaction ends. Raises NotFound."""
+    session.execute(sa.select(Customer.id).where(Customer.id == customer_id).with_for_update(key_share=True))
+    found = register.get_customer(session, customer_id)
+    session.refresh(found)
+    return found
+
+
 def customer_of(session: Session, actor: Actor, incoming: IncomingOrder) -> Customer:
     """The customer a person chose, else the one card that fits, else a new card. Raises SeveralCustomers, BadInput (B30)."""
     if incoming.customer_id is not None:
-        chosen = register.get_customer(session, incoming.customer_id)
+        chosen = _held(session, incoming.customer_id)
         if chosen.anonymised_at is not None:
             raise BadInput(N_("The customer has been anonymised and cannot be changed."), field="customer")
         return chosen
     found = [] if incoming.new_customer else matches(session, incoming.buyer)
     if len(found) > 1:
         raise SeveralCustomers(found)
-    if found:
-        return found[0]
+    for card in found:
+        if _held(session, card.id).anonymised_at is None:
+            return card
     facts: dict[str, Any] = {name: masked(value) for name, value in asdict(incoming.buyer).items()}
     made, _masked = register.new_customer(session, actor, replace(CustomerFacts(name=""), **facts))
     return made

@@ -45,7 +45,8 @@ def _fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def _require_fresh(seen: str, now: str) -> None:
+def require_fresh(seen: str, now: str) -> None:
+    """Let pass a form drawn from the card as it is. Raises Stale."""
     if seen != now:
         raise Stale(N_("Somebody else has changed this card. What stands there now is shown; make your change again."))
 
@@ -137,7 +138,7 @@ def change_customer(
     if customer.anonymised_at is not None:
         raise Refusal(N_("The customer has been anonymised and cannot be changed."))
     before = facts_of(customer)
-    _require_fresh(seen, before.fingerprint)
+    require_fresh(seen, before.fingerprint)
     checked, masked = _checked(facts)
     for name, value in _columns(checked).items():
         setattr(customer, name, value)
@@ -268,7 +269,7 @@ def change_article(session: Session, actor: Actor, article_id: int, facts: Artic
     session.execute(sa.select(Article.id).where(Article.id == article_id).with_for_update()).one_or_none()
     article = get_article(session, article_id)
     before = article_facts(article)
-    _require_fresh(seen, before.fingerprint)
+    require_fresh(seen, before.fingerprint)
     checked = _checked_article(session, facts, article_id)
     if before.stock_kept and not checked.stock_kept and _on_hand(session, StockMovement.article_id == article_id):
         raise Refusal(N_("There is stock of the article. Adjust it to 0 first."), field="stock_kept")

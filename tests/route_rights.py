@@ -20,6 +20,8 @@ ROUTES: dict[str, Right | str] = {
     "agreement.lift_page": Right.LIFT_HOLD,
     "agreement.note": Right.DECIDE,
     "agreement.note_page": Right.DECIDE,
+    "anonymising.anonymise": Right.ANONYMISE,
+    "anonymising.confirm": Right.ANONYMISE,
     "api.create": TOKEN,
     "api.description": TOKEN,
     "api.index": TOKEN,

@@ -554,6 +554,7 @@ LABELS: tuple[tuple[str, str], ...] = (
     ("B27", "Saldo-/Prisjustering"),
     ("B28", "Inleverans"),
     ("B28", "Inventering"),
+    ("B29", "Anonymisera kund"),
     ("B32", "Dokumentrubrik"),
     ("B32", "Dokumentbenämning"),
     ("B32", "Benämning"),
@@ -578,7 +579,6 @@ LABELS: tuple[tuple[str, str], ...] = (
 """Words on buttons, fields and heads that the requirements print in Swedish alone."""
 
 LABELS_NOT_YET: tuple[tuple[str, str], ...] = (
-    ("B29", "Anonymisera kund"),
 )
 """Labels of what has no page yet."""
 

@@ -1,0 +1,101 @@
+"""«Anonymisera kund»: the card is emptied, documents stay, and the number is never used again (B29).
+
+What the books need is kept as the law says (bokföringslagen 7 kap. 2 §): documents with the name and address they were made with,
+and orders with theirs. What was written about the customer, on the card and on orders, goes.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import clock
+from errors import N_, BadInput, Refusal
+from models import Customer, Document, KlarnaOp, Order, Outbox
+from rights import Actor, Right
+from services import audit, register
+from services.orders import document_link
+from states import OPEN_OPS, DocState, OrderState
+
+UNFINISHED = (DocState.DRAFT, DocState.PENDING, DocState.REFUSED)
+
+
+def nameless(customer: Customer) -> str:
+    """What stands where the name stood, in every language."""
+    return f"#{customer.number}"
+
+
+def in_the_way(session: Session, customer_id: int) -> list[Refusal]:
+    """What is not finished with a customer, each with the way to the first of its kind; empty when nothing is."""
+    orders, found = sa.select(Order.id).where(Order.customer_id == customer_id), []
+    is_done = sa.and_(Order.delivered == "all", Order.invoiced == "all")
+    order = session.scalar(
+        orders.with_only_columns(Order).where(Order.state == OrderState.OPEN, ~is_done).order_by(Order.id).limit(1)
+    )
+    if order is not None:
+        found.append(
+            Refusal(
+                N_("Order %(number)s is not delivered and invoiced, or cancelled."),
+                number=order.number,
+                link=("orders.show", {"order_id": order.id}),
+            )
+        )
+    op = session.scalar(
+        sa.select(KlarnaOp).where(KlarnaOp.order_id.in_(orders), KlarnaOp.state.in_(sorted(OPEN_OPS))).limit(1)
+    )
+    if op is not None:
+        found.append(
+            Refusal(N_("Klarna has not answered everything yet."), link=("orders.show", {"order_id": op.order_id}))
+        )
+    for fits, said in (
+        (Document.state.in_(UNFINISHED), N_("Document %(number)s is not finished.")),
+        (
+            sa.and_(Document.state == DocState.ISSUED, Document.open_minor != 0),
+            N_("Document %(number)s is not paid."),
+        ),
+    ):
+        document = session.scalar(
+            sa.select(Document).where(Document.customer_id == customer_id, fits).order_by(Document.id).limit(1)
+        )
+        if document is not None:
+            found.append(Refusal(said, number=document.number_text or "–", link=document_link(document)))
+    mail = session.scalar(
+        sa.select(Document)
+        .join(Outbox, Outbox.document_id == Document.id)
+        .where(Document.customer_id == customer_id, Outbox.done_at.is_(None))
+        .limit(1)
+    )
+    if mail is not None:
+        found.append(Refusal(N_("A mail with a document waits to be sent."), link=document_link(mail)))
+    return found
+
+
+def anonymise(session: Session, actor: Actor, customer_id: int, typed_number: str, seen: str) -> None:
+    """Empty a customer's card for good. ``typed_number`` is the customer's, typed to confirm; ``seen`` the card's fingerprint.
+
+    Raises NotAllowed, NotFound, BadInput, Stale, and Refusal with what is in the way.
+    """
+    actor.require(Right.ANONYMISE)
+    session.execute(sa.select(Customer.id).where(Customer.id == customer_id).with_for_update()).one_or_none()
+    customer = register.get_customer(session, customer_id)
+    if customer.anonymised_at is not None:
+        raise Refusal(N_("The customer has been anonymised already."))
+    register.require_fresh(seen, register.facts_of(customer).fingerprint)
+    for refusal in in_the_way(session, customer_id):
+        raise refusal
+    if typed_number.strip() != str(customer.number):
+        raise BadInput(
+            N_("Type the customer's number, %(number)s, to confirm."), field="number", number=customer.number
+        )
+    customer.name = nameless(customer)
+    customer.organisation_number = customer.email = customer.phone = customer.payment_days = None
+    customer.street = customer.street2 = customer.postal_code = customer.city = customer.note = ""
+    customer.country = "SE"
+    customer.anonymised_at = clock.now()
+    noted = (
+        sa.select(Order).where(Order.customer_id == customer_id, Order.note != "").order_by(Order.id).with_for_update()
+    )
+    for order in session.scalars(noted).all():
+        order.note = ""
+    session.flush()
+    audit.write(session, actor, "customer.anonymise", f"customer:{customer.id}", {"number": customer.number})
