@@ -33,5 +33,6 @@
 - ``stock``, ``ledger`` with ``accounts``, ``periods``, ``book_lists``, ``numbering``: the books under it all.
 - ``klarna_accounts`` with ``account_rules`` and ``account_trial``, ``set_up``, ``hosts``: store ids, a first start, who may send.
 - ``setting_groups``, ``company``, ``payment_methods``, ``vat_rates``: what an administrator changes.
-- ``settings``, ``audit``, ``users``, ``preferences``, ``logins``, ``register``, ``anonymising``: the company, its log, people and cards.
+- ``settings``, ``audit``, ``users``, ``preferences``, ``logins``, ``register`` with ``anonymising``: the company, its log,
+  its people and cards.
 """
