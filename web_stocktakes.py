@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import url_for
 
 from models import Stocktake
@@ -14,6 +16,12 @@ from web_words import moment
 
 def _title(stocktake: Stocktake) -> str:
     return _("Difference report, stocktake %(number)s", number=stocktake.id)
+
+
+def without_values(table: Table) -> Table:
+    """The table for those who may not see what articles cost: its last column and its sums are values."""
+    lines = [replace(each, cells=each.cells[:-1]) for each in table.lines]
+    return replace(table, columns=table.columns[:-1], lines=lines, foot=())
 
 
 def differences(stocktake: Stocktake, found: Report, most: int | None) -> Table:

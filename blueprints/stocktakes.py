@@ -13,7 +13,7 @@ import web_stocktakes
 from db import reading, writing
 from errors import N_, BadInput, Refusal
 from rights import Right
-from services import deliveries, stocktake_report, stocktakes
+from services import deliveries, stock, stocktake_report, stocktakes
 from services.stocktake_report import Counted
 from services.stocktakes import How
 from states import StocktakeState
@@ -29,6 +29,7 @@ from web import (
     done,
     fragment,
     is_htmx,
+    may,
     needs,
     page,
     query_whole,
@@ -61,7 +62,7 @@ class StartForm(Form):
 class CountForm(Form):
     """What lies there: an article's number or GTIN, and how many."""
 
-    scan = LineField(lazy("Article number or EAN code"), most=stocktakes.LONGEST_CODE, required=False)
+    scan = LineField(lazy("Article number or EAN code"), most=stock.LONGEST_CODE, required=False)
     quantity = QuantityField(lazy("Quantity"), zero=True, default=1000)
     how = RadioChoiceField(
         lazy("If the article has been counted before"),
@@ -165,7 +166,7 @@ def _row_form(row: Counted, *, sent: bool = False) -> RowForm:
 
 def _missed() -> list[str]:
     """Codes that were scanned and not counted, the last ones; what was said of each is soon gone when somebody scans on."""
-    return [code[: stocktakes.LONGEST_CODE] for code in request.form.getlist("missed")[-MISSED:]]
+    return [code[: stock.LONGEST_CODE] for code in request.form.getlist("missed")[-MISSED:]]
 
 
 def _cleared(form: CountForm) -> list[str]:
@@ -173,7 +174,7 @@ def _cleared(form: CountForm) -> list[str]:
 
     Its field is emptied then: a scanner types its next code behind what stands there, and the sentence says what it was.
     """
-    typed = request.form.get("scan", "").strip()[: stocktakes.LONGEST_CODE]
+    typed = request.form.get("scan", "").strip()[: stock.LONGEST_CODE]
     if not form.scan.errors:
         return _missed()
     form.scan.data, form.scan.raw_data = "", None
@@ -306,6 +307,9 @@ def _report(stocktake_id: int, form: BookForm | None = None, status: int = 200) 
     tables = [web_stocktakes.differences(stocktake, found, most)]
     if found.uncounted:
         tables.append(web_stocktakes.rest(stocktake, found, most))
+    may_see = may(Right.SEE_PRIVATE)
+    if not may_see:
+        tables = [web_stocktakes.without_values(each) for each in tables]
     shown_form = form or BookForm(formdata=None)
     shown_form.seen.data, shown_form.seen.raw_data = found.seen, None
     many = len(found.uncounted)
@@ -326,6 +330,7 @@ def _report(stocktake_id: int, form: BookForm | None = None, status: int = 200) 
             form=shown_form,
             tones=TONES,
             is_open=stocktake.state is StocktakeState.OPEN,
+            may_see=may_see,
             no_right=why_not(Right.WORK),
             ways=ways("stocktakes.report", stocktake_id=stocktake_id),
         )
@@ -336,7 +341,7 @@ def _report(stocktake_id: int, form: BookForm | None = None, status: int = 200) 
 @blueprint.get("/stock/stocktakes/<int:stocktake_id>/report")
 @needs(Right.READ)
 def report(stocktake_id: int) -> Response:
-    """What differs and what was not counted, at cost: on the screen, on paper and as a file; booked from here."""
+    """What differs and what was not counted: on the screen, on paper and as a file; booked from here."""
     return _report(stocktake_id)
 
 

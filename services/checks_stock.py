@@ -17,7 +17,7 @@ def movements_have_their_cause(session: Session) -> Iterator[Finding]:
         "SELECT m.id, m.kind, m.quantity_milli FROM stock_movement m"
         " LEFT JOIN article a ON a.id = m.article_id LEFT JOIN warehouse w ON w.id = m.warehouse_id"
         " WHERE a.id IS NULL OR w.id IS NULL OR m.quantity_milli = 0"
-        " OR (m.kind = 'delivery' AND m.quantity_milli > 0) OR (m.kind = 'return' AND m.quantity_milli < 0)"
+        " OR (m.kind = 'delivery' AND m.quantity_milli > 0) OR (m.kind IN ('return','goods_in') AND m.quantity_milli < 0)"
         " OR (m.kind IN ('return_reversed','replacement') AND m.quantity_milli > 0)",
         "movement:{0}",
         "{1} of {2} thousandths has no article or place, or the wrong sign",

@@ -20,6 +20,7 @@ from states import MovementKind, OrderState
 
 MOST_ROWS = 100
 GTIN_LENGTHS = (8, 12, 13, 14)
+LONGEST_CODE = 100
 
 
 def balance(session: Session, article_id: int, warehouse_id: int | None = None) -> int:
@@ -32,22 +33,25 @@ def balance(session: Session, article_id: int, warehouse_id: int | None = None) 
     return int(session.scalar(query) or 0)
 
 
-def article_of(session: Session, code: str, field: str) -> Article:
-    """The article in use with this number or EAN code, which may be read with or without leading zeros. Raises BadInput."""
-    typed = code.strip()
+def article_of(session: Session, code: str, field: str, *, in_use: bool = True) -> Article:
+    """The article with this number or EAN code, which may be read with or without leading zeros, and of which stock is kept.
+
+    Raises BadInput for ``field``. Without ``in_use`` one that is no longer sold will do.
+    """
+    typed = card_checks.check_text(code.strip(), LONGEST_CODE, field=field)
     if not typed:
         raise BadInput(N_("Scan or type an article number."), field=field)
-    is_code = typed.isascii() and typed.isdigit()
-    codes = {typed.lstrip("0").zfill(length) for length in GTIN_LENGTHS} if is_code else set()
+    digits = typed.lstrip("0") if typed.isascii() and typed.isdigit() else ""
+    codes = [digits.zfill(length) for length in GTIN_LENGTHS if 0 < len(digits) <= length]
     by_number = Article.number_key == card_checks.number_key(typed)
-    found = session.scalar(
-        sa.select(Article)
-        .where(by_number | Article.gtin.in_(sorted(codes)), Article.active.is_(True))
-        .order_by(by_number.desc())
-        .limit(1)
-    )
+    query = sa.select(Article).where(by_number | Article.gtin.in_(codes))
+    if in_use:
+        query = query.where(Article.active.is_(True))
+    found = session.scalar(query.order_by(by_number.desc(), Article.id).limit(1))
     if found is None:
         raise BadInput(N_("There is no article «%(number)s»."), field=field, number=typed)
+    if not found.stock_kept:
+        raise BadInput(N_("No stock is kept of article %(article)s."), field=field, article=found.number)
     return found
 
 

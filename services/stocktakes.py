@@ -23,7 +23,6 @@ from services import audit, card_checks, keyset, money_forms, stock, stocktake_r
 from states import MovementKind, StocktakeState
 
 LONGEST_NOTE = 200
-LONGEST_CODE = 100
 SOME = 1_000
 """Movements that are put in with one statement."""
 
@@ -86,7 +85,7 @@ def count(
     if used is not None:
         return int(used)
     _require_open(stocktake)
-    article = article_of(session, code)
+    article = stock.article_of(session, code, "scan", in_use=False)
     _check_quantity(quantity_milli)
     held = stock.balance(session, article.id, stocktake.warehouse_id)
     row = session.get(StocktakeCount, (stocktake_id, article.id))
@@ -195,25 +194,6 @@ def discard(session: Session, actor: Actor, stocktake_id: int) -> None:
     audit.write(
         session, actor, "stocktake.discard", f"stocktake:{stocktake_id}", {"warehouse": stocktake.warehouse.code}
     )
-
-
-def article_of(session: Session, code: str) -> Article:
-    """The article with this number or GTIN, which may be read with or without leading zeros, in use or not. Raises BadInput."""
-    typed = code.strip()
-    if not typed:
-        raise BadInput(N_("Scan or type an article number."), field="scan")
-    card_checks.check_text(typed, LONGEST_CODE, field="scan")
-    digits = typed.lstrip("0") if typed.isascii() and typed.isdigit() else ""
-    codes = [digits.zfill(length) for length in stock.GTIN_LENGTHS if 0 < len(digits) <= length]
-    by_number = Article.number_key == card_checks.number_key(typed)
-    found = session.scalar(
-        sa.select(Article).where(by_number | Article.gtin.in_(codes)).order_by(by_number.desc(), Article.id).limit(1)
-    )
-    if found is None:
-        raise BadInput(N_("There is no article «%(number)s»."), field="scan", number=typed)
-    if not found.stock_kept:
-        raise BadInput(N_("No stock is kept of article %(article)s."), field="scan", article=found.number)
-    return found
 
 
 # --- Within --------------------------------------------------------------------------------------------------------------

@@ -290,6 +290,20 @@ def test_who_may_only_read_sees_all_of_it_and_every_button_says_why_it_is_off(
         assert client.post(f"/stock/stocktakes/99{path}").status in (400, 404)
 
 
+def test_who_may_not_see_what_articles_cost_sees_differences_without_their_value(
+    app: Flask, client: WebClient, article: Article, left: Article
+) -> None:
+    """B27, security 2: neither on the page, nor in the sum of what was not counted, nor in the file, nor on paper."""
+    address = start(client)
+    client.submit(FORM, scan="T-1", quantity="3,5")
+    viewer = WebClient(app).log_in("viewer", language="sv")
+    for path in ("report", "report?as=print", "report?as=csv"):
+        mine, theirs = client.get(f"{address}/{path}"), viewer.get(f"{address}/{path}")
+        said, heard = mine.body.decode("utf-8-sig"), theirs.body.decode("utf-8-sig")
+        assert "150" in said and "150" not in heard
+        assert "T-1" in heard and "M-1" in heard and "anskaffning" not in heard.lower()
+
+
 def test_stock_leads_to_the_list_which_goes_on_from_page_to_page(
     app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

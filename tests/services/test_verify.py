@@ -655,6 +655,10 @@ BREAKS: dict[str, tuple[str, ...]] = {
         "thousandths, its credit row puts back",
         "UPDATE stock_movement SET quantity_milli = 7 WHERE kind = 'return'",
     ),
+    "S1 goods that came in and are fewer": (
+        "thousandths has no article or place, or the wrong sign",
+        "UPDATE stock_movement SET kind = 'goods_in', delivery_line_id = NULL WHERE kind = 'delivery'",
+    ),
     "S1 a wrong sign": (
         "thousandths has no article or place, or the wrong sign",
         "UPDATE stock_movement SET quantity_milli = -quantity_milli",
