@@ -14,7 +14,7 @@ import clock
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import register, settings
+from services import anonymising, register, settings
 from services.register import ArticleFacts, CustomerFacts
 from states import LineKind
 from web import (
@@ -116,12 +116,15 @@ def customers() -> Response:
 def _customer_card(form: CustomerForm, customer_id: int | None, status: int = 200) -> Response:
     with reading() as looked:
         customer = register.get_customer(looked, customer_id) if customer_id is not None else None
+        emptied = customer is not None and customer.anonymised_at is not None
+        emptied_by = anonymising.emptied_by(looked, customer.id) if customer is not None and emptied else ""
     private = may(Right.SEE_PRIVATE)
     return page(
         "register/customer.html",
         status=status,
         form=form,
         customer=customer,
+        emptied_by=emptied_by,
         may_see=private,
         no_right=_no_right(),
     )

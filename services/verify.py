@@ -22,6 +22,7 @@ from services import (
     checks_klarna,
     checks_lists,
     checks_payouts,
+    checks_people,
     checks_stock,
     checks_system,
     checks_vouchers,
@@ -40,6 +41,7 @@ CHECKS: Mapping[str, Check] = {
     **checks_bank.CHECKS,
     **checks_system.CHECKS,
     **checks_lists.CHECKS,
+    **checks_people.CHECKS,
 }
 """The checks by their number in the list of invariants."""
 

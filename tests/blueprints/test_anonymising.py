@@ -8,7 +8,9 @@ from flask import Flask
 from db import reading, writing
 from models import Customer
 from services import register
+from services.gateway import Gateway
 from tests import builders
+from tests.services.test_payments import pay, wanted
 from tests.web_client import WebClient
 
 
@@ -35,7 +37,8 @@ def test_finance_is_told_what_goes_and_what_stays_and_types_the_number(customer:
     page = client.submit(f"form[action={address}/anonymise]", number=str(customer.number))
     assert page.status == 200
     assert "Kunden är anonymiserad." in page.text
-    assert "Kortet tömdes" in page.text
+    assert "anonymiserade kunden" in page.text and "Kortet är tomt" in page.text
+    assert "Ekonom" in page.text and "bokföringslagen 7 kap. 2 §" in page.text
     assert "Anna" not in page.text
     assert not page.has("form[data-unsaved]")
     assert card(customer).name == f"#{customer.number}"
@@ -78,3 +81,42 @@ def test_who_is_not_there_is_404(customer: Customer, client: WebClient) -> None:
     client.log_in("finance")
     assert client.get("/register/customers/999/anonymise").status == 404
     assert client.post("/register/customers/999/anonymise", {"number": "999"}).status == 404
+
+
+def test_documents_print_as_before(customer: Customer, client: WebClient, klarna: Gateway) -> None:
+    """The law keeps them for seven years; the order's page shows the customer's number."""
+    with writing() as session:
+        order = builders.an_order(session, customer=session.get_one(Customer, customer.id))
+        builders.a_delivery(session, order)
+    invoice = builders.an_invoice(klarna, order)
+    assert pay(builders.FINANCE, invoice, wanted(invoice.gross_minor)) is not None
+    client.log_in("finance")
+    address = f"/invoices/{invoice.id}/print?copy=1"
+    before = client.get(address)
+    page = client.get(f"/register/customers/{customer.id}/anonymise")
+    page = client.submit(f"form[action=/register/customers/{customer.id}/anonymise]", number=str(customer.number))
+    assert "Anonymiserad" in page.text
+    after = client.get(address)
+    assert "Anna Ek" in after.text
+    assert after.find("article.sheet").text == before.find("article.sheet").text
+    assert f"#{customer.number}" in client.get(f"/orders/{order.id}").text
+
+
+def test_the_number_of_another_is_refused_beside_the_field_and_kept(customer: Customer, client: WebClient) -> None:
+    address = f"/register/customers/{customer.id}/anonymise"
+    client.log_in("finance", language="en").get(address)
+    page = client.submit(f"form[action={address}]", number="4711")
+    assert page.status == 422
+    assert f"Type the customer's number, {customer.number}, to confirm." in page.text
+    assert page.find("input[name=number]").get("aria-invalid") == "true"
+    assert page.form(f"form[action={address}]").values["number"] == "4711"
+    assert client.submit(f"form[action={address}]", number=str(customer.number)).status == 200
+    assert "The card is empty and cannot be changed." in client.get(f"/register/customers/{customer.id}").text
+
+
+def test_an_anonymised_card_is_not_changed_by_address(customer: Customer, client: WebClient) -> None:
+    address = f"/register/customers/{customer.id}"
+    client.log_in("finance").get(f"{address}/anonymise")
+    client.submit(f"form[action={address}/anonymise]", number=str(customer.number))
+    assert client.post(address, {"name": "Anna Ek", "country": "SE"}).status == 409
+    assert card(customer).name == f"#{customer.number}"

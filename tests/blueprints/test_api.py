@@ -27,7 +27,7 @@ from blueprints.api import DESCRIPTION
 from db import reading, writing
 from klarna_sandbox.control import Control
 from models import ApiToken, Audit, KlarnaAccount, Order
-from services import api_orders, api_tokens, orders
+from services import anonymising, api_orders, api_tokens, orders, register
 from services.gateway import Gateway
 from tests import builders
 from tests.services.test_klarna_orders import a_purchase
@@ -211,6 +211,17 @@ def test_articles_customers_and_addresses(program: Program) -> None:
     assert '"Hamngatan 1"' in made()[0].party
     gone = program.create(key="k2", customer={"number": 99_999})
     assert gone.status_code == 422 and fields(gone) == ["customer.number"]
+
+
+def test_an_anonymised_customer_is_unknown_to_programs(program: Program) -> None:
+    """B29, B30: by number there is nobody, and whoever comes back with the same address gets a new card."""
+    with writing() as session:
+        card = builders.a_customer(session, "Anna Berg", email="anna@example.com")
+        seen = register.facts_of(card).fingerprint
+        anonymising.anonymise(session, builders.FINANCE, card.id, str(card.number), seen)
+    gone = program.create(customer={"number": card.number})
+    assert gone.status_code == 422 and fields(gone) == ["customer.number"]
+    assert program.create(key="k2").get_json()["customer"]["number"] > card.number
 
 
 WRONG = [

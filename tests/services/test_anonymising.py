@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pytest
@@ -14,7 +15,21 @@ from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from models import Customer, Document, Outbox
 from rights import Actor
-from services import anonymising, audit, free_credits, incoming, numbering, orders, register, search
+from services import (
+    anonymising,
+    audit,
+    free_credits,
+    incoming,
+    numbering,
+    order_ending,
+    order_entry,
+    order_file,
+    order_page,
+    order_uploads,
+    orders,
+    register,
+    search,
+)
 from services.gateway import Gateway
 from services.incoming import Buyer, IncomingOrder
 from services.incoming_rows import Row
@@ -95,6 +110,59 @@ def test_documents_and_orders_keep_the_name_and_notes_go(customer: Customer, fin
         order, document = orders.get(session, invoice.order_id or 0), session.get_one(Document, invoice.id)
         assert (order.party, document.party, document.snapshot) == before
         assert order.note == ""
+
+
+@pytest.mark.untrue_books("a void document and a capture are written by hand")
+def test_an_order_that_came_to_nothing_is_emptied_too(customer: Customer, finance: Actor) -> None:
+    """Name and address stay where there is a document, goods have left or Klarna has captured: that the books have to show."""
+    with writing() as session:
+        card = session.get_one(Customer, customer.id)
+        nothing, sent, captured, numbered = (builders.an_order(session, customer=card) for _ in range(4))
+        builders.a_delivery(session, sent)
+        captured.captured_minor = 100
+        share = orders.OrderShare(numbered.lines[0], 1000, 100, 0)
+        a_document(session, numbered, [share], state=DocState.VOID)
+        for order in (nothing, sent, captured, numbered):
+            order_ending.cancel(session, finance, order)
+        version = nothing.version
+    anonymise(finance, customer)
+    with reading() as session:
+        after = orders.get(session, nothing.id)
+        assert json.loads(after.party) == {"name": f"#{customer.number}"}
+        assert after.version > version
+        assert order_page.overview(session, nothing.id).party["name"] == f"#{customer.number}"
+        for order in (sent, captured, numbered):
+            assert orders.get(session, order.id).party == order.party
+            assert "Anna Ek" in order.party
+
+
+def test_who_did_it_is_in_the_log(customer: Customer, finance: Actor) -> None:
+    with reading() as session:
+        assert anonymising.emptied_by(session, customer.id) == ""
+    anonymise(finance, customer)
+    with reading() as session:
+        assert anonymising.emptied_by(session, customer.id) == finance.name
+
+
+def test_no_door_for_orders_knows_the_customer_any_more(customer: Customer, finance: Actor, clerk: Actor) -> None:
+    """B29: not order entry, not a file of orders, not a program."""
+    text = f"order;customer number;description;quantity;unit price;vat\nW1;{customer.number};V;1;10;25\n"
+    buyer = Buyer(name="Anna Ek", email=FACTS["email"], organisation_number=FACTS["organisation_number"])
+    with reading() as session:
+        file = order_file.read(text.encode())
+        assert order_uploads.survey(session, file).problems == []
+        assert incoming.matches(session, buyer) != []
+    anonymise(finance, customer)
+    with reading() as session:
+        (problem,) = order_uploads.survey(session, order_file.read(text.encode())).problems
+        assert problem.column == "customer_number"
+        assert incoming.matches(session, buyer) == []
+        for typed in (str(customer.number), f"#{customer.number}", "Anna", FACTS["email"]):
+            assert order_entry.find_customers(session, typed) == []
+    with pytest.raises(Refusal), writing() as session:
+        free_credits.start(session, finance, customer.id)
+    with pytest.raises(Refusal), writing() as session:
+        register.change_customer(session, clerk, customer.id, register.CustomerFacts(name="Anna Ek"), seen(customer))
 
 
 def test_an_order_at_work_is_in_the_way(customer: Customer, finance: Actor) -> None:
@@ -188,6 +256,23 @@ def test_an_order_taken_at_the_same_moment_waits_and_sees_it(
         assert isinstance(raised, BadInput)
     else:
         assert raised is None and customer.id not in cards
+
+
+@pytest.mark.parametrize("by", ["number", "e-mail"])
+def test_whoever_anonymises_while_an_order_is_taken_waits_and_is_refused(
+    books: Flask, customer: Customer, finance: Actor, clerk: Actor, by: str
+) -> None:
+    drawn = seen(customer)
+    rows = (Row(quantity_milli=1000, name="Vara", unit_price_minor=100_00, vat_rate=2500),)
+    buyer = Buyer(name="Anna Ek", email="anna@example.com")
+    order = IncomingOrder(source="hand", buyer=buyer, rows=rows, customer_id=customer.id if by == "number" else None)
+    raised = while_open(
+        books,
+        lambda session: incoming.take(session, clerk, order),
+        lambda session: anonymising.anonymise(session, finance, customer.id, str(customer.number), drawn),
+    )
+    assert isinstance(raised, Refusal) and raised.link is not None
+    assert card(customer).name == "Anna Ek"
 
 
 def test_of_two_who_anonymise_the_same_customer_one_does(books: Flask, customer: Customer, finance: Actor) -> None:

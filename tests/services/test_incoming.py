@@ -13,7 +13,7 @@ from db import reading, writing
 from errors import BadInput, NotAllowed
 from models import Audit, Customer, Order
 from rights import Actor
-from services import incoming, orders
+from services import anonymising, incoming, orders, register
 from services.incoming import Buyer, Differs, IncomingOrder, SeveralCustomers
 from services.incoming_rows import Row, Shelf, notices
 from states import LineKind, PaymentKind
@@ -75,8 +75,9 @@ def test_two_matches_ask_and_a_person_answers(books: Flask) -> None:
 
 def test_an_anonymised_card_is_never_found_nor_chosen(books: Flask) -> None:
     with writing() as session:
-        gone = builders.a_customer(session, "Anonym", email=ANNA.email)
-        gone.anonymised_at = gone.created_at
+        gone = builders.a_customer(session, email=ANNA.email)
+        seen = register.facts_of(gone).fingerprint
+        anonymising.anonymise(session, builders.FINANCE, gone.id, str(gone.number), seen)
     assert taken(an_incoming()).customer_id != gone.id
     with pytest.raises(BadInput):
         taken(an_incoming(customer_id=gone.id))
