@@ -333,6 +333,7 @@ class MovementRow:
     by: str
     order_id: int | None
     document_id: int | None
+    stocktake_id: int | None
 
 
 def movements(session: Session, article_id: int, *, after: int | None = None, limit: int = 50) -> list[MovementRow]:
@@ -342,12 +343,13 @@ def movements(session: Session, article_id: int, *, after: int | None = None, li
             StockMovement.id,
             StockMovement.at,
             StockMovement.kind,
-            Warehouse.name,
+            Warehouse.name.label("warehouse"),
             StockMovement.quantity_milli,
             StockMovement.reason,
             StockMovement.by,
             Delivery.order_id,
             DocumentLine.document_id,
+            StockMovement.stocktake_id,
         )
         .join(Warehouse, Warehouse.id == StockMovement.warehouse_id)
         .outerjoin(DeliveryLine, DeliveryLine.id == StockMovement.delivery_line_id)
@@ -359,4 +361,4 @@ def movements(session: Session, article_id: int, *, after: int | None = None, li
     )
     if after is not None:
         query = query.where(StockMovement.id < after)
-    return [MovementRow(*row) for row in session.execute(query)]
+    return [MovementRow(**row) for row in session.execute(query).mappings()]

@@ -132,10 +132,10 @@ def test_the_notes_link_fills_the_adjustment_and_shows_it_once_made(
     assert "1 st T-shirt blå goes out." in told and "still to be adjusted by hand" in told
     form = clerk_client.get(links[1])
     assert form.find("#quantity")["value"] == "1" and form.find("#direction-1[checked]")["value"] == "out"
-    clerk_client.submit("form.form")
+    clerk_client.submit("#adjust")
     assert "Adjusted: BLÅ-1" in clerk_client.get(note.url).find("#exchange").text
     clerk_client.get(links[0])
-    clerk_client.submit("form.form")
+    clerk_client.submit("#adjust")
     assert "The stock of both articles has been adjusted." in clerk_client.get("/orders/1").find("#exchanges").text
     with reading() as session:
         moved = session.query(StockMovement).filter(StockMovement.document_line_id.is_not(None)).all()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from services import stock
 from tests.browser.conftest import House, held_back, log_in
-from tests.browser.keys import press_tab_to
+from tests.browser.keys import press_tab_to, speak
 from tests.browser.test_journey import says
 from tests.builders import an_article
 
@@ -26,6 +26,7 @@ def test_codes_scanned_faster_than_they_are_answered_each_find_their_row(page: P
         shirt = an_article(session, "Skjorta inlevererad", number="IN-1", stock_milli=0)
         sock = an_article(session, "Strumpa inlevererad", number="IN-2", stock_milli=0)
     log_in(page, "clerk")
+    speak(page, "sv")
     page.goto(ADDRESS)
     page.fill("input[name=reference]", "FS 1")
     page.keyboard.press("Tab")

@@ -83,7 +83,7 @@ def test_an_empty_installation_comes_to_its_first_invoice_through_its_pages(app:
     finance.get("/register/articles/new")
     finance.submit(FORM, number="T1", name="T-tröja", price="499,00", vat_class="standard", stock_kept=True)
     finance.get("/stock/articles/1")
-    finance.submit(direction="in", quantity="10", reason="Ingående lager")
+    finance.submit("#adjust", direction="in", quantity="10", reason="Ingående lager")
     bought = sandbox.order(
         mid="K123456", order_lines=[builders.klarna_line(builders.row("T-tröja"), "T1")], merchant_reference1="S-1"
     )
