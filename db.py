@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -45,8 +45,14 @@ PRAGMAS = {
 }
 POSTGRES_OPTIONS = (
     "-c lock_timeout=3000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=20000"
-    " -c timezone=UTC -c jit=off"
+    " -c timezone=UTC -c jit=off -c plan_cache_mode=force_custom_plan"
 )
+"""A question is planned for the values it is asked with, since a list of a rare state is not found like one of a common state."""
+_PLAN_ONCE = sa.text("SET LOCAL plan_cache_mode = auto")
+IN_TRANSACTION = (2, 3)
+"""How libpq counts a transaction that goes on and one that has failed."""
+MOST_PREPARED = 300
+"""Statements that a connection to PostgreSQL keeps prepared, of some 100 kB each on the server."""
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -199,6 +205,30 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
+def _prepare_postgres(engine: Engine) -> None:
+    """Let a connection keep the statements it has prepared: the server plans a page once, not at every look.
+
+    The driver forgets them all at a ROLLBACK, with which every look ends, in case one of their tables was made in what is taken
+    back. No transaction of Kvitta makes tables. A table that is changed beside a running process is planned for anew by
+    PostgreSQL itself, or else refused, and then the connections are made anew.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.prepared_max = MOST_PREPARED
+
+    @event.listens_for(engine, "rollback")
+    def _rollback(connection: Connection) -> None:
+        driver: Any = None if connection.invalidated else connection.connection.driver_connection
+        if driver is not None and driver.pgconn.transaction_status in IN_TRANSACTION:  # all else is the driver's to say
+            driver.pgconn.exec_(b"ROLLBACK")
+
+    @event.listens_for(engine, "handle_error")
+    def _error(context: ExceptionContext) -> None:
+        if "cached plan must not change result type" in str(context.original_exception):
+            context.is_disconnect = True
+
+
 def is_sqlite(engine: Engine) -> bool:
     """Whether the embedded database is in use."""
     return engine.dialect.name == "sqlite"
@@ -216,6 +246,8 @@ def prepare(engine: Engine) -> None:
     if is_sqlite(engine):
         _prepare_sqlite(engine)
         _queues[str(engine.url)] = WriteQueue(Path(f"{engine.url.database}.lock"))
+    else:
+        _prepare_postgres(engine)
     _count_connections(engine)
 
 
@@ -261,19 +293,29 @@ event.listen(_Looking, "before_flush", _refuse_to_write)
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """A session that looks and never writes; everything it shows is one moment's truth, and stays readable afterwards."""
+def reading(*, by_key: bool = False) -> Iterator[Session]:
+    """A session that looks and never writes; everything it shows is one moment's truth, and stays readable afterwards.
+
+    ``by_key`` says that all is asked by keys, as for the page of one thing: then PostgreSQL uses the plans it has made before,
+    for whatever values. Planning is most of what such a question costs its server (performance, goal 1).
+    """
     with _Looking(db.engine, expire_on_commit=False, autoflush=False) as session:
+        if by_key and not is_sqlite(db.engine):
+            session.execute(_PLAN_ONCE)
         yield session
 
 
 @contextmanager
-def writing() -> Iterator[Session]:
-    """A session for exactly one transaction: commits on leaving, rolls back on any exception. Raises Busy."""
+def writing(*, by_key: bool = False) -> Iterator[Session]:
+    """A session for exactly one transaction: commits on leaving, rolls back on any exception; ``by_key`` as in ``reading``.
+    Raises Busy.
+    """
     engine = db.engine
     queue = _queues.get(str(engine.url))
     if queue is None:
         with _transaction(engine, {}) as session:
+            if by_key:
+                session.execute(_PLAN_ONCE)
             yield session
         return
     with queue.turn(), _transaction(engine, {"sqlite_begin": "BEGIN IMMEDIATE"}) as session:
@@ -331,7 +373,7 @@ def write_rows(session: Session, table: str, columns: Sequence[str], rows: Itera
 Result = TypeVar("Result")
 
 
-def transact(work: Callable[[Session], Result], tries: int = 3) -> Result:
+def transact(work: Callable[[Session], Result], tries: int = 3, *, by_key: bool = False) -> Result:
     """Run one transaction, again when it failed for a passing reason, while the wait allowed to a writer lasts.
 
     Safe, since no transaction contains a call. Raises Busy (operations 16.1 rule 8, 16.2; fault row 37).
@@ -339,10 +381,10 @@ def transact(work: Callable[[Session], Result], tries: int = 3) -> Result:
     ends = time.monotonic() + WAIT_SECONDS
     for _ in range(tries - 1):
         try:
-            with writing() as session:
+            with writing(by_key=by_key) as session:
                 return work(session)
         except Busy as busy:
             if busy.__cause__ is None or time.monotonic() >= ends:
                 raise
-    with writing() as session:
+    with writing(by_key=by_key) as session:
         return work(session)

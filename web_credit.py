@@ -106,7 +106,7 @@ def free_row(rates: Sequence[int], **typed_now: Any) -> FreeRowForm:
 
 def read_form(draft_id: int) -> CreditForm:
     """The draft as it stands now."""
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         return credit_form.form(looked, actor(), draft_id)
 
 
@@ -140,7 +140,7 @@ def _drawn(form: CreditForm, typed_now: Typed | None) -> dict[str, Any]:
 
 def draft_answer(draft_id: int, status: int = 200, **changes: Any) -> Response:
     """The draft: the whole page, or for htmx its panel with the Klarna block beside it."""
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         form, rates = credit_form.form(looked, actor(), draft_id), credit_rows.rates(looked)
         beside = around(looked, form.id, form.sums.gross_minor, form.currency)
     drawn = _drawn(form, changes.pop("typed", None)) | beside

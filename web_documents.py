@@ -163,7 +163,7 @@ def money_form(action: str, subject: int) -> MoneyForm:
 
 def read_page(document_id: int, kind: DocKind | None = None) -> DocumentPage:
     """The page of a numbered document. Raises NotFound."""
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         return document_page.overview(looked, actor(), document_id, kind)
 
 
@@ -181,7 +181,7 @@ def document_answer(
 ) -> Response:
     """A document's page, or for htmx its outcome panel; with what was refused and what was typed."""
     room = "credit_notes" if document.kind is DocKind.CREDIT_NOTE else "invoices"
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         mails, no_mail = outbox.of_document(looked, actor(), document.id), mail_settings.why_not(looked)
         own = preferences.of(looked, actor().id) if _just_made(document) else preferences.Preferences()
         elsewhere = agreement.elsewhere(looked, document.id)

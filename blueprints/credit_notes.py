@@ -107,7 +107,7 @@ def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
     save = credit_drafts.set_quantity if field == "quantity" else credit_drafts.set_restock
     template = SUM_ONLY
     try:
-        with writing() as made:
+        with writing(by_key=True) as made:
             now = as_saved(made, save(made, actor(), draft_id, line_id, text))
     except BadInput as no:
         return row_answer(draft_id, line_id, template, 422, Typed(f"{field}-{line_id}", text, no), field=field)

@@ -94,7 +94,7 @@ def _chosen() -> DocType | None:
 
 
 def _step(order_id: int, chosen: DocType | None, percent: str = "") -> LastStep:
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         return invoice_form.last_step(looked, actor(), order_id, chosen, percent)
 
 

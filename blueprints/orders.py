@@ -59,7 +59,7 @@ def show(order_id: int) -> Response:
 
 
 def _shown(order_id: int) -> dict[str, Any]:
-    with reading() as looked:
+    with reading(by_key=True) as looked:
         order = order_page.overview(looked, order_id)
         acts = web_reservation.shown(looked, order_id)
     return {

@@ -90,7 +90,7 @@ def keep(order_id: int, look: Look, actor: Actor = SYSTEM) -> None:
         if found or op is not None or before != _shown(order):
             orders.refresh(session, order_id)
 
-    db.transact(work)
+    db.transact(work, by_key=True)
 
 
 def _shown(order: Order) -> tuple[object, ...]:
@@ -104,7 +104,9 @@ def _shown(order: Order) -> tuple[object, ...]:
 def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, began: float) -> None:
     """Send a prepared operation once and record what came of it: T2, the wire, T3 (or T3x)."""
     try:
-        permission = db.transact(lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW))
+        permission = db.transact(
+            lambda session: operations.permit(session, klarna, op_id, look, actor, FOLLOW), by_key=True
+        )
     except Busy:
         log.warning(
             "klarna.permission_busy", op_id=op_id
@@ -123,7 +125,7 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
         return op.kind
 
     try:
-        kind = db.transact(record)
+        kind = db.transact(record, by_key=True)
     except Exception as trouble:
         log.exception("klarna.record_failed", op_id=op_id)
         cause = f"{type(trouble).__name__}: {trouble}"

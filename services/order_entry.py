@@ -80,7 +80,7 @@ def check_buyer(buyer: Buyer, prefix: str = "") -> Buyer:
     """An address as it was typed, in its normal form. Raises BadInput beside the field (catalogue rows 44-46)."""
     country = buyer.country.strip().upper()
     if country not in COUNTRIES:
-        raise BadInput(N_("Choose a country from the list."), field=f"{prefix}country")
+        raise BadInput(N_("Write the country as two letters, for example SE."), field=f"{prefix}country")
     try:
         return replace(
             buyer,

@@ -90,7 +90,7 @@ def _checked(facts: CustomerFacts) -> tuple[CustomerFacts, bool]:
         raise BadInput(N_("Write a name."), field="name")
     country = facts.country.strip().upper()
     if country not in COUNTRIES:
-        raise BadInput(N_("Choose a country from the list."), field="country")
+        raise BadInput(N_("Write the country as two letters, for example SE."), field="country")
     return (
         replace(
             facts,

@@ -79,7 +79,7 @@ def _invoice(klarna: Gateway, actor: Actor, wanted: Wanted, form: MoneyForm) -> 
     def intend(session: Session, run_at: datetime | None = None) -> tuple[int, str | None]:
         return _intend_invoice(session, actor, wanted, form, run_at)
 
-    with db.reading() as session:
+    with db.reading(by_key=True) as session:
         order = orders.get(session, wanted.order_id)
         invoices.require_open_to(session, order)
         proposal = invoices.propose(session, order, wanted.kind, wanted.choices.percent)
@@ -87,12 +87,12 @@ def _invoice(klarna: Gateway, actor: Actor, wanted: Wanted, form: MoneyForm) -> 
         with_klarna = proposal.with_klarna
         target = access_for(session, order) if with_klarna else None
     if target is None:
-        return db.transact(intend)[0]
+        return db.transact(intend, by_key=True)[0]
     access, klarna_order_id = target
     with klarna.slot() as free:
         look = look_before(klarna, access, wanted.order_id, klarna_order_id, OpKind.CAPTURE, form) if free else None
         run_at = None if free else clock.now()
-        document_id, op_id = db.transact(lambda session: intend(session, run_at))
+        document_id, op_id = db.transact(lambda session: intend(session, run_at), by_key=True)
         if look is not None and op_id is not None:
             carry_out(klarna, op_id, look, actor, began)
     return document_id
@@ -186,7 +186,7 @@ def credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, *, por
 
 def _credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, portal_confirmed: bool) -> int:
     began = clock.monotonic()
-    with db.reading() as session:
+    with db.reading(by_key=True) as session:
         draft = documents.get(session, draft_id)
         if draft.state is not DocState.DRAFT:
             raise Refusal(
@@ -205,7 +205,9 @@ def _credit(klarna: Gateway, actor: Actor, draft_id: int, form: MoneyForm, porta
     with klarna.slot() as free:
         look = look_before(klarna, access, order_id, klarna_order_id, OpKind.REFUND, form) if free else None
         run_at = None if free else clock.now()
-        document_id, op_id = db.transact(lambda session: _intend_credit(session, actor, draft_id, form, run_at))
+        document_id, op_id = db.transact(
+            lambda session: _intend_credit(session, actor, draft_id, form, run_at), by_key=True
+        )
         if look is not None and op_id is not None:
             carry_out(klarna, op_id, look, actor, began)
     return document_id
@@ -282,7 +284,7 @@ def _retry(klarna: Gateway, actor: Actor, document_id: int, form: MoneyForm) -> 
             if db.transact(lambda session: _has_happened(session, actor, document_id)):
                 return document_id
         run_at = None if free else clock.now()
-        op_id = db.transact(lambda session: _intend_retry(session, actor, document_id, form, run_at))
+        op_id = db.transact(lambda session: _intend_retry(session, actor, document_id, form, run_at), by_key=True)
         if look is not None and op_id is not None:
             carry_out(klarna, op_id, look, actor, began)
     return document_id

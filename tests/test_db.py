@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 import db
@@ -105,6 +105,87 @@ def test_the_thread_knows_how_many_connections_it_holds(books: Flask) -> None:
     with writing():
         assert connections_held() == 1
     assert connections_held() == 0
+
+
+@pytest.mark.only_on("postgres")
+def test_what_is_asked_again_and_again_is_planned_once(books: Flask) -> None:
+    """Performance, goal 1: neither the end of a look nor a refusal makes a connection forget what it has prepared."""
+    asked = sa.text("SELECT count(*) FROM number_series WHERE next_no = :asked")
+
+    def prepared(session: Session) -> int | None:
+        return session.scalar(
+            sa.text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%next_no = $1%'")
+        )
+
+    for number in range(8):
+        with reading() as session:
+            session.execute(asked, {"asked": number})
+    with reading() as session:
+        assert prepared(session) == 1
+    with pytest.raises(Refusal), writing() as session:
+        a_counter(session)
+        session.flush()
+        raise Refusal("no")
+    with reading() as session:
+        assert prepared(session) == 1
+    assert count_of() is None
+
+
+@pytest.mark.only_on("postgres")
+def test_only_what_is_asked_by_key_is_planned_without_its_values(books: Flask) -> None:
+    """Performance, goal 3: a list of what is rare is found in another way than one of what is common."""
+    mode = sa.text("SHOW plan_cache_mode")
+    for door in (reading, writing):
+        with door(by_key=True) as session:
+            assert session.scalar(mode) == "auto"
+        with door() as session:
+            assert session.scalar(mode) == "force_custom_plan"
+    assert transact(lambda session: session.scalar(mode), by_key=True) == "auto"
+    assert transact(lambda session: session.scalar(mode)) == "force_custom_plan"
+
+
+@pytest.mark.only_on("postgres")
+def test_a_transaction_that_cannot_go_on_leaves_a_connection_that_can(books: Flask) -> None:
+    with pytest.raises(DataError), writing() as session:
+        a_counter(session)
+        session.flush()
+        session.execute(sa.text("SELECT 1 / 0"))
+    assert count_of() is None
+
+
+@pytest.mark.only_on("postgres")
+def test_a_table_changed_beside_a_running_process_spoils_one_question_at_most(books: Flask) -> None:
+    """What is prepared no longer fits; the connections that know it are made anew."""
+    asked = sa.text("SELECT code FROM number_series WHERE next_no = 1")
+    for _ in range(8):
+        with reading() as session:
+            session.execute(asked)
+    elsewhere = sa.create_engine(db.db.engine.url, poolclass=sa.NullPool)
+    with elsewhere.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE number_series ALTER COLUMN code TYPE varchar(60)"))
+    with pytest.raises(DBAPIError, match="cached plan"), reading() as session:
+        session.execute(asked)
+    for _ in range(2):
+        with reading() as session:
+            session.execute(asked)
+
+
+@pytest.mark.only_on("postgres")
+@pytest.mark.parametrize("door", [reading, writing])
+def test_a_connection_that_is_closed_meanwhile_is_told_as_the_driver_tells_it(books: Flask, door: Any) -> None:
+    """Never as an error that nobody looks for; the next transaction has a new one."""
+    with pytest.raises(OperationalError, match="closed"), door() as session:
+        session.execute(sa.text("SELECT 1"))
+        session.connection().connection.driver_connection.close()
+    assert count_of() is None
+
+
+@pytest.mark.only_on("postgres")
+def test_a_connection_whose_server_has_gone_is_replaced(books: Flask) -> None:
+    gone = sa.text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(OperationalError), reading() as session:
+        session.execute(gone)
+    assert count_of() is None
 
 
 def test_a_failed_transaction_gives_its_connection_back(books: Flask) -> None:

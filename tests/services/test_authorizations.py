@@ -278,11 +278,11 @@ def test_an_order_that_gets_its_reservation_at_this_moment_is_not_cancelled_besi
         found = a_klarna_order(sandbox, account, [row()], order.customer, "W9")["order_id"]
     transact, tied = db.transact, list[int]()
 
-    def meanwhile(work: Any, *more: Any) -> Any:
+    def meanwhile(work: Any, *more: Any, **kind: Any) -> Any:
         if not tied:
             tied.append(order.id)
             klarna_orders.attach(klarna, CLERK, order.id, account.id, found)
-        return transact(work, *more)
+        return transact(work, *more, **kind)
 
     monkeypatch.setattr(db, "transact", meanwhile)
     form = a_money_form(0)
