@@ -35,11 +35,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. ``debit_minor`` is the sum of all debits, minor units."""
+    """What was found. In minor units: the sum of all debits, and what accounts close the year with, if the file has balances."""
 
     vouchers: int = 0
     rows: int = 0
     debit_minor: int = 0
+    closing: dict[int, int] | None = None
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
 
@@ -256,6 +257,8 @@ class _Reader:
         for tag in _ONCE:
             if self._seen[tag] != 1:
                 self._fault(N_("#%(tag)s stands there %(times)s times."), tag=tag, times=self._seen[tag])
+        if self._balances:
+            self.report.closing = self._balances.get(("UB", 0), {}) | self._balances.get(("RES", 0), {})
         for message, values in self._sums():
             self._fault(message, **values)
         before, now = self._balances.get(("UB", -1)), self._balances.get(("IB", 0), {})

@@ -17,7 +17,7 @@ from errors import BadInput, Refusal
 from klarna_sandbox.control import Control
 from models import Account, FiscalYear, Voucher
 from rights import Actor
-from services import book_lists, ledger, sie, sie_check, sie_text, year_end
+from services import book_lists, ledger, sie, sie_check, sie_text, verify, year_end
 from services.gateway import Gateway
 from services.ledger import Entry
 from services.sie import Kind, Made, Per, Wish
@@ -291,3 +291,61 @@ def test_what_is_written_is_read_back_as_it_was_written(text: str) -> None:
 @given(st.integers(-(10**14), 10**14))
 def test_amounts_have_a_point_and_two_decimals(minor: int) -> None:
     assert Decimal(sie_text.amount(minor)) * 100 == minor and sie_reader._amount(sie_text.amount(minor)) * 100 == minor
+
+
+# --- flask verify asks for it ----------------------------------------------------------------------------------------------
+
+
+def found_by_a12() -> list[str]:
+    with reading() as session:
+        (result,) = verify.run(session, ["A12"])
+    return [str(each) for each in result.findings] or [f"{result.state}: {result.because}".removesuffix(": ")]
+
+
+@pytest.mark.usefixtures("books")
+def test_verify_reads_each_year_back(
+    klarna: Gateway, sandbox: Control, finance: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A12: quiet over honest books; a voucher lost on the way, a turned sign and a balance told wrong are each found."""
+    assert found_by_a12() == ["ok"]
+    a_cost_last_year(finance)
+    a_captured_invoice(klarna, sandbox, lines=[row("Jacka", 139_900)])
+    assert found_by_a12() == ["ok"]
+    with monkeypatch.context() as before:  # this year has no balances to export yet, its vouchers are read all the same
+        writes = sie._per_document
+        before.setattr(
+            sie, "_per_document", lambda session, wish: [] if wish.kind is Kind.PERIOD else writes(session, wish)
+        )
+        assert f"fiscal_year:{the_year(TODAY).id}: vouchers: 1 in the books, 0 in its SIE file" in found_by_a12()
+    with writing() as session:
+        year_end.carry(session, finance, the_year(LAST_YEAR).id)
+    assert found_by_a12() == ["ok"]
+
+    per_document, told, this_year = sie._per_document, sie.amount, the_year(TODAY).id
+    monkeypatch.setattr(sie, "_per_document", lambda session, wish: list(per_document(session, wish))[1:])
+    lost = found_by_a12()
+    assert f"fiscal_year:{this_year}: vouchers: 1 in the books, 0 in its SIE file" in lost
+    assert f"fiscal_year:{this_year}: debit in minor units: 139900 in the books, 0 in its SIE file" in lost
+    monkeypatch.setattr(sie, "_per_document", per_document)
+
+    monkeypatch.setattr(sie, "amount", lambda minor: told(-minor))
+    assert (
+        f"fiscal_year:{this_year}: account 1510 closes with 139900 in the books, -139900 in its SIE file"
+        in found_by_a12()
+    )
+    monkeypatch.setattr(sie, "amount", lambda minor: told(minor + 1))
+    assert any("line 0: The opening balances of year 0 sum to" in each for each in found_by_a12())
+    monkeypatch.setattr(sie, "amount", told)
+    assert found_by_a12() == ["ok"]
+
+
+@pytest.mark.usefixtures("books")
+def test_verify_tells_what_no_sie_file_can_hold(finance: Actor) -> None:
+    """A12: a year with vouchers in another currency is not called well."""
+    with writing() as session:
+        ledger.post(
+            session, finance, series="I", day=TODAY, text="i euro", source="euro", currency="EUR",
+            entries=[Entry(6570, 12_345), Entry(1930, -12_345)],
+        )  # fmt: skip
+    (told,) = found_by_a12()
+    assert told.startswith("not applicable: the year that ends") and "holds vouchers in EUR" in told
