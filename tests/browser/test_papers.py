@@ -1,10 +1,11 @@
-"""Papers on a narrow screen: no heading is broken inside a word (B26)."""
+"""Papers on the screen: no heading is broken inside a word on a narrow one, and a button prints them (B26)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tests.browser.conftest import House, log_in
+from tests.browser.keys import press_tab_to
 from tests.builders import an_order, row
 
 if TYPE_CHECKING:
@@ -33,3 +34,17 @@ def test_no_word_of_a_pick_lists_headings_is_broken_on_a_narrow_screen(page: Pag
     page.goto(f"/orders/{order_id}/pick-list")
     assert page.evaluate(BROKEN) == []
     assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_a_paper_on_the_screen_has_a_button_that_prints_it(page: Page, house: House) -> None:
+    """B26: by key; the button itself is not on the paper."""
+    with house.writing() as session:
+        order_id = an_order(session, lines=[row("Cykelhjälm", 50_000)]).id
+    log_in(page, "clerk")
+    page.goto(f"/orders/{order_id}/pick-list")
+    page.evaluate("() => { window.print = () => { window.printed = true; }; }")
+    press_tab_to(page, "[data-print]")
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => window.printed")
+    page.emulate_media(media="print")
+    assert not page.is_visible("[data-print]")
