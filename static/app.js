@@ -381,10 +381,10 @@
 
   /* ---- Rows that are scanned into: Enter goes on to the next one at once, and what its article is follows ---- */
 
-  let behind = false; // scanned while an answer was awaited: asked for when it has come
+  let behind = false; // scanned while an answer was awaited, or before htmx knew its form: asked for when it is ready
 
   function nameRows(form) {
-    behind = Boolean(one("[type=submit]", form).disabled);
+    behind = Boolean(one("[type=submit]", form).disabled || form.closest(".htmx-added"));
     if (!behind) one("[type=submit]", form).click(); // the form's first button, as Enter would
   }
 
