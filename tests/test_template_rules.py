@@ -155,6 +155,12 @@ def buttons_have_one_of_three_weights(source: str) -> Iterator[str]:
             yield "a button that resets"
 
 
+def banners_have_a_known_tone(source: str) -> Iterator[str]:
+    for tone in re.findall(r"\bbanner\(\s*\"(\w*)\"", COMMENT.sub("", source)):
+        if tone not in ("info", "ok", "warn", "bad", "busy"):
+            yield f"a banner of the tone {tone}, which has neither icon nor colour"
+
+
 Rule = Callable[[str], Iterator[str]]
 RULES: tuple[Rule, ...] = (
     no_inline_script_or_style,
@@ -165,6 +171,7 @@ RULES: tuple[Rule, ...] = (
     nothing_escapes_escaping,
     nothing_comes_from_outside,
     buttons_have_one_of_three_weights,
+    banners_have_a_known_tone,
 )
 
 CAUGHT: list[tuple[Rule, str]] = [
@@ -200,12 +207,14 @@ CAUGHT: list[tuple[Rule, str]] = [
     (nothing_comes_from_outside, '<iframe src="/x"></iframe>'),
     (buttons_have_one_of_three_weights, '<a class="button" href="/x">'),
     (buttons_have_one_of_three_weights, '<button type="reset">'),
+    (banners_have_a_known_tone, '{{ ui.banner("warning", _("Careful.")) }}'),
 ]
 FINE = """
 {# <script>never sent</script> #}<script src="{{ url_for('static', filename='app.js') }}" defer></script>
 <form method="post" action="{{ url }}" hx-post="{{ url }}" {{ forms.guard("#panel") }}>{{ forms.csrf() }}
   <input name="a" value="{{ a if a > 1 else b }}"><button type="submit" class="button {{ kind }}">x</button></form>
 <form method="get" action="/x"><button class="button plain">x</button></form>
+{{ ui.banner("warn", _("Careful.")) }}{{ ui.banner(tone, text) }}
 <section id="p" data-poll hx-get="/x" hx-trigger="every 2s" hx-target="this"></section>
 """
 
@@ -459,8 +468,9 @@ def test_the_script_lint_catches_what_it_is_for() -> None:
         assert FORBIDDEN_SCRIPT.search(bad)
 
 
-def test_the_script_runs_under_the_strict_policy() -> None:
-    assert FORBIDDEN_SCRIPT.findall((STATIC / "app.js").read_text()) == []
+@pytest.mark.parametrize("name", ["app.js", "print.js"])
+def test_the_script_runs_under_the_strict_policy(name: str) -> None:
+    assert FORBIDDEN_SCRIPT.findall((STATIC / name).read_text()) == []
 
 
 @pytest.mark.parametrize("name", ["app.css", "print.css"])
