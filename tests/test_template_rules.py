@@ -119,6 +119,11 @@ def forms_say_how_and_carry_the_token(source: str) -> Iterator[str]:
             yield "a POST form without its CSRF field"
 
 
+def what_is_typed_before_htmx_is_told(source: str) -> Iterator[str]:
+    if re.search(r"hx-trigger\"?[=:]\s*\"[^\"]*\bchanged\b", COMMENT.sub("", source)):
+        yield 'the trigger modifier "changed" never hears of what was typed before htmx came'
+
+
 def polling_can_rest(source: str) -> Iterator[str]:
     for tag in tags(bare(source)):
         if re.search(r"\bevery\b|load\s+delay", tag.attributes.get("hx-trigger", "")):
@@ -167,6 +172,7 @@ RULES: tuple[Rule, ...] = (
     no_evaluated_htmx,
     htmx_posts_are_guarded_forms,
     forms_say_how_and_carry_the_token,
+    what_is_typed_before_htmx_is_told,
     polling_can_rest,
     nothing_escapes_escaping,
     nothing_comes_from_outside,
@@ -197,6 +203,8 @@ CAUGHT: list[tuple[Rule, str]] = [
     (htmx_posts_are_guarded_forms, '<button hx-delete="/x">'),
     (forms_say_how_and_carry_the_token, '<form action="/x"></form>'),
     (forms_say_how_and_carry_the_token, '<form method="post" action="/x"><input name="a"></form>'),
+    (what_is_typed_before_htmx_is_told, '<input name="a" hx-get="/x" hx-trigger="input changed delay:1s">'),
+    (what_is_typed_before_htmx_is_told, '{{ forms.field(form.a, **{"hx-trigger": "input changed delay:1s"}) }}'),
     (polling_can_rest, '<div id="a" hx-get="/x" hx-trigger="every 2s">'),
     (polling_can_rest, '<div data-poll hx-get="/x" hx-trigger="load delay:2s">'),
     (nothing_escapes_escaping, "{{ text|safe }}"),

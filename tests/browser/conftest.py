@@ -36,6 +36,8 @@ from tests.browser import chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 
+PATIENCE = 30_000
+"""Milliseconds until a page is given up. Only failures wait this long."""
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 FAILED = pytest.StashKey[bool]()
 
@@ -165,7 +167,7 @@ def page(browser: Browser, house: House, complaints: Complaints, request: pytest
     context = browser.new_context(
         base_url=house.url, locale="sv-SE", timezone_id="Europe/Stockholm", viewport={"width": width, "height": height}
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     try:
         yield from listen(context.new_page(), complaints, request)
     finally:
@@ -205,6 +207,17 @@ def held_back(page: Page, address: str) -> list[Route]:
 
     page.route(address, hold, times=1)
     return held
+
+
+@contextmanager
+def before_htmx(page: Page, address: str) -> Iterator[None]:
+    """A slow network: the page is there and its scripts are not; they come when the block ends."""
+    held = held_back(page, "**/htmx.min.js*")
+    page.goto(address, wait_until="commit")
+    yield
+    assert page.evaluate("() => !document.documentElement.classList.contains('js')")
+    for each in held:
+        each.continue_()
 
 
 def refuse_connection(route: Route) -> None:

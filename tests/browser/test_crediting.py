@@ -19,7 +19,7 @@ import config
 from models import Document, Order, User
 from services import logins, users
 from services.orders import NewLine
-from tests.browser.conftest import Complaints, House, held_back, listen, refuse_connection
+from tests.browser.conftest import PATIENCE, Complaints, House, before_htmx, held_back, listen, refuse_connection
 from tests.browser.keys import press_tab_to
 from tests.browser.test_journey import number_of, says, text
 from tests.builders import FREIGHT, TEXT, a_captured_invoice, an_article, row
@@ -40,7 +40,7 @@ def window(browser: Browser, house: House) -> Iterator[BrowserContext]:
     context = browser.new_context(
         base_url=house.url, locale="sv-SE", timezone_id="Europe/Stockholm", viewport={"width": 1280, "height": 900}
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
@@ -319,14 +319,9 @@ def test_what_is_typed_before_the_scripts_have_come_is_saved_when_they_come(page
     say = come_in(page, house, "en")
     invoice = an_invoice_of(house, *SHIRTS)
     open_draft(page, invoice)
-    held = held_back(page, "**/htmx.min.js*")
-    page.goto(page.url, wait_until="commit")
-    page.wait_for_selector(QUANTITY)
-    page.fill(QUANTITY, "1")
-    page.check("#without_klarna")
-    assert page.evaluate("() => !document.documentElement.classList.contains('js')")
-    for each in held:
-        each.continue_()
+    with before_htmx(page, page.url):
+        page.fill(QUANTITY, "1")
+        page.check("#without_klarna")
     says(page, "Nothing is sent to Klarna for this credit note.")
     says(page, f"Create credit note of {say.money(499_00)} without Klarna")
 
@@ -443,5 +438,5 @@ def test_a_lost_answer_is_called_unknown_and_is_found_again_by_itself(page: Page
     says(page, say("refund_unknown", amount=499_00))
     say.calm(text(page))
     assert page.locator("form[action$='/retry']").count() == 0
-    says(page, say("credited", number=number, amount=499_00), 30)
+    says(page, say("credited", number=number, amount=499_00))
     assert refunds(house, invoice) == [(number, 499_00)]

@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models import Order
-from tests.browser.conftest import House, log_in
+from tests.browser.conftest import House, before_htmx, log_in
 from tests.browser.keys import press_tab_to, speak
-from tests.builders import an_order
-from tests.journeys.stations import FIRST_PART, RETURNED, ROWS, SECOND_PART, SHIRT
+from tests.builders import an_order, row
+from tests.journeys.stations import FIRST_PART, JACKET, RETURNED, ROWS, SECOND_PART, SHIRT
 from tests.journeys.words import Words
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SECONDS = 1000
 
-
-def says(page: Page, sentence: str, seconds: int = 10) -> None:
+def says(page: Page, sentence: str) -> None:
     """The page comes to say this; its spaces may be of any kind."""
     page.wait_for_function(
         "said => (document.querySelector('main')?.innerText ?? '').replace(/\\s+/g, ' ').includes(said)",
         arg=sentence,
-        timeout=seconds * SECONDS,
     )
 
 
@@ -90,7 +87,7 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     says(page, say("capture_unknown", amount=SECOND_PART))
     say.calm(text(page))
     second = number_of(page)
-    says(page, say("activated", number=second, amount=SECOND_PART, klarna=f"{order.klarna_reference}-2"), 30)
+    says(page, say("activated", number=second, amount=SECOND_PART, klarna=f"{order.klarna_reference}-2"))
     page.goto(f"/orders/{order.id}")
     says(page, say("all_invoiced"))
     room = "each => each.scrollWidth <= each.clientWidth"
@@ -137,6 +134,18 @@ def test_from_order_to_paid_in_a_browser(page: Page, house: House, language: str
     state = house.sandbox.state(order.klarna_order_id or "")
     assert [each["reference"] for each in state["captures"]] == [first, second]
     assert [(each["reference"], each["refunded_amount"]) for each in state["refunds"]] == [(note, RETURNED)]
+
+
+def test_an_advance_follows_a_percent_typed_before_the_scripts_have_come(page: Page, house: House) -> None:
+    """F12: the amount on the button is never that of another percentage."""
+    with house.writing() as session:
+        order = an_order(session, house.sandbox, lines=[row(JACKET, 10_000_00)], shop_number="JOURNEY-ADVANCE")
+    log_in(page, "clerk")
+    speak(page, "en")
+    address = f"/orders/{order.id}/invoice?type=advance&percent=10"
+    with before_htmx(page, address):
+        page.fill("#percent", "30")
+    says(page, "Create invoice and activate SEK 3,000.00 at Klarna")
 
 
 def number_of(page: Page) -> str:

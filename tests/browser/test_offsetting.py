@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from models import Document, Offset
 from services import offsets
-from tests.browser.conftest import Complaints, House
+from tests.browser.conftest import Complaints, House, before_htmx
 from tests.browser.keys import press_tab_to
 from tests.browser.test_crediting import all_rows_fit, an_invoice_of, come_in, page, window
 from tests.browser.test_journey import says
@@ -95,3 +95,14 @@ def test_a_pair_is_offset_before_its_reading_and_taken_back_by_keys(
     page.goto("/settlements/owed")
     says(page, {"sv": "Stämmer", "en": "Adds up"}[language])
     all_rows_fit(page)
+
+
+def test_what_remains_follows_an_amount_typed_before_the_scripts_have_come(page: Page, house: House) -> None:
+    """K49: the sum below the field is never that of another amount."""
+    invoice = an_invoice_of(house, row("Vinterjacka", 1_000_00))
+    with house.context():
+        note = a_refund(house.klarna, invoice)
+    come_in(page, house, "sv", "finance")
+    with before_htmx(page, f"/offsets/{invoice.id}/{note.id}"):
+        page.fill("#amount", "100,00")
+    says(page, WORDS["sv"][1])

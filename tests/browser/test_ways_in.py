@@ -224,7 +224,7 @@ def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
     says(page, "Leverera och fakturera 2 ordrar")
     press(page, "form[action$='/batches'] .actions button[type=submit]")
     page.wait_for_url(re.compile(r"/batches/\d+$"))
-    page.wait_for_selector("#progress:not([data-poll])", timeout=30_000)
+    page.wait_for_selector("#progress:not([data-poll])")
     results = [" ".join(each.split()) for each in page.locator("tbody tr td:nth-child(3)").all_inner_texts()]
     assert results == ["Klart", "Klart"]
     numbers = page.locator("tbody tr td:nth-child(5) a").all_inner_texts()
