@@ -382,6 +382,7 @@
   /* ---- Rows that are scanned into: Enter goes on to the next one at once, and what its article is follows ---- */
 
   let behind = false; // scanned while an answer was awaited, or before htmx knew its form: asked for when it is ready
+  let last = ""; // the row Enter could not leave, since no row came after it: left when an answer brings one
 
   function nameRows(form) {
     behind = Boolean(one("[type=submit]", form).disabled || form.closest(".htmx-added"));
@@ -394,7 +395,9 @@
     event.preventDefault();
     if (event.repeat || !field.value) return;
     const fields = all("[data-row]", field.form);
-    (fields[fields.indexOf(field) + 1] || field).focus();
+    const next = fields[fields.indexOf(field) + 1];
+    last = next ? "" : field.name;
+    if (next) next.focus();
     nameRows(field.form);
   });
   document.addEventListener("htmx:afterSettle", (event) => {
@@ -402,7 +405,7 @@
     if (!field) return;
     if (behind) nameRows(field.form);
     const now = document.activeElement;
-    const done = now.matches("[data-row]") && now.value && typedIn(now) === savedIn(now);
+    const done = now.matches("[data-row]") && now.name === last && typedIn(now) === savedIn(now);
     if (now === document.body || done) (all("[data-row]", field.form).find((each) => !each.value) || field).focus();
   });
 
