@@ -36,6 +36,11 @@ def query_whole(name: str, default: int, least: int = 0, most: int = 999_999_999
     return min(max(int(text), least), most)
 
 
+def query_wholes(name: str, most: int) -> list[int]:
+    """The last whole numbers of this name in the query; what is none is left out (catalogue row 19)."""
+    return [int(text) for text in request.args.getlist(name)[-most:] if WHOLE_NUMBER.fullmatch(text) and len(text) < 10]
+
+
 def query_day(name: str) -> date | None:
     """A date from the query, None when it is left out. Raises BadInput (catalogue row 20)."""
     text = request.args.get(name, "").strip()

@@ -36,7 +36,7 @@ from web import (
 )
 from web_access import is_htmx
 from web_documents import off
-from web_query import Days, typed_days
+from web_query import Days, query_wholes, typed_days
 from web_settlements import arrivals, came_and_booked
 from web_words import gettext as _
 from web_words import label, ngettext
@@ -46,6 +46,8 @@ blueprint = Blueprint("settlements", __name__)
 STEP_SECONDS = 1.0
 """How long a step of a fetch begins new payouts, so that the page says how far it is."""
 SOURCES = {"api": N_("Fetched from Klarna"), "upload": N_("File"), "folder": N_("Folder")}
+MOST_KEPT = 50
+"""Rows that stay in sight although an act has moved them to another pile; the latest."""
 BOXES = (("faulty", Pile.FAULTY), ("warning", Pile.WARNING), ("handled", Pile.HANDLED))
 BOX_NAMES = {"faulty": N_("Faulty rows"), "warning": N_("Warning"), "handled": N_("Handled rows")}
 """The boxes of the filter and their names in the address (B2)."""
@@ -165,11 +167,22 @@ def _so_far(name: str) -> int:
 # --- One reading ---------------------------------------------------------------------------------------------------------
 
 
-def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _here(pile: Pile, acted: int | None = None) -> dict[str, Any]:
+    """Where the person stands in a reading, as its addresses say it: the pile, the page, the rows that stay in sight."""
+    kept = query_wholes("kept", MOST_KEPT)
+    if acted is not None:
+        kept = [*(each for each in kept if each != acted), acted][-MOST_KEPT:]
+    return {"pile": pile.value, "after": query_whole("after", 0) or None, "kept": kept}
+
+
+def _shown(
+    payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] | None = None, acted: int | None = None
+) -> dict[str, Any]:
     with reading() as looked:
         found = settlements.reading(looked, payout_id)
         chosen = pile or _pile(found.counts)
-        rows, older = settlements.document_rows(looked, payout_id, chosen, after=query_whole("after", 0) or None)
+        here = _here(chosen, acted)
+        rows, older = settlements.document_rows(looked, payout_id, chosen, kept=here["kept"], after=here["after"])
         is_loading = found.payout.state is PayoutState.LOADING
         loading = settlements.progress(looked, found.payout.file_id) if is_loading else ()
         deposit = bank_list.found_of(looked, payout_id)
@@ -188,7 +201,7 @@ def _shown(payout_id: int, pile: Pile | None = None, failed: Mapping[str, Any] |
         "deposit": deposit,
         "way": web_flow.way(found),
         "payout": found.payout,
-        "pile": chosen,
+        "here": here,
         "tabs": tabs,
         "rows": rows,
         "older": url_for("settlements.show", payout_id=payout_id, pile=chosen.value, after=older) if older else None,
@@ -241,12 +254,12 @@ def original(payout_id: int) -> Response:
     )
 
 
-def _drawn(payout_id: int, said: str, pile: Pile | None = None) -> Response:
-    url = url_for("settlements.show", payout_id=payout_id, pile=pile.value if pile else None)
+def _drawn(payout_id: int, said: str, pile: Pile | None = None, acted: int | None = None) -> Response:
+    url = url_for("settlements.show", payout_id=payout_id, **(_here(pile, acted) if pile else {}))
     return done(
         url,
         ("success", said),
-        panel=lambda: fragment("settlements/_reading.html", **_shown(payout_id, pile)),
+        panel=lambda: fragment("settlements/_reading.html", **_shown(payout_id, pile, acted=acted)),
         events=("settlement-changed",),
     )
 
@@ -274,7 +287,7 @@ def match(payout_id: int) -> Response:
 
 
 def _on_row(row_id: int, said: str, form: Form | None, act: Callable[[Session], Payout]) -> Response:
-    """Do an act on a row, and draw the reading where the person stood; a no is said beside the row's form."""
+    """Do an act on a row, and draw the reading where the person stood, the row in its place; a no is said beside its form."""
     pile = Pile(query_choice("pile", [each.value for each in settlements.PILES], Pile.FAULTY.value))
     if form is not None and not form.accepted():
         return _failed(row_id, pile, form, 422)
@@ -285,7 +298,7 @@ def _on_row(row_id: int, said: str, form: Form | None, act: Callable[[Session], 
         if form is None:
             raise
         return _failed(row_id, pile, form, form.refuse(refusal))
-    return _drawn(payout_id, said, pile)
+    return _drawn(payout_id, said, pile, row_id)
 
 
 def _failed(row_id: int, pile: Pile, form: Form, status: int) -> Response:

@@ -216,16 +216,20 @@ class DocumentRow:
 
 
 def document_rows(
-    session: Session, payout_id: int, pile: Pile, *, after: int | None = None, limit: int = 50
+    session: Session, payout_id: int, pile: Pile, *, kept: Sequence[int] = (), after: int | None = None, limit: int = 50
 ) -> tuple[Sequence[DocumentRow], int | None]:
     """The rows of a reading in one pile, a line per document; ``after`` is the row number the page before ended with.
 
-    A document stands in the gravest pile of its rows. The second value is the row number where the next page goes on.
+    A document stands in the gravest pile of its rows; the lines of the rows ``kept`` stay whatever theirs is now. The
+    second value is the row number where the next page goes on.
     """
     limit = min(limit, MOST_ROWS)
     grave = sa.case({each: place for place, each in enumerate(PILES)}, value=RowMatch.pile, else_=len(PILES))
     group = sa.func.coalesce(RowMatch.document_id, -PayoutRow.id)
     is_fee = sa.and_(PayoutRow.type.in_(FEE_TYPES), RowMatch.document_id.is_not(None))
+    stays = sa.func.min(grave) == PILES.index(pile)
+    if kept:
+        stays |= sa.func.max(sa.case((PayoutRow.id.in_(kept), 1), else_=0)) == 1
     first = sa.func.min(grave * 10_000_000 + sa.case((is_fee, 5_000_000), else_=0) + PayoutRow.row_no)
     lines = (
         sa.select(
@@ -238,7 +242,7 @@ def document_rows(
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .where(PayoutRow.payout_id == payout_id)
         .group_by(group)
-        .having(sa.func.min(grave) == PILES.index(pile))
+        .having(stays)
         .order_by(sa.func.min(PayoutRow.row_no))
         .limit(limit + 1)
     )

@@ -205,7 +205,7 @@
 
   /* ---- Focus stays where it was when an answer takes the place of what had it. htmx sees to what has an id ---- */
 
-  let lost = null; // what had focus: the element, and what it is known by
+  let lost = null; // what had focus: what it is known by, and the part with an id that it stood in
   const mark = (element) => [element.tagName, element.name, element.value, element.textContent.trim(), element.getAttribute("href"),
     element.getAttribute("aria-label"), element.form && element.form.getAttribute("action")].join("|");
 
@@ -219,7 +219,8 @@
   document.addEventListener("htmx:beforeSwap", (event) => {
     const element = document.activeElement === document.body ? event.detail.requestConfig.focused : document.activeElement;
     const goes = event.detail.shouldSwap && element && element !== document.body && event.detail.target.contains(element);
-    lost = goes ? { mark: mark(element), sent: element.matches("[type=submit]") } : null;
+    const home = goes && element.parentElement.closest("[id]");
+    lost = goes ? { mark: mark(element), sent: element.matches("[type=submit]"), home: home && home.getAttribute("id") } : null;
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const { focused } = event.detail.requestConfig;
@@ -230,8 +231,9 @@
     const place = event.target;
     const wrong = lost.sent && one("[data-errors]", place);
     const again = all("a, button, input, select, summary", place).find((element) => mark(element) === lost.mark && !element.disabled);
+    const home = document.getElementById(lost.home);
     lost = null;
-    focusOn(wrong || again || place);
+    focusOn(wrong || again || (place.contains(home) && home) || place);
   });
 
   // A page that comes back with what is wrong begins there.

@@ -457,6 +457,72 @@ def test_a_row_is_handled_in_place_and_the_payout_booked(odd: Payout, finance_cl
     assert page.has("a[href^=/books/vouchers/]")
 
 
+def lines_of(page: Page) -> list[str]:
+    """The lines of a reading, top to bottom."""
+    return [each["id"] for each in page.all("#reading tbody[id]")]
+
+
+def test_a_row_stays_where_it_was_after_each_act(
+    sale: Document, sandbox: Control, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """B4, screens "Settlement readings": in place, with what takes it back, until the page is opened anew."""
+    for _ in range(3):
+        sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    made = sandbox.pay_out()[0]
+    fetched(klarna)
+    payout = payout_of(made)
+    first, second, third = (
+        row.id for row, match in rows_of(payout) if match.pile is Pile.FAULTY and row.type == "SALE"
+    )
+    address, places = f"/settlements/{payout.id}?pile=faulty", [f"row-{each}" for each in (first, second, third)]
+
+    def shown(page: Page) -> list[str]:
+        return [each for each in lines_of(page) if each in places]
+
+    assert shown(finance_client.get(address)) == places
+    for htmx in (False, "reading"):
+        finance_client.get(address)
+        page = finance_client.submit(f"#row-{second} form[action*=/handle]", htmx=htmx, note="Butiken i Norge")
+        assert shown(page) == places and "Hanterad" in page.find(f"#row-{second}").text
+        page = finance_client.submit(f"#row-{third} form[action*=/handle]", page=page, htmx=htmx, note="Också")
+        assert shown(page) == places and page.has(f"#row-{third} form[action*=/undo]"), (
+            "the second act forgets the first"
+        )
+        page = finance_client.submit(f"#row-{first} form[action*=/handle]", page=page, htmx=htmx, note=" ")
+        assert page.status == 422 and shown(page) == places, "what is refused moves nothing"
+        page = finance_client.submit(f"#row-{second} form[action*=/undo]", page=page, htmx=htmx)
+        assert shown(page) == places and page.has(f"#row-{second} form[action*=/handle]")
+        assert shown(finance_client.get(address)) == places[:2]
+        finance_client.get(f"/settlements/{payout.id}?pile=handled")
+        page = finance_client.submit(f"#row-{third} form[action*=/undo]", htmx=htmx)
+        assert shown(page) == places[2:] and page.has(f"#row-{third} form[action*=/handle]")
+
+
+@pytest.mark.parametrize("kept", ["x", "-1", "9" * 30, "4711", "1&kept=2"])
+def test_rows_that_are_to_stay_and_are_none_of_the_reading_change_nothing(
+    kept: str, odd: Payout, finance_client: WebClient
+) -> None:
+    """Catalogue row 19."""
+    row_id = faulty_row(odd)
+    page = finance_client.get(f"/settlements/{odd.id}?pile=faulty&kept={kept}")
+    assert page.status == 200 and page.has(f"#row-{row_id}")
+
+
+def test_an_act_on_a_later_page_draws_that_page(
+    sale: Document, sandbox: Control, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """B4: fifty rows a page; whoever deals with the fifty-first is not sent back to the first."""
+    for _ in range(51):
+        sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    made = sandbox.pay_out()[0]
+    fetched(klarna)
+    address = f"/settlements/{payout_of(made).id}?pile=faulty"
+    later = finance_client.get(finance_client.get(address).find(".pager a")["href"])
+    form = later.find("#reading form[action*=/handle]")["action"]
+    page = finance_client.submit(form, htmx="reading", note="utreds")
+    assert lines_of(page) == lines_of(later) and page.has("#reading form[action*=/undo]")
+
+
 def test_a_row_gets_its_document(odd: Payout, klarna: Gateway, sandbox: Control, finance_client: WebClient) -> None:
     invoice = a_sale(klarna, sandbox, 300_00)
     finance_client.get(f"/settlements/{odd.id}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from states import Pile
 from tests.browser.conftest import Complaints, House, log_in
 from tests.browser.keys import come_in, press_tab_to
 from tests.browser.test_journey import says
 from tests.builders import a_captured_invoice, row
-from tests.services.settlement_parts import csv_of, fetched, payout_of
+from tests.services.settlement_parts import csv_of, fetched, payout_of, rows_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -60,6 +61,39 @@ def test_a_wrong_report_is_corrected_looked_at_and_read_in(page: Page, house: Ho
     page.wait_for_url(lambda url: url.rsplit("/", 1)[1].isdigit())
     says(page, "1 payout has been read in. Booked: 1.")
     assert page.locator("#reading h2", has_text=made["payment_reference"]).count() == 1
+
+
+def test_a_row_that_was_dealt_with_stays_in_its_place_and_keeps_the_focus(page: Page, house: House) -> None:
+    """B4: by keys; Enter once more does not take back what it did, and the next Tab is at what would."""
+    with house.context():
+        a_captured_invoice(house.klarna, house.sandbox, lines=[row("Jacka", 1_250_00)])
+        house.sandbox.pay_out()
+        house.sandbox.next_payout(
+            rows=[{"type": "LOYALTY_BONUS", "amount": amount} for amount in (49_00, 50_00, 51_00)]
+        )
+        a_captured_invoice(house.klarna, house.sandbox, lines=[row("Byxa", 1_000_00)])
+        made = house.sandbox.pay_out()[-1]
+        fetched(house.klarna)
+        payout = payout_of(made)
+        ids = [each.id for each, match in rows_of(payout) if match.pile is Pile.FAULTY]
+    come_in(page, "finance", "en")
+    page.goto(f"/settlements/{payout.id}?pile=faulty")
+    second = f"#row-{ids[1]}"
+    press_tab_to(page, f"{second} form[action*='/handle'] input.cell")
+    page.keyboard.type("a campaign")
+    page.keyboard.press("Enter")
+    says(page, "The row is marked as handled.")
+    page.wait_for_function("second => document.activeElement.matches(second)", arg=second)
+    assert [each.get_attribute("id") for each in page.locator("#reading tbody[id^=row-]").all()] == [
+        f"row-{each}" for each in ids
+    ]
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.wait_for_function("undo => document.activeElement.matches(undo)", arg=f"{second} form[action*='/undo'] button")
+    page.keyboard.press("Enter")
+    says(page, "It has been taken back.")
+    page.wait_for_function("second => document.activeElement.matches(second)", arg=second)
+    assert page.locator(f"{second} form[action*='/handle']").count() == 1
 
 
 SIDEWAYS = "each => each.parentElement.scrollWidth > each.parentElement.clientWidth + 1"
