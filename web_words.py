@@ -120,6 +120,11 @@ def amount(minor: int | None) -> str:
     return f"{MINUS if minor < 0 else ''}{digits}{words.decimal}{part:02d}"
 
 
+def sek(minor: int | None, currency: str) -> str:
+    """An amount in a column whose heading says SEK, minor units; one in another currency says its own."""
+    return amount(minor) if currency == "SEK" else money(minor, currency)
+
+
 def money(minor: int | None, currency: str = "SEK") -> str:
     """Print minor units with their currency: ``1 437,00 kr``, ``SEK 1,437.00``."""
     if minor is None:
@@ -265,6 +270,7 @@ def filters() -> dict[str, object]:
     """What templates may pipe a value through."""
     return {
         "amount": amount,
+        "sek": sek,
         "day": day,
         "label": label,
         "moment": moment,

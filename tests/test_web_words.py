@@ -44,6 +44,13 @@ def test_money_is_written_as_babel_writes_it_with_a_real_minus(minor: int, code:
         assert web_words.money(minor, currency) == spaced(real_minus(wanted))
 
 
+def test_a_column_of_kronor_names_only_another_currency() -> None:
+    """Screens, "Look": the currency is said once per column."""
+    with in_language("sv"):
+        assert web_words.sek(-1_437_00, "SEK") == web_words.amount(-1_437_00)
+        assert web_words.sek(-1_437_00, "EUR") == web_words.money(-1_437_00, "EUR")
+
+
 @given(MINORS, LANGUAGES)
 def test_amounts_are_written_as_babel_writes_them(minor: int, code: str) -> None:
     wanted = format_decimal(Decimal(minor) / 100, "#,##0.00", locale=code)
