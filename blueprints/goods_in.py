@@ -45,7 +45,7 @@ class RowForm(web_sheets.RowForm):
 
     typed = ("article", "quantity")
 
-    article = LineField(lazy("Article number or EAN code"), most=64, required=False)
+    article = LineField(lazy("Article number or GTIN"), most=64, required=False)
     quantity = QuantityField(lazy("Quantity"), required=False)
     known: tuple[str, str] = ("", "")
     """Description and unit of the article, once it is known."""

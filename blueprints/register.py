@@ -190,7 +190,7 @@ class ArticleForm(Form):
 
     number = LineField(lazy("Article number"), most=255)
     name = LineField(lazy("Description"), most=register.LONGEST_NAME)
-    gtin = LineField(lazy("EAN code"), most=20, required=False)
+    gtin = LineField(lazy("GTIN (EAN)"), most=20, required=False)
     kind = ChoiceField(lazy("Kind"), default=LineKind.ARTICLE.value)
     unit = LineField(lazy("Unit"), most=20)
     price = AmountField(lazy("Price with VAT"), zero=True)

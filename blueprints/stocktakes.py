@@ -62,7 +62,7 @@ class StartForm(Form):
 class CountForm(Form):
     """What lies there: an article's number or GTIN, and how many."""
 
-    scan = LineField(lazy("Article number or EAN code"), most=stock.LONGEST_CODE, required=False)
+    scan = LineField(lazy("Article number or GTIN"), most=stock.LONGEST_CODE, required=False)
     quantity = QuantityField(lazy("Quantity"), zero=True, default=1000)
     how = RadioChoiceField(
         lazy("If the article has been counted before"),

@@ -127,13 +127,13 @@ def number_key(number: str) -> str:
 
 
 def read_gtin(text: str) -> str:
-    """An EAN or GTIN of 8, 12, 13 or 14 digits, or empty. Raises BadInput for a wrong check digit (catalogue row 40)."""
+    """A GTIN (EAN) of 8, 12, 13 or 14 digits, or empty. Raises BadInput for a wrong check digit (catalogue row 40)."""
     digits = text.replace(" ", "").replace("-", "")
     if not digits:
         return ""
     if not re.fullmatch(r"(?:[0-9]{8}|[0-9]{12,14})", digits):
-        raise BadInput(N_("An EAN code has 8, 12, 13 or 14 digits."), field="gtin")
+        raise BadInput(N_("A GTIN has 8, 12, 13 or 14 digits."), field="gtin")
     total = sum(int(digit) * (1 if place % 2 == 0 else 3) for place, digit in enumerate(reversed(digits)))
     if total % 10:
-        raise BadInput(N_("The EAN code is not right: check the digits."), field="gtin")
+        raise BadInput(N_("The GTIN is not right: check the digits."), field="gtin")
     return digits

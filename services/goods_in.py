@@ -26,7 +26,7 @@ LATEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A row of a delivery note: an article's number or EAN code, and how much came. ``where`` begins its fields' names."""
+    """A row of a delivery note: an article's number or GTIN, and how much came. ``where`` begins its fields' names."""
 
     code: str
     quantity_milli: int

@@ -294,7 +294,7 @@ def _article_columns(facts: ArticleFacts) -> dict[str, Any]:
 def articles(
     session: Session, *, search: str = "", all_of_them: bool = False, after: str | None = None, limit: int = 50
 ) -> list[Article]:
-    """Articles by number; ``search`` is the beginning of a number, part of a name, or a whole EAN code; ``after`` is the
+    """Articles by number; ``search`` is the beginning of a number, part of a name, or a whole GTIN; ``after`` is the
     number key of the last row of the page before."""
     query = sa.select(Article).order_by(Article.number_key).limit(min(limit, MOST_ROWS + 1))
     if not all_of_them:

@@ -34,7 +34,7 @@ def balance(session: Session, article_id: int, warehouse_id: int | None = None) 
 
 
 def article_of(session: Session, code: str, field: str, *, in_use: bool = True) -> Article:
-    """The article with this number or EAN code, which may be read with or without leading zeros, and of which stock is kept.
+    """The article with this number or GTIN, which may be read with or without leading zeros, and of which stock is kept.
 
     Raises BadInput for ``field``. Without ``in_use`` one that is no longer sold will do.
     """

@@ -35,7 +35,7 @@ def take_in(actor: Actor, place: Warehouse, *arrivals: Arrival, nonce: str = "",
 
 
 def test_goods_are_added_where_they_came_and_keep_their_delivery_note(place: Warehouse, clerk: Actor) -> None:
-    """B28: by article number in any spelling, or by EAN code with or without its leading zeros; twice is twice."""
+    """B28: by article number in any spelling, or by GTIN with or without its leading zeros; twice is twice."""
     shirt = an_article(number="T-1", gtin="0000012345670")
     sock = an_article(number="S-2")
     with writing() as session:
