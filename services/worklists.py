@@ -222,7 +222,7 @@ def _breaks() -> sa.Select[*tuple[Any, ...]]:
             Document.kind.label("document_kind"),
             Document.number_text.label("number"),
             KlarnaBreak.payout_id,
-            KlarnaBreak.difference_minor.label("amount_minor"),
+            sa.func.nullif(KlarnaBreak.difference_minor, 0).label("amount_minor"),
             KlarnaBreak.currency,
             KlarnaBreak.opened_at.label("at"),
             KlarnaBreak.kind.label("state"),

@@ -166,18 +166,19 @@ def test_a_refused_document_is_work(books: Flask, klarna, sandbox) -> None:
 
 
 def test_open_differences_are_work_until_they_are_settled(books: Flask) -> None:
+    """One that is not of money, as of a status, has no amount."""
     with writing() as session:
         for number in range(7):
             session.add(
                 KlarnaBreak(
                     kind=BreakKind.TOTALS_DIFFER,
-                    difference_minor=number,
+                    difference_minor=number - 6,
                     opened_at=clock.now() - timedelta(days=number),
                     found_by="janitor",
                 )
             )
     found = lists()["breaks"]
-    assert (found.count, [item.amount_minor for item in found.items]) == (7, [6, 5, 4, 3, 2])
+    assert (found.count, [item.amount_minor for item in found.items]) == (7, [None, -1, -2, -3, -4])
     with writing() as session:
         session.execute(
             sa.update(KlarnaBreak).values(
