@@ -6,6 +6,8 @@ DATABASE ?= both
 WORKERS ?= 3
 ARGS ?=
 BIN := .venv/bin
+# A Python that was asked for is the one that is used; else one of this machine that is built to be quick.
+NAMED := $(if $(filter file,$(origin PYTHON)),,--named)
 # Every start of Python is quicker by what is kept of the last one (__pycache__), whatever the surroundings say.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -22,10 +24,10 @@ reset: setup ## Throw the demo's data away, so that the next start begins afresh
 	@$(BIN)/python -m demo.start --reset
 
 setup: ## Make .venv with what running needs
-	@$(PYTHON) scripts/set_up.py run
+	@$(PYTHON) scripts/set_up.py run $(NAMED)
 
 setup-test: ## Make .venv with what testing needs, and find a browser
-	@$(PYTHON) scripts/set_up.py test
+	@$(PYTHON) scripts/set_up.py test $(NAMED)
 
 test: setup-test ## Run all tests, on SQLite and PostgreSQL and in a browser (ARGS="-k refund" for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --database $(DATABASE) $(ARGS)

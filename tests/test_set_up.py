@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import stat
 import subprocess
@@ -37,6 +38,73 @@ def test_an_old_python_is_named(set_up: ModuleType, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(set_up.shutil, "which", lambda _name: None)
     with pytest.raises(set_up.Stop, match=r"needs Python 3\.11 or newer; this is Python 3\.9\."):
         set_up.check_python(["set_up.py", "run"])
+
+
+@pytest.fixture
+def by_hand(set_up: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As if this Python had been compiled without optimisation, beside a system's Python that fits; gives the latter."""
+    monkeypatch.setattr(set_up.sysconfig, "get_config_var", lambda _name: "'--enable-shared'")
+    monkeypatch.setattr(sys, "base_prefix", "/home/somebody/python")
+    system = tmp_path / "python3"
+    system.write_text("#!/bin/sh\nexit 0\n")
+    system.chmod(0o755)
+    monkeypatch.setattr(set_up, "SYSTEM", str(system))
+    return system
+
+
+def test_a_python_compiled_without_optimisation_gives_way_to_the_systems(set_up: ModuleType, by_hand: Path) -> None:
+    assert set_up.quicker_python() == str(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sysconfig.get_config_var", lambda _name: "'--enable-optimizations' '--with-lto'"),
+        ("sysconfig.get_config_var", lambda _name: None),
+        ("sys.base_prefix", "/usr"),
+    ],
+)
+def test_a_python_that_is_quick_or_says_nothing_of_itself_stays(
+    set_up: ModuleType, by_hand: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    monkeypatch.setattr(name, value)
+    assert by_hand.exists()
+    assert set_up.quicker_python() is None
+
+
+def test_a_systems_python_that_is_too_old_or_not_there_is_not_taken(set_up: ModuleType, by_hand: Path) -> None:
+    by_hand.write_text("#!/bin/sh\nexit 1\n")
+    assert set_up.quicker_python() is None
+    by_hand.unlink()
+    assert set_up.quicker_python() is None
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_environment_is_made_of_the_quicker_python_unless_one_was_named(
+    set_up: ModuleType, by_hand: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    made_of: list[str] = []
+
+    def pretend(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
+        if "--clear" in command:
+            made_of.append(command[0])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    set_up.check_writable()
+    monkeypatch.setattr(set_up.subprocess, "run", pretend)
+    set_up.make_venv(named=named)
+    assert made_of == [sys.executable if named else str(by_hand)]
+
+
+def test_make_says_when_a_python_was_named() -> None:
+    around = {name: value for name, value in os.environ.items() if name not in {"PYTHON", "MAKEFLAGS", "MFLAGS"}}
+
+    def command(*given: str) -> str:
+        make = ["make", "--no-print-directory", "-n", "setup", *given]
+        return subprocess.run(make, cwd=ROOT, env=around, capture_output=True, text=True, check=True).stdout
+
+    assert "--named" not in command()
+    assert command("PYTHON=python3.11").strip() == "python3.11 scripts/set_up.py run --named"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(set_up: ModuleType, tmp_path: Path) -> None:
