@@ -411,6 +411,34 @@
     if (now === document.body || done) (all("[data-row]", field.form).find((each) => !each.value) || field).focus();
   });
 
+  /* ---- A button pressed while what was scanned is under way is pressed when all of it is answered, and not when a code is refused.
+     htmx sends nothing of a form that awaits an answer, and the person would have to notice that nothing happened ---- */
+
+  let sending = null; // the button whose request is under way
+  let pressed = null; // what the other one is known by
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    const told = event.detail.triggeringEvent;
+    sending = told ? told.submitter : null;
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[type=submit]");
+    const form = button && button.form;
+    if (!form || button === sending || !form.matches(".htmx-request") || !one("[data-row], [data-scan]", form)) return;
+    event.preventDefault();
+    pressed = mark(button);
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.detail.successful) pressed = null;
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const field = pressed && one("[data-row], [data-scan]", event.target);
+    if (!field || field.form.matches(".htmx-request")) return; // the next code is under way
+    const button = all("[type=submit]", field.form).find((each) => mark(each) === pressed && !each.disabled);
+    pressed = null;
+    if (button) button.click();
+  });
+
   /* ---- A wrong scan is heard: the answer carries HX-Trigger: beep ---- */
 
   document.addEventListener("beep", () => {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from services import stock
-from tests.browser.conftest import House, held_back, log_in
+from tests.browser.conftest import Complaints, House, held_back, log_in
 from tests.browser.keys import press_tab_to, speak
 from tests.browser.test_journey import says
 from tests.builders import an_article
@@ -81,3 +83,31 @@ def test_codes_scanned_faster_than_they_are_answered_each_find_their_row(page: P
     says(page, "5 rader har lagts in i lager.")
     with house.reading() as session:
         assert (stock.balance(session, shirt.id), stock.balance(session, sock.id)) == (3_000, 2_000)
+
+
+@pytest.mark.parametrize("wrong", ["", "?"])
+def test_what_is_pressed_while_a_code_is_looked_up_is_done_then_unless_the_code_is_wrong(
+    page: Page, house: House, complaints: Complaints, wrong: str
+) -> None:
+    """The last code, then at once the button: nobody has to notice that nothing happened. And a wrong code books nothing."""
+    number = "IN-5" if wrong else "IN-6"
+    if wrong:
+        complaints.expect("status of 422")
+    with house.writing() as session:
+        scarf = an_article(session, "Halsduk", number=number, stock_milli=0)
+    log_in(page, "clerk")
+    page.goto(ADDRESS)
+    page.fill("input[name=reference]", "FS 2")
+    page.keyboard.press("Tab")
+    held = held_back(page, f"**{ADDRESS}")
+    page.keyboard.type(number + wrong)
+    page.keyboard.press("Enter")
+    while not held:
+        page.wait_for_timeout(10)
+    press_tab_to(page, "button[value=take]")
+    page.keyboard.press("Enter")
+    held[0].continue_()
+    says(page, "Det finns ingen artikel ”IN-5?”." if wrong else "1 rad har lagts in i lager.")
+    page.wait_for_function("() => !document.querySelector('.htmx-request, .htmx-added, .htmx-settling')")
+    with house.reading() as session:
+        assert stock.balance(session, scarf.id) == (0 if wrong else 1_000)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models import Order
+from services import deliveries
 from tests.browser.conftest import Complaints, House, held_back, refuse_connection
 from tests.browser.keys import come_in, press_tab_to
 from tests.browser.test_journey import number_of, says, text
@@ -190,6 +191,26 @@ def test_a_scanner_does_not_wait_for_answers(page: Page, house: House, complaint
     page.fill("#deliver tbody input >> nth=0", "x")
     press(page, "#deliver button[value=deliver]")
     page.wait_for_function("() => document.activeElement.matches('[data-errors]')")
+
+
+def test_delivered_is_what_was_scanned_last_too(page: Page, house: House) -> None:
+    """«Leverera» pressed while codes are counted waits for them: neither is it lost, nor a piece."""
+    with house.writing() as session:
+        sock = an_article(session, "Strumpa", 49_00, number="LAST-1")
+        order = an_order(session, house.sandbox, lines=[row(article=sock, pieces=9)])
+    come_in(page, "clerk", "sv")
+    page.goto(f"/orders/{order.id}/deliver")
+    held = held_back(page, "**/deliver")
+    for _ in range(2):
+        page.keyboard.type("LAST-1")
+        page.keyboard.press("Enter")
+    while not held:
+        page.wait_for_timeout(10)
+    press(page, "#deliver button[value=deliver]")
+    held[0].continue_()
+    page.wait_for_url(f"**/orders/{order.id}")
+    with house.reading() as session:
+        assert [line.quantity_milli for each in deliveries.listing(session, order.id) for line in each.lines] == [2_000]
 
 
 def test_many_at_once_from_the_order_list(page: Page, house: House) -> None:
