@@ -77,6 +77,7 @@ ROOMS = (
     "stock",
     "goods_in",
     "stocktakes",
+    "stock_value",
     "register",
     "anonymising",
     "settings",

@@ -147,7 +147,7 @@ WITHIN = {
     **dict.fromkeys(("bank", "flow", "offsets", "owed", "settlement_files", "settlement_moves"), "settlements"),
     **dict.fromkeys(("credit_rows", "exchange", "free_credits"), "credit_notes"),
     **dict.fromkeys(("agreement", "adoption"), "start"),
-    **dict.fromkeys(("goods_in", "stocktakes"), "stock"),
+    **dict.fromkeys(("goods_in", "stocktakes", "stock_value"), "stock"),
     "payments": "invoices",
     "anonymising": "register",
 }

@@ -39,6 +39,7 @@ SERIES_NAMES = {
     "F": N_("Invoices and credit notes"),
     "I": N_("Settlements and payments"),
     "K": N_("Corrections"),
+    "L": N_("Stock"),
 }
 SOURCES = {
     "invoice": N_("Invoice %(number)s"),
@@ -47,6 +48,15 @@ SOURCES = {
     "payout": N_("Payout %(number)s"),
     "payout_advance_vat": N_("VAT on advances paid with payout %(number)s"),
     "payment": N_("Payment of invoice %(number)s"),
+    "stock_begun": N_("Stock booked as it moves, from this day"),
+    "stock_delivery": N_("Delivery of order %(number)s"),
+    "stock_return": N_("Goods of credit note %(number)s, back in stock"),
+    "stock_return_reversed": N_("Goods of credit note %(number)s, taken out again"),
+    "stock_replacement": N_("Goods that went out with invoice %(number)s"),
+    "stock_adjusted": N_("Adjustment of a balance"),
+    "stock_goods_in": N_("Goods in"),
+    "stock_counted": N_("Stocktake %(number)s"),
+    "stock_cost": N_("Change of a cost"),
     "payment_advance_vat": N_("VAT on the advance, invoice %(number)s"),
 }
 """What a voucher's source begins with, in words."""

@@ -24,7 +24,12 @@ blueprint = Blueprint("history", __name__)
 ROWS = 50
 MOST = 100_000
 KINDS = {"T": N_("Asset"), "S": N_("Liability"), "I": N_("Income"), "K": N_("Cost")}
-SERIES = {"F": N_("Invoices and credit notes"), "I": N_("Settlements and payments"), "K": N_("Corrections")}
+SERIES = {
+    "F": N_("Invoices and credit notes"),
+    "I": N_("Settlements and payments"),
+    "K": N_("Corrections"),
+    "L": N_("Stock"),
+}
 
 
 # --- Behandlingshistorik -------------------------------------------------------------------------------------------------

@@ -144,11 +144,12 @@ def _group_form(group: str) -> tuple[Form, list[Entry], str | None]:
     with reading() as looked:
         shown = setting_groups.entries(looked, group)
         told = setting_groups.values(looked, shown)
-        chart = [(str(each.number), f"{each.number} {each.name}") for each in setting_groups.accounts_to_choose(looked)]
+        chosen = [told[entry.setting] for entry in shown if entry.kind is Kind.ACCOUNT]
+        offered = setting_groups.accounts_to_choose(looked, chosen)
         begun = group == "texts" and setting_groups.numbering_has_begun(looked)
     # An account nobody has chosen yet shows as empty; it stays so unless one is chosen.
-    offered = [("", ""), *chart]
-    members = {entry.field: _field(entry, offered) for entry in shown}
+    chart = [("", ""), *((str(each.number), f"{each.number} {each.name}") for each in offered)]
+    members = {entry.field: _field(entry, chart) for entry in shown}
     members["valid_from"] = DayField(_("Holds from"))
     members["seen"] = HiddenLineField(most=64, required=False)
     kind = type("GroupForm", (Form,), members)

@@ -133,7 +133,7 @@ def chart(session: Session) -> list[Account]:
 def role(session: Session, name: str, day: date) -> int:
     """The account that plays a part on a day: ``receivable``, ``bank``, ``fee``, ``input_vat``, ``reverse_input``,
     ``reverse_output``, ``holdback``, ``advance``, ``debt``, ``unallocated``, ``rounding``, ``freight``, ``invoicing_fee``,
-    ``discount``."""
+    ``discount``, ``stock``, ``stock_change``."""
     return settings.number(session, f"account.{name}", day)
 
 

@@ -1,4 +1,4 @@
-"""Stock and orders: balances, deliveries, returns, and the copies the order list is drawn from (S1-S3, X7)."""
+"""Stock and orders: balances, deliveries, returns, and the copies the order list is drawn from (S1-S4, X7)."""
 # ruff: noqa: S608 - the SQL is put together from constants of this file; nothing that was typed reaches it
 
 from __future__ import annotations
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from sqlalchemy.orm import Session
 
-from services.findings import Check, Finding, broken
+from services import stock_booking
+from services.findings import Check, Finding, NotApplicableError, broken
 
 
 def movements_have_their_cause(session: Session) -> Iterator[Finding]:
@@ -170,6 +171,15 @@ def deliveries_stay_within_the_order(session: Session) -> Iterator[Finding]:
     )
 
 
+def stock_is_booked(session: Session) -> Iterator[Finding]:
+    """S4: where stock is booked as it moves, its account says what the stock is worth."""
+    now = stock_booking.standing(session)
+    if not now.on:
+        raise NotApplicableError("perpetual booking of stock is not in use")
+    if now.booked_minor != now.value_minor:
+        yield Finding(f"account:{now.account}", f"says {now.booked_minor}, and the stock is worth {now.value_minor}")
+
+
 _ORDER_ROWS = (
     "SELECT o.id AS id, o.delivered AS delivered, o.invoiced AS invoiced,"
     " count(CASE WHEN l.kind = 'article' THEN 1 END) AS goods,"
@@ -208,5 +218,6 @@ CHECKS: dict[str, Check] = {
     "S1": movements_have_their_cause,
     "S2": balances_are_allowed,
     "S3": deliveries_stay_within_the_order,
+    "S4": stock_is_booked,
     "X7": order_copies_agree,
 }

@@ -15,7 +15,7 @@ from errors import N_, BadInput, Stale
 from models import Article
 from money import MAX_AMOUNT_MINOR
 from rights import Actor, Right
-from services import audit, register
+from services import audit, register, stock_booking
 
 ACTION = "article.cost"
 SHOWN = 20
@@ -41,8 +41,9 @@ def change(session: Session, actor: Actor, article_id: int, cost_minor: int, rea
     if article.cost_minor == cost_minor:
         raise BadInput(N_("That is the cost already."), field="cost")
     detail = {"before_minor": article.cost_minor, "cost_minor": cost_minor, "reason": reason.strip()}
-    article.cost_minor = cost_minor
+    before_minor, article.cost_minor = article.cost_minor, cost_minor
     session.flush()
+    stock_booking.revalue(session, actor, article, before_minor)
     audit.write(session, actor, ACTION, f"article:{article_id}", detail)
 
 

@@ -16,7 +16,7 @@ from columns import Flag
 from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
-from services import audit, holds, operations, orders, stock
+from services import audit, holds, operations, orders, stock, stock_booking
 from states import KlarnaStatus, MovementKind, OrderState, PaymentKind
 
 MAX_TRACKING_URI = 1024
@@ -149,7 +149,7 @@ def deliver(
     order.version += 1
     session.add(delivery)
     session.flush()
-    _move_out(session, actor, delivery)
+    _move_out(session, actor, order, delivery)
     audit.write(
         session,
         actor,
@@ -283,12 +283,13 @@ def _warehouse(session: Session, warehouse_id: int) -> Warehouse:
     return found
 
 
-def _move_out(session: Session, actor: Actor, delivery: Delivery) -> None:
+def _move_out(session: Session, actor: Actor, order: Order, delivery: Delivery) -> None:
     """Take stock out row by row, in the order of articles so that two deliveries never wait for each other."""
+    moved = []
     for row in sorted(delivery.lines, key=lambda row: (row.order_line.article_id or 0, row.id)):
         article = row.order_line.article
         if article is not None and article.stock_kept:
-            stock.move(
+            one = stock.move(
                 session,
                 actor,
                 article=article,
@@ -297,6 +298,9 @@ def _move_out(session: Session, actor: Actor, delivery: Delivery) -> None:
                 kind=MovementKind.DELIVERY,
                 delivery_line_id=row.id,
             )
+            moved.append(one)
+    source = f"stock_delivery:{order.number}:{delivery.ordinal}"
+    stock_booking.follow(session, actor, moved, f"Lager, order {order.number}, leverans {delivery.ordinal}", source)
 
 
 def _short(text: str, field: str) -> str:

@@ -5,6 +5,7 @@ Damaged goods are written on the row and never moved into a balance, since that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -12,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from models import Article, DeliveryLine, Document, DocumentLine, GoodsReturn, StockMovement
 from rights import Actor
-from services import documents, stock
+from services import documents, stock, stock_booking
 from states import Condition, MovementKind
 
 
@@ -50,10 +51,11 @@ def put_back(session: Session, actor: Actor, document: Document) -> None:
     """Move in what an issued credit note puts back, one movement per row; damaged goods stay out of the balance."""
     if not document.restock or document.restock_warehouse_id is None:
         return
+    moved = []
     for line in document.lines:
         whole = line.restock_condition != Condition.DAMAGED
         if line.restock_milli and whole and line.article is not None and line.article.stock_kept:
-            stock.move(
+            one = stock.move(
                 session,
                 actor,
                 article=line.article,
@@ -63,18 +65,28 @@ def put_back(session: Session, actor: Actor, document: Document) -> None:
                 document_line_id=line.id,
                 reason=document.number_text or "",
             )
+            moved.append(one)
+    booked_back(session, actor, document, moved)
+
+
+def booked_back(session: Session, actor: Actor, document: Document, moved: Sequence[StockMovement]) -> None:
+    """Book what has come back on a credit note, where stock is booked as it moves (E4c)."""
+    if moved:
+        text = f"Lager, kreditfaktura {document.number_text}"
+        source = f"stock_return:{document.number_text}:{moved[0].id}"
+        stock_booking.follow(session, actor, moved, text, source, document_id=document.id)
 
 
 def undo(session: Session, actor: Actor, document: Document) -> None:
-    """Take out again all that came in on a credit note that is reversed, at once or later. Raises Refusal (I11, S2)."""
-    moved = session.execute(
+    """Take out again all that came in on a credit note that is reversed, at once or later. Raises Refusal (E11c, I11, S2)."""
+    came = session.execute(
         select(StockMovement, Article)
         .join(Article, Article.id == StockMovement.article_id)
         .join(DocumentLine, DocumentLine.id == StockMovement.document_line_id)
         .where(DocumentLine.document_id == document.id, StockMovement.kind == MovementKind.RETURN)
         .order_by(StockMovement.id)
     ).all()
-    for movement, article in moved:
+    gone = [
         stock.move(
             session,
             actor,
@@ -85,3 +97,8 @@ def undo(session: Session, actor: Actor, document: Document) -> None:
             document_line_id=movement.document_line_id,
             reason=document.number_text or "",
         )
+        for movement, article in came
+    ]
+    text = f"Lager, kreditfaktura {document.number_text} återförd"
+    source = f"stock_return_reversed:{document.number_text}"
+    stock_booking.follow(session, actor, gone, text, source, document_id=document.id)

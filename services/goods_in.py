@@ -16,7 +16,7 @@ from errors import N_, BadInput, NotFound, Refusal
 from models import Article, StockMovement, Warehouse
 from money import MAX_QUANTITY_MILLI
 from rights import Actor, Right
-from services import audit, money_forms, stock
+from services import audit, money_forms, stock, stock_booking
 from states import MovementKind
 
 ACTION, SUBJECT = "goods_in", "new"
@@ -67,7 +67,7 @@ def take_in_once(
             raise BadInput(N_("The quantity must be more than 0."), field=f"{each.where}quantity")
         found.append((article_of(session, each), each.quantity_milli))
     # In the order of articles, so that two who take in the same ones never wait for each other in a circle.
-    for article, milli in sorted(found, key=lambda pair: pair[0].id):
+    moved = [
         stock.move(
             session,
             actor,
@@ -77,6 +77,9 @@ def take_in_once(
             kind=MovementKind.GOODS_IN,
             reason=reference.strip(),
         )
+        for article, milli in sorted(found, key=lambda pair: pair[0].id)
+    ]
+    stock_booking.follow(session, actor, moved, f"Inleverans, {reference.strip()}", f"stock_goods_in:{moved[0].id}")
     detail = {"warehouse": warehouse.code, "reference": reference.strip(), "rows": len(found)}
     audit.write(session, actor, "stock.goods_in", f"warehouse:{warehouse.id}", detail)
     money_forms.use_form(session, actor, nonce, ACTION, SUBJECT, values, str(len(found)))

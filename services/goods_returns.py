@@ -211,8 +211,11 @@ def receive(
         raise BadInput(N_("Write why the goods will never come."), field="note")
     place = _place(session, document, warehouse_id, booked)
     use_form(session, actor, nonce, ACTION, str(document_id), values, str(document_id))
-    for row, milli, condition in booked:
+    moved = [
         _book(session, actor, document, lines[row.id], milli, condition, place, note)
+        for row, milli, condition in booked
+    ]
+    goods_back.booked_back(session, actor, document, [each for each in moved if each is not None])
     audit.write(
         session,
         actor,
@@ -278,7 +281,7 @@ def _book(
     condition: Condition,
     place: Warehouse | None,
     note: str,
-) -> None:
+) -> StockMovement | None:
     whole = condition is Condition.WHOLE and place is not None
     session.add(
         GoodsReturn(
@@ -292,14 +295,15 @@ def _book(
         )
     )
     session.flush()
-    if place is not None and whole and line.article is not None:
-        stock.move(
-            session,
-            actor,
-            article=line.article,
-            warehouse_id=place.id,
-            quantity_milli=milli,
-            kind=MovementKind.RETURN,
-            document_line_id=line.id,
-            reason=document.number_text or "",
-        )
+    if place is None or not whole or line.article is None:
+        return None
+    return stock.move(
+        session,
+        actor,
+        article=line.article,
+        warehouse_id=place.id,
+        quantity_milli=milli,
+        kind=MovementKind.RETURN,
+        document_line_id=line.id,
+        reason=document.number_text or "",
+    )

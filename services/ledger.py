@@ -115,7 +115,7 @@ def post(
     currency: str = "SEK",
     paid: Paid | None = None,
 ) -> Voucher:
-    """Write a voucher in series F, I or K; zero entries are dropped. Needs a writing session.
+    """Write a voucher in series F, I, K or L; zero entries are dropped. Needs a writing session.
 
     In a locked period it is dated the first open day, and its text names the day of the event (operations 2.3). What it
     books on receivable accounts is added to ``open_minor`` of the documents named, and those of which nothing is left are

@@ -1,8 +1,8 @@
 """Gapless numbers: taken in the transaction that gives them to their document or voucher, as late in it as possible.
 
 A series is one counter row; taking a number locks that row until the transaction ends, and a rollback gives the number
-back. Codes: ``F`` documents (invoices and credit notes share it), ``order``, ``customer``, and ``V:F``, ``V:I``, ``V:K``
-for vouchers, per financial year (the year's id). Source: operations 16.1 rule 4; BFNAR 2013:2 p. 5.9.
+back. Codes: ``F`` documents (invoices and credit notes share it), ``order``, ``customer``, and ``V:F``, ``V:I``, ``V:K``,
+``V:L`` for vouchers, per financial year (the year's id). Source: operations 16.1 rule 4; BFNAR 2013:2 p. 5.9.
 """
 
 from __future__ import annotations

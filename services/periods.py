@@ -16,8 +16,9 @@ from models import FiscalYear, NumberSeries, PeriodLock
 from rights import Actor, Right
 from services import accounts, audit, numbering
 
-VOUCHER_SERIES = ("F", "I", "K")
-"""Invoices and credit notes · readings and payments · corrections."""
+VOUCHER_SERIES = ("F", "I", "K", "L")
+"""Invoices and credit notes · readings and payments · corrections · stock, where it is booked as it moves."""
+_FROM_THE_START = VOUCHER_SERIES[:3]
 
 
 def locked_through(session: Session) -> date | None:
@@ -53,7 +54,7 @@ def _begin_year(session: Session, actor: Actor, starts: date, ends: date) -> Fis
     year = FiscalYear(starts=starts, ends=ends)
     session.add(year)
     session.flush()
-    for series in VOUCHER_SERIES:
+    for series in _FROM_THE_START:
         numbering.ensure(session, f"V:{series}", fiscal_year=year.id)
     audit.write(session, actor, "fiscal_year.open", f"fiscal_year:{year.id}", {"starts": starts, "ends": ends})
     return year

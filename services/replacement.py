@@ -17,7 +17,7 @@ from errors import N_, BadInput, Refusal
 from models import Article, Document, DocumentLine, Offset, Voucher, Warehouse
 from money import Amount
 from rights import Actor, Right
-from services import credit_drafts, documents, invoices, money_forms, offsets, orders, settings, stock
+from services import credit_drafts, documents, invoices, money_forms, offsets, orders, settings, stock, stock_booking
 from services.documents import Row
 from states import DocKind, DocState, DocType, MovementKind, WithoutKlarna
 
@@ -169,13 +169,14 @@ def _invoice(session: Session, actor: Actor, note: Document, rows: Sequence[Row]
 
 def _take_out(session: Session, actor: Actor, invoice: Document, warehouse_id: int | None) -> None:
     """What goes out leaves the warehouse, one movement per row (K30, S1)."""
+    moved = []
     for line in invoice.lines:
         if not credit_drafts.stock_kept(line) or line.article is None:
             continue
         place = session.get(Warehouse, warehouse_id) if warehouse_id is not None else None
         if place is None or not place.active:
             raise BadInput(N_("Choose a warehouse from the list."), field="warehouse_id")
-        stock.move(
+        one = stock.move(
             session,
             actor,
             article=line.article,
@@ -185,6 +186,9 @@ def _take_out(session: Session, actor: Actor, invoice: Document, warehouse_id: i
             document_line_id=line.id,
             reason=invoice.number_text or "",
         )
+        moved.append(one)
+    text, source = f"Lager, faktura {invoice.number_text}", f"stock_replacement:{invoice.number_text}"
+    stock_booking.follow(session, actor, moved, text, source, document_id=invoice.id)
 
 
 def partners(session: Session, document: Document) -> list[tuple[Document, int]]:

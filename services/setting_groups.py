@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -112,6 +112,8 @@ ACCOUNTS = (
     Entry("account.freight", N_("Freight charged"), Kind.ACCOUNT),
     Entry("account.invoicing_fee", N_("Invoicing fees"), Kind.ACCOUNT),
     Entry("account.discount", N_("Discounts given"), Kind.ACCOUNT),
+    Entry("account.stock", N_("Stock"), Kind.ACCOUNT),
+    Entry("account.stock_change", N_("Change of stock"), Kind.ACCOUNT),
 )
 PER_RATE = (
     ("sales", N_("Sales at %(rate)s"), False),
@@ -123,7 +125,10 @@ GROUPS: Mapping[str, Sequence[Entry]] = {"company": COMPANY, "limits": LIMITS, "
 FIRST_NUMBER = "document.first_number"
 
 
+_KINDS = {"stock.booking": Kind.TICK, "stock.elsewhere": Kind.AMOUNT}
 ELSEWHERE: Mapping[str, str] = {
+    "stock.booking": N_("Stock is booked as it moves"),
+    "stock.elsewhere": N_("On the stock account in other books"),
     "mail.host": N_("Mail server"),
     "mail.port": N_("Port"),
     "mail.security": N_("Encryption"),
@@ -157,7 +162,7 @@ def entry_of(setting: str) -> Entry:
         rate = setting.removeprefix(f"account.{part}.")
         if rate != setting and rate.isdigit():
             return Entry(setting, label, Kind.ACCOUNT, rate=int(rate))
-    return Entry(setting, ELSEWHERE.get(setting, setting))
+    return Entry(setting, ELSEWHERE.get(setting, setting), _KINDS.get(setting, Kind.LINE))
 
 
 def values(session: Session, shown: Sequence[Entry], day: date | None = None) -> dict[str, str]:
@@ -181,9 +186,10 @@ def numbering_has_begun(session: Session) -> bool:
     return session.get(NumberSeries, (numbering.DOCUMENTS, numbering.RUNS_ON)) is not None
 
 
-def accounts_to_choose(session: Session) -> list[Account]:
-    """The chart as far as it is in use."""
-    return list(session.scalars(sa.select(Account).where(Account.active.is_(True)).order_by(Account.number)))
+def accounts_to_choose(session: Session, chosen: Collection[str] = ()) -> list[Account]:
+    """The chart as far as it is in use, and what has been chosen already, in use or not."""
+    kept = Account.number.in_([int(each) for each in chosen if each.isdigit()])
+    return list(session.scalars(sa.select(Account).where(Account.active.is_(True) | kept).order_by(Account.number)))
 
 
 def save(

@@ -31,6 +31,8 @@ DEFAULTS: Mapping[str, str] = {
     "account.freight": "3520",
     "account.invoicing_fee": "3540",
     "account.discount": "3730",
+    "account.stock": "1460",
+    "account.stock_change": "4960",
     "account.sales.2500": "3001",
     "account.sales.1200": "3002",
     "account.sales.600": "3003",
@@ -41,6 +43,8 @@ DEFAULTS: Mapping[str, str] = {
     "account.dormant.2500": "2618",
     "account.dormant.1200": "2628",
     "account.dormant.600": "2638",
+    "stock.booking": "0",
+    "stock.elsewhere": "0",
     "advance_vat_rule": "dormant",
     "refund_limit.clerk": "200000",
     "decision_limit.second_person": "500000",
@@ -87,6 +91,7 @@ _APART = frozenset(
     f"account.{part}" for part in ("bank", "input_vat", "reverse_input", "reverse_output", "holdback", "debt")
 )
 """Parts whose sums in a payout's voucher are what the report states: each needs an account of its own (A14)."""
+_RESULT = frozenset({"fee", "sales", "freight", "invoicing_fee", "discount", "stock_change"})
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
     "decision_limit.second_person": (0, money.MAX_AMOUNT_MINOR),
@@ -160,7 +165,7 @@ def history(session: Session, prefix: str = "") -> list[Setting]:
 
 def _is_result(name: str) -> bool:
     """Whether a part is played by an account of the result, income or cost, and not of the balance."""
-    return name.removeprefix("account.").partition(".")[0] in ("fee", "sales", "freight", "invoicing_fee", "discount")
+    return name.removeprefix("account.").partition(".")[0] in _RESULT
 
 
 def _check_account(session: Session, name: str, text: str, day: date) -> None:
@@ -171,6 +176,8 @@ def _check_account(session: Session, name: str, text: str, day: date) -> None:
         )
     if found.receivable != (name == "account.receivable"):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
+    if name == "account.stock" and value(session, "stock.booking") == "1":
+        raise BadInput(N_("Stock is booked as it moves, on the account it has. End that first."), field="value")
     if name != "account.rounding" and (found.kind in ("I", "K")) is not _is_result(name):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
     if name in _APART and any(value(session, other, day) == text for other in _APART - {name}):
@@ -221,7 +228,11 @@ def change(session: Session, actor: Actor, name: str, value: str, valid_from: da
     _known(name)
     text = value.strip()
     _check(session, name, text, valid_from)
-    text = company.READERS.get(name, str)(text)
+    keep(session, actor, name, company.READERS.get(name, str)(text), valid_from)
+
+
+def keep(session: Session, actor: Actor, name: str, text: str, valid_from: date) -> None:
+    """Write down what a setting says from a day on, for whoever has seen to right and value; it stands in the log."""
     session.add(Setting(name=name, value=text, valid_from=valid_from, set_by=actor.name, set_at=clock.now()))
     session.flush()
     session.info.pop(_KEPT, None)

@@ -15,7 +15,7 @@ import clock
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
 from rights import Actor, Right
-from services import audit, card_checks, money_forms
+from services import audit, card_checks, money_forms, stock_booking
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
@@ -141,6 +141,8 @@ def adjust(
         document_line_id=line_id,
         reason=reason.strip(),
     )
+    text, source = f"Lagerjustering, artikel {article.number}", f"stock_adjusted:{movement.id}"
+    stock_booking.follow(session, actor, [movement], text, source)
     audit.write(
         session,
         actor,

@@ -19,7 +19,7 @@ from errors import N_, BadInput, NotFound, Refusal, Stale
 from models import Article, StockMovement, Stocktake, StocktakeCount, Warehouse
 from money import MAX_QUANTITY_MILLI
 from rights import Actor, Right
-from services import audit, card_checks, keyset, money_forms, stock, stocktake_report
+from services import audit, card_checks, keyset, money_forms, stock, stock_booking, stocktake_report
 from states import MovementKind, StocktakeState
 
 LONGEST_NOTE = 200
@@ -171,6 +171,8 @@ def book(
     at = clock.now()
     _end(session, stocktake_id, StocktakeState.BOOKED, actor, at, zero=uncounted_to_zero)
     _put_in(session, actor, stocktake, moves, at)
+    text = f"Inventering, lager {stocktake.warehouse.code}"
+    stock_booking.follow(session, actor, moves, text, f"stock_counted:{stocktake_id}")
     audit.write(
         session,
         actor,

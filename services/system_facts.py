@@ -19,7 +19,7 @@ import migrations
 from errors import N_
 from models import Account, Audit, FiscalYear, NumberSeries, Posting, ReadingFile, Voucher
 from rights import SYSTEM
-from services import accounts, audit, periods, setting_groups, settings, vat_rates
+from services import accounts, audit, periods, setting_groups, settings, stock_booking, vat_rates
 from services.setting_groups import Entry
 
 PROGRAM: Final = "Kvitta"
@@ -63,6 +63,8 @@ RULES: Sequence[Rule] = (
          N_("When it is made; no VAT and no revenue moves.")),
     Rule(N_("Surplus booked away, small difference"), "I", N_("receivable"), N_("the account chosen, or rounding"),
          N_("When it is made.")),
+    Rule(N_("Stock comes in or is worth more; the other way about when it goes out"), "L", N_("stock"), N_("change of stock"),
+         N_("When it moves, or its cost is changed: the balance times the cost."), "perpetual"),
     Rule(N_("Result of a finished year"), "K", N_("account 8999"), N_("account 2099"), N_("When it is carried.")),
 )  # fmt: skip
 
@@ -82,7 +84,7 @@ ARCHIVE: Sequence[tuple[str, str]] = (
 
 FLOW: Sequence[tuple[str, str]] = (
     (N_("Order"), N_("From the shop through Klarna, from a file, from a program, or typed; it books nothing.")),
-    (N_("Delivery"), N_("Moves stock; it books nothing.")),
+    (N_("Delivery"), N_("Moves stock, and books its cost where stock is booked as it moves.")),
     (N_("Invoice"), N_("Takes a number, is sent to Klarna as an activation, and is booked when Klarna has confirmed.")),
     (N_("Credit note"), N_("Takes a number, is sent to Klarna as a refund, and is booked when Klarna has confirmed.")),
     (N_("Payout"), N_("Read from Klarna, proved to the öre, matched by our own numbers, booked as one voucher.")),
@@ -150,7 +152,7 @@ def describe(session: Session) -> Description:
             if each.code == "F" or each.code.startswith("V:")
         ],
         vat_rates.listing(session),
-        [each for each in RULES if each.only in ("", rule)],
+        [each for each in RULES if each.only in ("", rule, "perpetual" if stock_booking.is_on(session) else "")],
         _count(session, Voucher),
         _count(session, Posting),
         _count(session, ReadingFile),

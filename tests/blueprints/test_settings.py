@@ -11,7 +11,7 @@ from flask import Flask
 import clock
 from db import reading, writing
 from klarna_sandbox.control import Control
-from models import KlarnaAccount, PaymentMethod
+from models import Account, KlarnaAccount, PaymentMethod
 from rights import RIGHTS, Right
 from services import payment_methods, settings
 from services.gateway import CREDENTIALS, Gateway, open_breaker
@@ -159,6 +159,17 @@ def test_a_default_account_is_chosen_from_the_chart(admin_page: WebClient) -> No
     assert "6064" in admin_page.submit(FORM, fee="6064").text
     chart = admin_page.get("/settings/chart").find("table").text
     assert "Kundfordringar" in chart and "25%" in chart
+
+
+def test_a_default_account_that_was_closed_before_it_was_one_keeps_nobody_from_choosing_others(
+    admin_page: WebClient,
+) -> None:
+    """Stock accounts became default accounts later: a company may have closed its own long ago."""
+    with writing() as session:
+        session.execute(sa.update(Account).where(Account.number == 1460).values(active=False))
+    admin_page.get("/settings/accounts/edit")
+    page = admin_page.submit(FORM, fee="6064")
+    assert page.status == 200 and "6064" in page.text and "1460" in page.text
 
 
 def test_the_first_number_is_chosen_until_one_has_been_taken(

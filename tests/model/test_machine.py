@@ -1,6 +1,6 @@
 """The real services driven at random against the sandbox: clerks, Klarna's moods, the portal, the janitor, payouts and time.
 
-After each step I1-I12, S1-S4, M1-M5 and M9-M12 of invariants 1 hold in the books (I5 and S4 answer that there is no such thing),
+After each step I1-I12, S1-S4, M1-M5 and M9-M12 of invariants 1 hold in the books (I5 answers that there is no such thing),
 and Klarna shows each of our numbers at most once, and never one of a refused or void document. M6 holds whenever the janitor
 has come and Klarna has been well for an hour. At the end pass the days that the company waits for its money and the night after
 them: then all holds that verify can ask, M6 and M8 too, and Klarna, asked order by order, says what the books say, or a break

@@ -8,6 +8,7 @@ a small shop is left in debt and repays it; Klarna withholds and releases, loses
 from __future__ import annotations
 
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ from services import (
     reservations,
     settlements,
     sie,
+    stock_booking,
     verify,
 )
 from services.gateway import Gateway
@@ -77,11 +79,23 @@ class Year:
         with writing() as session:
             self.accounts = [an_account(session, sandbox, klarna, name=name) for name in ("Stora", "Lilla")]
             self.articles = [
-                (an_article(session, f"Artikel {n}", price, rate=rate, stock_milli=0, may_go_negative=True), rate)
-                for n, (price, rate) in enumerate(
-                    ((49_900, 2500), (12_950, 1200), (8_333, 600), (139_900, 2500), (2_99, 2500))
+                (
+                    an_article(
+                        session, f"Artikel {n}", price, rate=rate, stock_milli=0, may_go_negative=True, cost_minor=cost
+                    ),
+                    rate,
+                )
+                for n, (price, cost, rate) in enumerate(
+                    (
+                        (499_00, 210_00, 2500),
+                        (129_50, 61_33, 1200),
+                        (83_33, 40_01, 600),
+                        (1399_00, 0, 2500),
+                        (2_99, 1, 2500),
+                    )
                 )
             ]
+            stock_booking.begin(session, FINANCE, secrets.token_hex(16), 0, 0)
 
     # --- Acts ---
 
@@ -292,8 +306,10 @@ def sum_of(table: Any, *where: Any) -> int:
 def test_at_the_end_of_a_year_klarna_the_ledger_and_another_program_agree_to_the_ore(
     year: Year, klarna: Gateway, sandbox: Control
 ) -> None:
-    """A9, A12, M7, B5, B9, B35."""
+    """A9, A12, M7, S4, B5, B9, B35."""
     with reading() as session:
+        stocked = stock_booking.standing(session)
+        assert stocked.on and stocked.value_minor == stocked.ledger_minor < 0, "goods went out, and none were taken in"
         broken = [f"{each.id}: {one}" for each in verify.run(session) for one in each.findings]
     assert broken == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +19,8 @@ import db
 from db import reading, writing
 from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Document, Offset, Order, Payout, PayoutRow, ReadingFile, ReadingPart, RowMatch
-from services import credit_drafts, credit_notes, ledger, reservations, verify
+from models import Article, Document, Offset, Order, Payout, PayoutRow, ReadingFile, ReadingPart, RowMatch
+from services import credit_drafts, credit_notes, ledger, reservations, stock_booking, verify
 from services.gateway import Gateway
 from services.ledger import Entry
 from services.verify import CheckState
@@ -175,6 +176,10 @@ def a_world(sandbox: Control) -> World:
         builders.row("Frakt", 3_800, kind=builders.FREIGHT),
     ]
     invoice = builders.a_captured_invoice(klarna, sandbox, lines=lines)
+    with writing() as session:
+        session.execute(sa.update(Article).values(cost_minor=21_000))
+        worth = stock_booking.value(session)
+        stock_booking.begin(session, FINANCE, secrets.token_hex(16), worth - 1, worth)
     credit = a_credit(klarna, invoice, rows=1)
     undone = a_credit(klarna, invoice, rows=2, without=True)
     with writing() as session:
@@ -694,6 +699,10 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "S3 more returned than delivered": (
         "thousandths, returned",
         "DELETE FROM delivery_line",
+    ),
+    "S4 a cost that nobody has booked": (
+        ", and the stock is worth",
+        "UPDATE article SET cost_minor = cost_minor + 1",
     ),
     "X7 a list that lies about deliveries": (
         "says delivered none, invoiced all; delivered are",
