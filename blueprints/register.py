@@ -311,14 +311,9 @@ def article(article_id: int) -> Response:
 def change_article(article_id: int) -> Response:
     """Change an article's card; orders and documents keep what they have."""
     form = _article_form()
-
-    def change(session: Session) -> Any:
-        cost = register.get_article(session, article_id).cost_minor
-        return register.change_article(session, actor(), article_id, form.facts(cost), form.seen.data or "")
-
     return _save(
         form,
-        change,
+        lambda session: register.change_article(session, actor(), article_id, form.facts(0), form.seen.data or ""),
         lambda status: _article_card(form, article_id, status),
         lambda made: done(url_for("register.article", article_id=made.id), ("success", _("The card has been saved."))),
     )

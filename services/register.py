@@ -264,13 +264,16 @@ def new_article(session: Session, actor: Actor, facts: ArticleFacts) -> Article:
 
 
 def change_article(session: Session, actor: Actor, article_id: int, facts: ArticleFacts, seen: str) -> Article:
-    """Change a card; documents and orders keep what they have. Raises NotAllowed, NotFound, BadInput, Refusal, Stale."""
+    """Change a card; documents and orders keep what they have, and the cost is changed elsewhere, with a reason (B27).
+
+    Raises NotAllowed, NotFound, BadInput, Refusal, Stale.
+    """
     actor.require(Right.WORK)
     session.execute(sa.select(Article.id).where(Article.id == article_id).with_for_update()).one_or_none()
     article = get_article(session, article_id)
     before = article_facts(article)
     require_fresh(seen, before.fingerprint)
-    checked = _checked_article(session, facts, article_id)
+    checked = _checked_article(session, replace(facts, cost_minor=article.cost_minor), article_id)
     if before.stock_kept and not checked.stock_kept and _on_hand(session, StockMovement.article_id == article_id):
         raise Refusal(N_("There is stock of the article. Adjust it to 0 first."), field="stock_kept")
     for name, value in _article_columns(checked).items():

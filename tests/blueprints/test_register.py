@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from db import reading, writing
-from errors import BadInput
+from errors import BadInput, Stale
 from models import Article, Customer, Warehouse
 from services import audit, card_checks, register
 from tests import builders
+from tests.threads import while_open
 from tests.web_client import WebClient
 
 
@@ -188,6 +193,30 @@ def test_what_an_article_cannot_be_is_refused(article: Article, clerk_client: We
 def test_a_price_of_nothing_needs_its_tick(clerk_client: WebClient) -> None:
     """Catalogue row 40."""
     assert new_article(clerk_client, price="0", free=True).status == 200
+
+
+def test_two_who_change_a_card_at_once_do_not_overwrite_each_other(article: Article, app: Flask) -> None:
+    """Catalogue row 73: the second waits, and sees what the first has changed."""
+    with reading() as session:
+        facts = register.article_facts(register.get_article(session, article.id))
+
+    def rename(name: str) -> Callable[[Session], object]:
+        return lambda session: register.change_article(
+            session, builders.CLERK, article.id, replace(facts, name=name), facts.fingerprint
+        )
+
+    assert isinstance(while_open(app, rename("Tröja, röd"), rename("Tröja, blå")), Stale)
+    with reading() as session:
+        assert register.get_article(session, article.id).name == "Tröja, röd"
+
+
+def test_a_card_never_changes_what_an_article_costs(article: Article, client: WebClient) -> None:
+    """B27: that is done with a reason, and kept."""
+    client.log_in("finance").get(f"/register/articles/{article.id}")
+    assert client.submit(name="Tröja, randig", cost="99,00").status == 200
+    with reading() as session:
+        changed = register.get_article(session, article.id)
+        assert (changed.name, changed.cost_minor) == ("Tröja, randig", article.cost_minor)
 
 
 def test_stock_is_kept_while_there_is_stock(article: Article, clerk_client: WebClient) -> None:
