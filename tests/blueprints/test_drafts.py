@@ -99,7 +99,7 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     page = finance.submit("#sum")
     assert "has been created and credited at Klarna: SEK 3,000.00" in page.text
     assert "Asked for by" in page.text and "Approved by" in page.text and "Ekonomen," in page.text
-    assert "Put before Finance" in page.text, "the timeline tells of the request"
+    assert "Was put before Finance" in page.text, "the timeline tells of the request"
     with reading() as session:
         assert {each.name: each.count for each in worklists.today(session)}["approvals"] == 0
     assert len(sandbox.posts(operation="create_refund")) == 1
