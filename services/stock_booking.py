@@ -106,6 +106,14 @@ def begin(session: Session, actor: Actor, nonce: str, stated_minor: int, seen_mi
     now = standing(session)
     if now.on:
         raise Refusal(N_("Stock is booked as it moves already."))
+    for change in settings.coming(session, ["account.stock"]):
+        if settings.value(session, "account.stock", change.valid_from) != str(now.account):
+            raise Refusal(
+                N_(
+                    "Another stock account has been chosen from %(day)s. Begin then, or choose the same one for that day."
+                ),
+                day=change.valid_from,
+            )
     if now.value_minor != seen_minor:
         raise Stale(N_("The value of the stock has changed since the page was drawn. Nothing has been booked."))
     difference = now.value_minor - stated_minor

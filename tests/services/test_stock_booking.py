@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -234,6 +235,17 @@ def test_the_account_says_what_the_stock_is_worth_whatever_the_fractions(
             if cost is not None and cost != article.cost_minor:
                 costs.change(session, CLERK, article.id, cost, "prov", article.cost_minor)
     assert s4().state is CheckState.OK
+
+
+def test_it_does_not_begin_on_an_account_that_will_be_another(books: Any, admin: Actor) -> None:
+    tomorrow = clock.today() + timedelta(days=1)
+    with writing() as session:
+        company_settings.change(session, admin, "account.stock", "1930", tomorrow)
+    with pytest.raises(Refusal, match="Another stock account"):
+        begin()
+    with writing() as session:
+        company_settings.change(session, admin, "account.stock", "1460", tomorrow)
+    assert begin() == 0
 
 
 def test_the_account_stays_while_stock_is_booked_on_it(books: Any, admin: Actor) -> None:
