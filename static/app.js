@@ -124,6 +124,10 @@
     const form = event.detail.elt.closest("form");
     if (form && event.detail.successful && event.detail.requestConfig.verb !== "get") unsaved.delete(form);
   });
+  // A form whose answer holds what was counted or scanned so far: it is nowhere else until it is sent for good.
+  for (const name of ["htmx:load", "htmx:afterSettle"]) {
+    document.addEventListener(name, (event) => all("form[data-unsaved=held]", event.target).forEach((form) => unsaved.add(form)));
+  }
   window.addEventListener("beforeunload", (event) => {
     unsaved = new Set(Array.from(unsaved).filter((form) => form.isConnected));
     if (unsaved.size) event.preventDefault();
@@ -348,6 +352,7 @@
     if (free && scanned.length) one("[type=submit]", form).click(); // as Enter does
   }
 
+  window.addEventListener("beforeunload", (event) => { if (scanned.length) event.preventDefault(); });
   document.addEventListener("htmx:load", (event) => { if (event.target === document.body) free = true; });
   document.addEventListener("keydown", (event) => {
     const field = event.target;
