@@ -92,7 +92,7 @@ def make_venv(*, named: bool = False) -> None:
 def quicker_python() -> "str | None":
     """The operating system's Python where this one was compiled without optimisation, as pyenv does unless told otherwise.
 
-    Such a one takes half as long again for plain Python, and Kvitta an eighth longer. None where nothing is to be gained.
+    Such a one takes half as long again for plain Python, and Kvitta's pages a fifth longer. None where nothing is to be gained.
     """
     configured = sysconfig.get_config_var("CONFIG_ARGS")
     if configured is None or "--enable-optimizations" in configured or sys.base_prefix == "/usr":
