@@ -232,3 +232,14 @@ VAT_CLASS_NAMES = {
     "exempt": N_("Exempt"),
 }
 """The VAT classes that a company begins with; a rate has its days, its class has its name."""
+
+VOUCHER_SERIES_NAMES = {
+    "F": N_("Invoices and credit notes"),
+    "I": N_("Settlements and payments"),
+    "K": N_("Corrections"),
+    "L": N_("Stock"),
+}
+"""What each voucher series holds."""
+
+ACCOUNT_KIND_NAMES = {"T": N_("Asset"), "S": N_("Liability"), "I": N_("Income"), "K": N_("Cost")}
+"""SIE's kinds of accounts."""

@@ -27,6 +27,7 @@ from web import (
 )
 from web_book_tables import balance_table, series_table, sheet_table
 from web_documents import document_url, reason
+from web_labels import VOUCHER_SERIES_NAMES
 from web_query import Days, typed_days
 from web_reports import answer, shape, ways
 from web_words import gettext as _
@@ -35,12 +36,6 @@ from web_words import moment, named
 blueprint = Blueprint("books", __name__)
 
 ROWS = 50
-SERIES_NAMES = {
-    "F": N_("Invoices and credit notes"),
-    "I": N_("Settlements and payments"),
-    "K": N_("Corrections"),
-    "L": N_("Stock"),
-}
 SOURCES = {
     "invoice": N_("Invoice %(number)s"),
     "credit_note": N_("Credit note %(number)s"),
@@ -78,7 +73,7 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _series() -> str | None:
-    return query_choice("series", list(SERIES_NAMES), "") or None
+    return query_choice("series", list(VOUCHER_SERIES_NAMES), "") or None
 
 
 def _after() -> tuple[date, int] | None:
@@ -110,7 +105,7 @@ def vouchers() -> Response:
                 "url": url_for("books.vouchers", **{**given, "series": code}),
                 "active": series == code,
             }
-            for code, name in SERIES_NAMES.items()
+            for code, name in VOUCHER_SERIES_NAMES.items()
         ),
     ]
     return page(
@@ -270,7 +265,10 @@ def series() -> Response:
     """«Luckor i nummerserier»."""
     with reading() as looked:
         reports = series_report.number_series(looked)
-    names = {"F": _("Documents"), **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in SERIES_NAMES}}
+    names = {
+        "F": _("Documents"),
+        **{f"V:{code}": _("Vouchers %(series)s", series=code) for code in VOUCHER_SERIES_NAMES},
+    }
 
     def shown() -> Response:
         return page(

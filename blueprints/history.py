@@ -9,12 +9,11 @@ from werkzeug.wrappers import Response
 
 import web_history
 from db import reading
-from errors import N_
 from rights import Right
 from services import accounts, audit, chart_changes, system_facts
 from services.system_facts import Description
 from web import may, needs, page, query_whole
-from web_labels import VAT_CLASS_NAMES
+from web_labels import ACCOUNT_KIND_NAMES, VAT_CLASS_NAMES, VOUCHER_SERIES_NAMES
 from web_reports import Column, Line, Table, answer, shape, ways
 from web_words import day, named, percent
 from web_words import gettext as _
@@ -23,13 +22,6 @@ blueprint = Blueprint("history", __name__)
 
 ROWS = 50
 MOST = 100_000
-KINDS = {"T": N_("Asset"), "S": N_("Liability"), "I": N_("Income"), "K": N_("Cost")}
-SERIES = {
-    "F": N_("Invoices and credit notes"),
-    "I": N_("Settlements and payments"),
-    "K": N_("Corrections"),
-    "L": N_("Stock"),
-}
 
 
 # --- Behandlingshistorik -------------------------------------------------------------------------------------------------
@@ -133,7 +125,7 @@ def _chart(told: Description) -> Table:
             [
                 str(each.number),
                 each.name,
-                _(KINDS[each.kind]),
+                _(ACCOUNT_KIND_NAMES[each.kind]),
                 percent(each.vat_rate) if each.vat_rate is not None else "",
                 f"{each.vat_box:02d}" if each.vat_box is not None else "",
                 _("Yes") if each.active else _("No"),
@@ -155,7 +147,7 @@ def _series(told: Description) -> Table:
     lines = []
     for each in told.series:
         code = each.code.removeprefix("V:")
-        name = _("Documents") if each.code == "F" else f"{code} {_(SERIES.get(code, code))}"
+        name = _("Documents") if each.code == "F" else f"{code} {_(VOUCHER_SERIES_NAMES.get(code, code))}"
         year = f"{day(each.year.starts)} – {day(each.year.ends)}" if each.year else _("runs on")
         lines.append(Line([name, year, each.first_no, each.next_no, each.head_hash]))
     about = _(

@@ -12,13 +12,12 @@ from errors import N_, Refusal
 from rights import Right
 from services import accounts, periods, setting_groups, settings, vat_rates
 from web import ChoiceField, DayField, Form, LineField, actor, done, flash_refusal, needs
-from web_labels import VAT_CLASS_NAMES
+from web_labels import ACCOUNT_KIND_NAMES, VAT_CLASS_NAMES
 from web_settings import settings_page
 from web_words import gettext as _
 
 blueprint = Blueprint("setting_books", __name__)
 
-KINDS = {"T": N_("Asset"), "S": N_("Liability"), "I": N_("Income"), "K": N_("Cost")}
 STATES = {"past": (N_("Earlier"), "off"), "now": (N_("Holds"), "ok"), "coming": (N_("Coming"), "info")}
 
 
@@ -35,7 +34,7 @@ def chart() -> Response:
         "settings/chart.html",
         url_for("setting_books.chart"),
         rows=rows,
-        kinds={code: _(word) for code, word in KINDS.items()},
+        kinds={code: _(word) for code, word in ACCOUNT_KIND_NAMES.items()},
         years=years,
         open_year=None if opened else this_year,
     )

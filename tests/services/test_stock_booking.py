@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,8 @@ from services.verify import CheckState
 from tests import builders
 from tests.builders import CLERK, FINANCE, a_captured_invoice, a_money_form, an_article, row
 from tests.threads import while_open
+
+SERVICES = Path(stock_booking.__file__).parent
 
 
 def begin(stated_minor: int = 0, *, seen_minor: int | None = None, nonce: str = "", actor: Actor = FINANCE) -> int:
@@ -198,6 +202,16 @@ def test_whatever_moves_stock_is_booked_once(invoice: Document, klarna: Any, san
     with writing() as session:
         stocktakes.book(session, CLERK, secrets.token_hex(16), stocktake, shown.seen)
     booked((12_000 - held) // 1_000 * 21_000)
+
+
+def test_who_moves_stock_sees_to_its_booking() -> None:
+    """S4: a module that comes to move stock and forgets it is found here, whether its tests have booking on or not."""
+    moving = re.compile(r"\bstock\.move\(|insert\(StockMovement\)")
+    movers = [path for path in SERVICES.glob("*.py") if moving.search(path.read_text(encoding="utf-8"))]
+    forgot = [
+        path.name for path in movers if not re.search(r"\b(follow|booked_back)\(", path.read_text(encoding="utf-8"))
+    ]
+    assert len(movers) >= 6 and forgot == []
 
 
 def test_where_it_is_off_nothing_is_booked(books: Any, klarna: Any, sandbox: Any) -> None:
