@@ -183,9 +183,9 @@ def create(document_id: int) -> Response:
     if not (version.isascii() and version.isdigit()):
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
     try:
-        _save_typed(document_id)
-        with reading() as looked:
+        with reading() as looked:  # before anything is saved: an old page's fields are not what its person typed
             credit_form.require_shown(looked, document_id, int(version[:18]))
+        _save_typed(document_id)
         form = replace(form, version=int(version[:18]), warned=request.form.get("warned") == "1")
         made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
     except NotFound as gone:  # its nonce says that it was there

@@ -221,6 +221,22 @@ def test_a_draft_that_a_colleague_changed_comes_back_as_it_is_now(
     assert not sandbox.posts(operation="create_refund") and the_document(2).state is DocState.DRAFT
 
 
+def test_an_old_page_does_not_take_back_what_a_colleague_has_changed(
+    clerk_client: WebClient, finance_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """Operations 12: fields that nobody has typed in on an old page are not saved over what stands in the draft now."""
+    drawn = a_draft(clerk_client, klarna, sandbox, [row("T-shirt", pieces=2)])
+    line = rows_of(drawn)[0]
+    finance_client.get(drawn.url)
+    assert finance_client.post(f"{drawn.url}/rows/{line}", {f"quantity-{line}": "1"}).status == 303
+    answer = clerk_client.post(f"{drawn.url}/create", {**drawn.form("#sum").values, f"quantity-{line}": "2"})
+    assert answer.status == 409 and "The draft has been changed meanwhile." in answer.text
+    assert answer.find(f"#quantity-{line}")["value"] == "1"
+    with reading() as session:
+        assert credit_drafts.figures(session, session.get_one(Document, 2)).gross_minor == 49_900
+    assert not sandbox.posts(operation="create_refund")
+
+
 def test_what_is_typed_but_not_saved_yet_is_saved_and_shown_before_anything_is_sent(
     clerk_client: WebClient, klarna: Any, sandbox: Any
 ) -> None:
@@ -230,7 +246,7 @@ def test_what_is_typed_but_not_saved_yet_is_saved_and_shown_before_anything_is_s
     sent = {**drawn.form("#sum").values, f"quantity-{line}": "1"}
     answer = clerk_client.post(f"{drawn.url}/create", sent)
     assert answer.status == 409 and "What you typed is saved now, and the sum is SEK 499.00." in answer.text
-    answer = clerk_client.post(f"{drawn.url}/create", {**sent, f"quantity-{line}": "7"})
+    answer = clerk_client.post(f"{drawn.url}/create", {**answer.form("#sum").values, f"quantity-{line}": "7"})
     assert answer.status == 422 and answer.find(f"#quantity-{line}")["value"] == "7"
     assert not sandbox.posts(operation="create_refund")
 
