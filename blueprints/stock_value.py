@@ -46,7 +46,7 @@ def _page(form: BeginForm | None = None, status: int = 200) -> Response:
     with reading() as looked:
         now = stock_booking.standing(looked)
     if form is None:
-        form = BeginForm(formdata=None, data={"stated": max(now.ledger_minor, 0)})
+        form = BeginForm(formdata=None, data={"stated": max(now.booked_minor, 0)})
     return page(
         "stock/value.html",
         status=status,

@@ -18,7 +18,7 @@ import clock
 from errors import BrokenRule
 from models import Document, DocumentLine, Posting, Voucher
 from rights import Actor
-from services import accounts, advances, documents, ledger, settings
+from services import accounts, advances, documents, ledger, settings, stock_booking
 from services.advances import KINDS
 from services.ledger import Entry
 from states import DocKind, DocState, LineKind
@@ -37,6 +37,8 @@ def require_bookable(session: Session, actor: Actor, document: Document) -> None
     """
     if any(line.gross_minor for line in document.lines):
         ledger.require_bookable(session, actor, clock.today(), of_document(session, document, clock.today()))
+    if document.restock and stock_booking.is_on(session):
+        stock_booking.require_bookable(session, actor)
 
 
 def entries(session: Session, document: Document, day: date, sign: int) -> list[Entry]:

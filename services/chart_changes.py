@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, BadInput, NotFound, Refusal, Stale
-from models import Account, AccountChange, Posting, Setting
+from models import Account, AccountChange, Posting
 from rights import Actor, Right
 from services import audit, periods, settings, vat_rates
 from services.card_checks import check_text
@@ -119,6 +119,7 @@ def change(session: Session, actor: Actor, number: int, facts: Facts, seen: str)
     """
     actor.require(Right.ADMINISTER)
     periods.stop_booking(session)
+    settings.hold_accounts(session)
     account = get(session, number, lock=True)
     before = facts_of(account)
     if before.fingerprint != seen:
@@ -134,6 +135,7 @@ def change(session: Session, actor: Actor, number: int, facts: Facts, seen: str)
                 field=name,
                 account=str(number),
             )
+    _require_part(session, number, before, after)
     if before.active and not after.active:
         _require_closable(session, number)
     for name, value in asdict(after).items():
@@ -168,21 +170,28 @@ def _check(session: Session, number: int, facts: Facts) -> None:
         )
 
 
-def _require_closable(session: Session, number: int) -> None:
-    """An account that a setting names, now or later, stays open; so does a ledger with open items."""
-    today = settings.values(session, "account.")
-    coming = session.execute(
-        sa.select(Setting.name, Setting.value).where(
-            Setting.name.startswith("account.", autoescape=True), Setting.valid_from > clock.today()
-        )
-    )
-    if str(number) in {*today.values(), *(value for _name, value in coming)}:
+def _require_part(session: Session, number: int, before: Facts, after: Facts) -> None:
+    """An account that a setting names, now or later, stays open and of its kind; what holds the stock is paid from by nobody."""
+    closes, turns = before.active and not after.active, after.receivable != before.receivable
+    paid = after.payment_account and not before.payment_account
+    parts = settings.parts_of(session, number, clock.today())
+    if parts and (closes or turns):
         raise Refusal(
             N_("Account %(account)s is one of the default accounts. Choose another there first."),
-            field="active",
+            field="active" if closes else "receivable",
             account=str(number),
             link=("settings.group", {"group": "accounts"}),
         )
+    if settings.STOCK in parts and paid:
+        raise Refusal(
+            N_("Account %(account)s holds the value of the stock, and nothing else is booked there."),
+            field="payment_account",
+            account=str(number),
+        )
+
+
+def _require_closable(session: Session, number: int) -> None:
+    """A ledger with open items stays open."""
     left = session.scalar(
         sa.select(sa.func.sum(Posting.amount_minor))
         .join(Account, Account.number == Posting.account)

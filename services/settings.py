@@ -91,6 +91,8 @@ _APART = frozenset(
     f"account.{part}" for part in ("bank", "input_vat", "reverse_input", "reverse_output", "holdback", "debt")
 )
 """Parts whose sums in a payout's voucher are what the report states: each needs an account of its own (A14)."""
+STOCK = "account.stock"
+"""The part whose account says what the stock is worth (S4): nothing else is booked there."""
 _RESULT = frozenset({"fee", "sales", "freight", "invoicing_fee", "discount", "stock_change"})
 _RANGES: Mapping[str, tuple[int, int]] = {
     "refund_limit.clerk": (0, money.MAX_AMOUNT_MINOR),
@@ -168,24 +170,59 @@ def _is_result(name: str) -> bool:
     return name.removeprefix("account.").partition(".")[0] in _RESULT
 
 
-def _check_account(session: Session, name: str, text: str, day: date) -> None:
-    found = session.get(Account, int(text)) if _WHOLE.fullmatch(text) else None
+def hold_accounts(session: Session) -> None:
+    """Wait for whoever chooses, closes or changes accounts, and be the only one until this transaction is over.
+
+    What is booked meanwhile is not waited for, nor does it wait.
+    """
+    session.execute(sa.select(Account.number).order_by(Account.number).with_for_update(key_share=True)).all()
+
+
+def parts_of(session: Session, account: int, day: date) -> set[str]:
+    """Which parts an account plays on a day or will play later, as the names of their settings."""
+    told = values(session, "account.", day).items()
+    later = session.execute(
+        sa.select(Setting.name, Setting.value).where(
+            Setting.name.startswith("account.", autoescape=True), Setting.valid_from > day
+        )
+    )
+    return {name for name, text in (*told, *later) if text == str(account)}
+
+
+def require_account(session: Session, name: str, text: str, day: date) -> None:
+    """Let an account pass that can play a part from a day on. Raises BadInput (A14, S4)."""
+    found = session.get(Account, int(text), populate_existing=True) if _WHOLE.fullmatch(text) else None
     if found is None or not found.active:
         raise BadInput(
             N_("Account %(account)s is not in the chart of accounts, or is closed."), field="value", account=text
         )
     if found.receivable != (name == "account.receivable"):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
-    if name == "account.stock" and value(session, "stock.booking") == "1":
-        raise BadInput(N_("Stock is booked as it moves, on the account it has. End that first."), field="value")
     if name != "account.rounding" and (found.kind in ("I", "K")) is not _is_result(name):
         raise BadInput(N_("Account %(account)s is of the wrong kind for this."), field="value", account=text)
-    if name in _APART and any(value(session, other, day) == text for other in _APART - {name}):
+    others = parts_of(session, found.number, day) - {name}
+    if name in _APART and others & _APART:
         raise BadInput(
             N_("Account %(account)s plays another part in the vouchers of payouts. Choose one of its own."),
             field="value",
             account=text,
         )
+    if STOCK in others or (name == STOCK and (others or found.payment_account)):
+        raise BadInput(
+            N_(
+                "The stock account holds the value of the stock and nothing else. Choose one of its own, not %(account)s."
+            ),
+            field="value",
+            account=text,
+        )
+
+
+def _check_account(session: Session, name: str, text: str, day: date) -> None:
+    hold_accounts(session)
+    session.info.pop(_KEPT, None)
+    if name == STOCK and value(session, "stock.booking") == "1":
+        raise BadInput(N_("Stock is booked as it moves, on the account it has. End that first."), field="value")
+    require_account(session, name, text, day)
 
 
 def _check_choice(name: str, text: str) -> None:

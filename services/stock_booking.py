@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import clock
 import db
 import money
-from errors import N_, Refusal, Stale
+from errors import N_, BadInput, Refusal, Stale
 from models import Article, Posting, Setting, StockMovement, Voucher
 from rights import Actor, Right
 from services import accounts, keyset, ledger, money_forms, settings
@@ -44,7 +44,10 @@ def _set(session: Session) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the stock is worth, and what the books say; ``elsewhere_minor`` is what stands on the account in other books."""
+    """What the stock is worth, and what the books say.
+
+    ``elsewhere_minor`` is what was said to stand on the account in other books when booking last began; 0 before it ever did.
+    """
 
     on: bool
     account: int
@@ -70,7 +73,7 @@ def standing(session: Session) -> Standing:
         accounts.role(session, "stock_change", today),
         value(session),
         _ledger(session, account),
-        int(told.get(ELSEWHERE, "0")) if on else 0,
+        int(told.get(ELSEWHERE, "0")),
     )
 
 
@@ -106,8 +109,10 @@ def begin(session: Session, actor: Actor, nonce: str, stated_minor: int, seen_mi
     now = standing(session)
     if now.on:
         raise Refusal(N_("Stock is booked as it moves already."))
-    for change in settings.coming(session, ["account.stock"]):
-        if settings.value(session, "account.stock", change.valid_from) != str(now.account):
+    _require_accounts(session, now)
+    require_bookable(session, actor)
+    for change in settings.coming(session, [settings.STOCK]):
+        if settings.value(session, settings.STOCK, change.valid_from) != str(now.account):
             raise Refusal(
                 N_(
                     "Another stock account has been chosen from %(day)s. Begin then, or choose the same one for that day."
@@ -134,9 +139,31 @@ def end(session: Session, actor: Actor) -> None:
 
 
 def _hold_still(session: Session) -> None:
-    """Wait for movements and changes of cost under way, and let none begin; on SQLite whoever writes is alone."""
+    """Wait for movements, changes of cost and choices of accounts under way, and let none begin.
+
+    On SQLite whoever writes is alone.
+    """
     if not db.is_sqlite(session.get_bind().engine):
         session.execute(sa.text("LOCK TABLE article, stock_movement IN SHARE ROW EXCLUSIVE MODE"))
+    settings.hold_accounts(session)
+
+
+def _require_accounts(session: Session, now: Standing) -> None:
+    """Let accounts pass that could be chosen for stock today: also those nobody has chosen are looked at (S4)."""
+    for name, account in ((settings.STOCK, now.account), ("account.stock_change", now.change_account)):
+        try:
+            settings.require_account(session, name, str(account), clock.today())
+        except BadInput as no:
+            no.field, no.link = None, ("settings.group", {"group": "accounts"})
+            raise
+
+
+def require_bookable(session: Session, actor: Actor) -> None:
+    """Let pass a day on which stock could be booked. Raises Refusal and BrokenRule as ``ledger.post`` does.
+
+    Asked before booking begins, and before Klarna is asked for what moves stock afterwards (operations 3, T1).
+    """
+    ledger.require_bookable(session, actor, clock.today(), _entries(session, 1))
 
 
 # --- What moves -----------------------------------------------------------------------------------------------------------
@@ -188,20 +215,23 @@ def revalue(session: Session, actor: Actor, article: Article, before_minor: int)
     _post(session, actor, change, f"Nytt inpris, artikel {article.number}", source, None)
 
 
-def _post(session: Session, actor: Actor, change_minor: int, text: str, source: str, document_id: int | None) -> None:
+def _entries(session: Session, change_minor: int) -> list[ledger.Entry]:
     today = clock.today()
-    entries = [
+    return [
         ledger.Entry(accounts.role(session, "stock", today), change_minor),
         ledger.Entry(accounts.role(session, "stock_change", today), -change_minor),
     ]
+
+
+def _post(session: Session, actor: Actor, change_minor: int, text: str, source: str, document_id: int | None) -> None:
     if change_minor:
         ledger.post(
             session,
             actor,
             series=SERIES,
-            day=today,
+            day=clock.today(),
             text=text,
             source=source,
-            entries=entries,
+            entries=_entries(session, change_minor),
             document_id=document_id,
         )

@@ -48,6 +48,8 @@ def test_finance_begins_and_ends_it_and_reads_what_it_booked(article: Article, c
     client.get("/stock/value")
     page = client.submit("/stock/value/end")
     assert "bokförs inte längre" in page.text and page.has("#begin")
+    assert page.form("#begin").values["stated"] == "840,00", "both together"
+    assert "1 000,00" in page.text, "what was said to stand in other books is still shown"
     assert "Lagret ökar eller blir mer värt" not in client.get("/books/description").text
 
 

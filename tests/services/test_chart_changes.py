@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.orm import Session
 
 import clock
 from db import reading, writing
@@ -20,7 +21,7 @@ from services.chart_changes import Facts
 from services.ledger import Entry
 from tests import builders
 from tests.services.test_ledger import a_claim, verified
-from tests.threads import in_threads
+from tests.threads import in_threads, while_open
 
 TODAY = clock.today()
 
@@ -89,6 +90,33 @@ def test_what_others_lean_on_stays_open(books: Flask, admin: Actor, finance: Act
         let(admin, 1511, active=False)
     book(finance, 1511, -7_00, "d", document)
     assert let(admin, 1511, active=False)
+
+
+def test_a_default_account_stays_of_its_kind(books: Flask, admin: Actor) -> None:
+    """S4, A14: what is booked on it names no document, so that a ledger of claims could not take it."""
+    with pytest.raises(Refusal, match="default accounts") as no:
+        let(admin, 1460, receivable=True)
+    assert no.value.field == "receivable"
+    with pytest.raises(Refusal, match="value of the stock") as no:
+        let(admin, 1460, payment_account=True)
+    assert no.value.field == "payment_account"
+    assert let(admin, 1460, name="Varulager")
+
+
+@pytest.mark.only_on("postgres")
+def test_an_account_is_not_chosen_while_it_is_being_closed(books: Flask, admin: Actor) -> None:
+    """B36: whoever chooses waits for the one who closes, and the other way about. Without the lock both would go through."""
+
+    def closes(session: Session) -> None:
+        now = chart_changes.facts_of(session.get_one(Account, 6064))
+        chart_changes.change(session, admin, 6064, replace(now, active=False), now.fingerprint)
+
+    def chooses(session: Session) -> None:
+        settings.change(session, admin, "account.fee", "6064", clock.today())
+
+    assert isinstance(while_open(books, closes, chooses), BadInput)
+    assert let(admin, 6064, active=True)
+    assert isinstance(while_open(books, chooses, closes), Refusal)
 
 
 @pytest.mark.parametrize(

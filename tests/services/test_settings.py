@@ -55,6 +55,9 @@ WRONG = [
     ("account.bank", "3001"),
     ("account.reverse_input", "2641"),
     ("account.holdback", "1930"),
+    ("account.unallocated", "1460"),
+    ("account.stock", "1930"),
+    ("account.stock", "1910"),
     ("refund_limit.clerk", "-1"),
     ("refund_limit.clerk", "200000001"),
     ("unpaid_days", "0"),
@@ -70,6 +73,21 @@ def test_what_a_setting_cannot_be_is_refused(books: Flask, admin: Actor, name: s
     """Catalogue row 72."""
     with pytest.raises(BadInput), writing() as session:
         settings.change(session, admin, name, value, date(2026, 7, 1))
+
+
+def test_no_part_comes_to_share_an_account_that_has_to_stand_alone(books: Flask, admin: Actor) -> None:
+    """A14, S4: neither today nor through a change whose day has not come."""
+    first, later = date(2026, 7, 1), date(2026, 8, 1)
+    for name, account, taken in (
+        ("account.holdback", "1580", "account.debt"),
+        ("account.unallocated", "1519", "account.stock"),
+    ):
+        with writing() as session:
+            settings.change(session, admin, name, account, later)
+        with pytest.raises(BadInput), writing() as session:
+            settings.change(session, admin, taken, account, first)
+    with writing() as session:
+        settings.change(session, admin, "account.holdback", "1686", later)
 
 
 def test_an_unknown_setting_is_a_mistake_of_ours(books: Flask, admin: Actor) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
-from models import Article, Document, Order, Setting, Voucher
+from models import Account, Article, Document, Order, Setting, Voucher
 from rights import Actor
 from services import (
     costs,
@@ -38,6 +38,7 @@ from services.goods_in import Arrival
 from services.goods_returns import Typed
 from services.replacement import Out
 from services.verify import CheckState
+from states import DocState
 from tests import builders
 from tests.builders import CLERK, FINANCE, a_captured_invoice, a_money_form, an_article, row
 from tests.threads import while_open
@@ -151,6 +152,19 @@ def test_when_it_has_ended_movements_are_booked_no_more_and_it_can_begin_again(b
     assert s4().state is CheckState.OK
 
 
+def test_what_stands_in_other_books_is_remembered_for_who_begins_again(books: Any) -> None:
+    """S4: else what stands there would be booked a second time by whoever takes the proposal."""
+    with writing() as session:
+        an_article(session, stock_milli=10_000, cost_minor=21_000)
+    begin(200_000)
+    with writing() as session:
+        stock_booking.end(session, FINANCE)
+    with reading() as session:
+        now = stock_booking.standing(session)
+    assert (now.on, now.ledger_minor, now.elsewhere_minor, now.booked_minor) == (False, 10_000, 200_000, 210_000)
+    assert begin(now.booked_minor) == 0 and len(vouchers()) == 1
+
+
 def test_whatever_moves_stock_is_booked_once(invoice: Document, klarna: Any, sandbox: Any, clerk: Actor) -> None:
     """S4: deliveries, returns at once and later, exchanges, adjustments, goods in, stocktakes, and another cost."""
     with writing() as session:
@@ -254,7 +268,7 @@ def test_the_account_says_what_the_stock_is_worth_whatever_the_fractions(
 def test_it_does_not_begin_on_an_account_that_will_be_another(books: Any, admin: Actor) -> None:
     tomorrow = clock.today() + timedelta(days=1)
     with writing() as session:
-        company_settings.change(session, admin, "account.stock", "1930", tomorrow)
+        company_settings.change(session, admin, "account.stock", "1580", tomorrow)
     with pytest.raises(Refusal, match="Another stock account"):
         begin()
     with writing() as session:
@@ -265,7 +279,50 @@ def test_it_does_not_begin_on_an_account_that_will_be_another(books: Any, admin:
 def test_the_account_stays_while_stock_is_booked_on_it(books: Any, admin: Actor) -> None:
     begin()
     with pytest.raises(BadInput, match="End that first"), writing() as session:
-        company_settings.change(session, admin, "account.stock", "1930", clock.today())
+        company_settings.change(session, admin, "account.stock", "1580", clock.today())
+
+
+@pytest.mark.parametrize(
+    ("account", "as_it_is", "sentence"),
+    [
+        (1460, {"active": False}, "closed"),
+        (4960, {"active": False}, "closed"),
+        (1460, {"receivable": True}, "wrong kind"),
+        (1460, {"payment_account": True}, "nothing else"),
+    ],
+)
+def test_it_does_not_begin_on_an_account_that_cannot_be_booked_on(
+    books: Any, account: int, as_it_is: dict[str, bool], sentence: str
+) -> None:
+    """S4: books from before stock had accounts. Also where nothing is to be booked the first day."""
+    with writing() as session:
+        session.execute(sa.update(Account).where(Account.number == account).values(**as_it_is))
+    with pytest.raises(Refusal, match=sentence) as no:
+        begin()
+    assert no.value.link == ("settings.group", {"group": "accounts"})
+    with reading() as session:
+        assert not stock_booking.is_on(session)
+
+
+def test_klarna_is_not_asked_for_a_refund_whose_goods_could_not_be_booked(
+    invoice: Document, klarna: Any, sandbox: Any
+) -> None:
+    """T1, E4c: what could not be recorded afterwards is not begun. Seen red without the question: refunded, and not issued."""
+    with writing() as session:
+        draft = credit_drafts.start(session, FINANCE, invoice.id)
+        credit_drafts.set_options(
+            session, FINANCE, draft.id, restock=True, warehouse_id=None, without_klarna=False, reason=""
+        )
+        amount = credit_drafts.figures(session, draft).gross_minor
+        session.execute(sa.update(Account).where(Account.number == 4960).values(active=False))
+    with pytest.raises(Refusal, match="4960"):
+        reservations.credit(klarna, FINANCE, draft.id, a_money_form(amount))
+    assert sandbox.posts(operation="create_refund") == []
+    assert builders.the_document(draft.id).state is DocState.DRAFT
+    with writing() as session:
+        session.execute(sa.update(Account).where(Account.number == 4960).values(active=True))
+    reservations.credit(klarna, FINANCE, draft.id, a_money_form(amount))
+    assert builders.the_document(draft.id).state is DocState.ISSUED and s4().state is CheckState.OK
 
 
 @pytest.mark.only_on("postgres")
@@ -300,3 +357,29 @@ def test_it_begins_behind_what_moves_just_then(books: Flask, what: str, monkeypa
     assert s4().state is CheckState.FAILED, "the lock guards nothing"
     with writing() as session:
         stock_booking.end(session, FINANCE)
+
+
+@pytest.mark.only_on("postgres")
+def test_it_begins_behind_who_chooses_another_account_just_then(books: Flask, admin: Actor) -> None:
+    """S4: booked on one account and held against another otherwise, and no way out that is not refused."""
+
+    def chooses(session: Any) -> None:
+        company_settings.change(session, admin, "account.stock", "1580", clock.today())
+
+    def starts(session: Any) -> None:
+        stock_booking.begin(session, FINANCE, secrets.token_hex(16), 0, stock_booking.value(session))
+
+    with writing() as session:
+        an_article(session, stock_milli=1_000, cost_minor=10_000)
+    assert while_open(books, chooses, starts) is None
+    with reading() as session:
+        assert stock_booking.standing(session).account == 1580
+    assert vouchers()[0][1] == {1580: 10_000, 4960: -10_000}
+    with writing() as session:
+        stock_booking.end(session, FINANCE)
+
+    def back(session: Any) -> None:
+        company_settings.change(session, admin, "account.stock", "1460", clock.today())
+
+    refused = while_open(books, starts, back)
+    assert isinstance(refused, BadInput) and "End that first" in str(refused)
