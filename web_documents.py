@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 import clock
 from db import reading
 from errors import N_, Malformed, Refusal
+from rights import Right
 from services import (
     agreement,
     approvals,
@@ -30,6 +31,7 @@ from services import (
     outbox,
     preferences,
     printing,
+    stock_booking,
 )
 from services.document_page import DocumentPage
 from services.klarna_refusal import Sentence
@@ -45,6 +47,7 @@ from web import (
     actor,
     gettext,
     label,
+    may,
     page,
     read_nonce,
     say,
@@ -98,6 +101,12 @@ def reason(text: str) -> str:
 def linked(endpoint: str, **values: Any) -> str | None:
     """The address of a page of another room; None where this installation has no such page."""
     return url_for(endpoint, **values) if endpoint in current_app.view_functions else None
+
+
+def voucher_url(voucher_id: int, name: str) -> str | None:
+    """The address of a voucher; None for who does not see what articles cost, where it shows that."""
+    hidden = name.startswith(stock_booking.SERIES) and not may(Right.SEE_PRIVATE)
+    return None if hidden else linked("books.voucher", voucher_id=voucher_id)
 
 
 def document_url(kind: DocKind, document_id: int) -> str:
@@ -234,6 +243,7 @@ WORDS: dict[str, Any] = {
     "off": off,
     "reason": reason,
     "linked": linked,
+    "voucher_url": voucher_url,
     "document_url": document_url,
     "no_pdf": lambda: off(printing.missing()),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -17,13 +18,16 @@ import money
 from db import reading
 from errors import N_
 from rights import Right
-from services import book_export, book_lists, periods, series_report
+from services import book_export, book_lists, periods, series_report, stock_booking
 from web import (
+    actor,
+    may,
     needs,
     page,
     query_choice,
     query_days,
     query_text,
+    why_not,
 )
 from web_book_tables import balance_table, series_table, sheet_table
 from web_documents import document_url, reason
@@ -72,8 +76,19 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula when a cell begins with it (catalogue row 60)."""
 
 
+def _seen() -> list[str]:
+    """The series a person sees: what stock is booked at shows what articles cost."""
+    return [code for code in VOUCHER_SERIES_NAMES if code != stock_booking.SERIES or may(Right.SEE_PRIVATE)]
+
+
 def _series() -> str | None:
-    return query_choice("series", list(VOUCHER_SERIES_NAMES), "") or None
+    return query_choice("series", _seen(), "") or None
+
+
+def _asked() -> Collection[str]:
+    """The series a list is of: the one that was chosen, else all that a person sees."""
+    chosen, seen = _series(), _seen()
+    return [chosen] if chosen else () if len(seen) == len(VOUCHER_SERIES_NAMES) else seen
 
 
 def _after() -> tuple[date, int] | None:
@@ -94,8 +109,12 @@ def vouchers() -> Response:
     days = typed_days()
     starts, ends, series = days.starts, days.ends, _series()
     given: dict[str, Any] = {"series": series, "from": starts, "to": ends}
+    seen = _seen()
     with reading() as looked:
-        rows = book_lists.voucher_list(looked, series=series, starts=starts, ends=ends, after=_after(), limit=ROWS + 1)
+        hides = stock_booking.SERIES not in seen and stock_booking.is_booked(looked)
+        rows = book_lists.voucher_list(
+            looked, series=_asked(), starts=starts, ends=ends, after=_after(), limit=ROWS + 1
+        )
     last = rows[ROWS - 1] if len(rows) > ROWS else None
     choices = [
         {"label": _("All"), "url": url_for("books.vouchers", **{**given, "series": None}), "active": series is None},
@@ -106,6 +125,7 @@ def vouchers() -> Response:
                 "active": series == code,
             }
             for code, name in VOUCHER_SERIES_NAMES.items()
+            if code in seen
         ),
     ]
     return page(
@@ -116,6 +136,7 @@ def vouchers() -> Response:
         rows=[] if days.wrong else rows[:ROWS],
         choices=choices,
         series=series,
+        hidden=why_not(Right.SEE_PRIVATE) if hides else None,
         file_url=url_for("books.export", **given),
         newest=url_for("books.vouchers", **given) if request.args.get("after") else None,
         older=url_for("books.vouchers", **given, after=f"{last.day}.{last.id}") if last else None,
@@ -135,7 +156,7 @@ def export() -> Response:
     sheet = csv.writer(file, delimiter=";", lineterminator="\r\n")
     sheet.writerow(_(head) for head in _HEADS)
     with reading() as looked:
-        rows = book_export.posting_rows(looked, series=_series(), starts=starts, ends=ends)
+        rows = book_export.posting_rows(looked, series=_asked(), starts=starts, ends=ends)
         for count, row in enumerate(rows, start=1):
             if count > book_export.MOST_ROWS:
                 sheet.writerow([_("Only the first %(most)s rows are in the file.", most=book_export.MOST_ROWS)])
@@ -167,6 +188,8 @@ def voucher(voucher_id: int) -> Response:
     """One voucher with what it rests on."""
     with reading() as looked:
         shown = book_lists.voucher(looked, voucher_id)
+        if shown.row.series not in _seen():
+            actor().require(Right.SEE_PRIVATE)
         target = book_lists.document_endpoint(looked, shown.row.document_id)
     return page("books/voucher.html", voucher=shown, document_endpoint=target, source=_source(shown.source))
 
@@ -209,6 +232,7 @@ def trial_balance() -> Response:
     with reading() as looked:
         starts, ends, days = _period(looked)
         rows = book_lists.trial_balance(looked, starts, ends)
+        shows_costs = stock_booking.is_booked(looked, starts, ends)
         years = _years(looked, "books.trial_balance", starts, ends)
     given = {"from": starts, "to": ends}
 
@@ -225,6 +249,7 @@ def trial_balance() -> Response:
             years=years,
             ways=ways("books.trial_balance", **given),
             ledger_ways=[each for each in ways("reports.ledger", **given) if each["how"] != "csv"],
+            no_ledger=why_not(Right.SEE_PRIVATE) if shows_costs else None,
         )
 
     return answer("" if days.wrong else shape(), [balance_table(rows, starts, ends)], shown)
@@ -237,6 +262,7 @@ def account(account: int) -> Response:
     merge = query_choice("merge", ["1"], "") == "1"
     with reading() as looked:
         starts, ends, days = _period(looked)
+        stock_booking.require_seen(looked, actor(), starts, ends, account)
         sheet = book_lists.account_sheet(looked, account, starts, ends, merge=merge)
         years = _years(looked, "books.account", starts, ends, account=account, merge="1" if merge else None)
     given = {"account": account, "from": starts, "to": ends, "merge": "1" if merge else None}

@@ -14,11 +14,11 @@ from db import reading
 from errors import N_, BadInput
 from rights import Right
 from services import ageing as ages
-from services import chart_changes, periods, vat_report
+from services import chart_changes, periods, stock_booking, vat_report
 from services.ageing import GROUPS, Ageing
 from services.vat_report import DUE
 from states import DocKind
-from web import needs, page
+from web import actor, needs, page
 from web_book_tables import ledger_table, period
 from web_query import Days, typed_days
 from web_reports import Column, Line, Table, answer, kronor, shape, ways
@@ -224,5 +224,6 @@ def ledger() -> Response:
         starts, ends = days.starts or year[0], days.ends or year[1]
         if (ends - starts).days > 366:
             raise BadInput(N_("At most %(most)s days can be shown at a time."), field="to", most=366)
+        stock_booking.require_seen(looked, actor(), starts, ends)
         table = ledger_table(looked, starts, ends)
     return answer(shape() or "print", [table])

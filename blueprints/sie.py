@@ -15,7 +15,7 @@ from errors import BadInput, Refusal
 from rights import Right
 from services import periods, sie
 from services.sie import Kind, Per, Wish
-from web import actor, needs, page, query_choice, query_whole
+from web import actor, needs, page, query_choice, query_whole, why_not
 from web_query import Days, typed_days
 from web_words import gettext as _
 from web_words import say
@@ -65,6 +65,7 @@ def _page(asked: _Asked, *, refusal: Refusal | None = None, report: Any = None) 
         asked=asked,
         chosen_year=asked.year or now,
         years=years,
+        no_right=why_not(Right.BOOKS),
         days=days,
         said=say(refusal) if refusal else None,
         way=_way(refusal),
@@ -89,7 +90,7 @@ def index() -> Response:
 
 
 @blueprint.get("/books/sie/file")
-@needs(Right.READ)
+@needs(Right.BOOKS)
 def file() -> Response:
     """The file, or the page with what keeps it from being given out."""
     asked = _asked()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -35,12 +35,12 @@ class FileRow:
 def posting_rows(
     session: Session,
     *,
-    series: str | None = None,
+    series: Collection[str] = (),
     starts: date | None = None,
     ends: date | None = None,
     limit: int = MOST_ROWS,
 ) -> Iterator[FileRow]:
-    """The rows of the vouchers that fit, at most ``limit`` and one more, read a thousand at a time."""
+    """The rows of the vouchers of these series, or all, that fit, at most ``limit`` and one more, read a thousand at a time."""
     query = (
         sa.select(
             Voucher.series,
@@ -62,8 +62,8 @@ def posting_rows(
         .limit(limit + 1)
         .execution_options(yield_per=1000)
     )
-    if series is not None:
-        query = query.where(Voucher.series == series)
+    if series:
+        query = query.where(Voucher.series.in_(series))
     if starts is not None:
         query = query.where(Voucher.day >= starts)
     if ends is not None:

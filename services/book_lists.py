@@ -5,7 +5,7 @@ Amounts are minor units, debit positive, credit negative. Source: B34; BFNAR 201
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -110,16 +110,16 @@ class VoucherRow:
 def voucher_list(
     session: Session,
     *,
-    series: str | None = None,
+    series: Collection[str] = (),
     starts: date | None = None,
     ends: date | None = None,
     after: tuple[date, int] | None = None,
     limit: int = 50,
 ) -> list[VoucherRow]:
-    """Vouchers, the newest first; ``after`` is day and id of the last row of the page before (B34)."""
+    """Vouchers of these series, or all, the newest first; ``after`` is day and id of the last row of the page before (B34)."""
     page = sa.select(Voucher.id).order_by(Voucher.day.desc(), Voucher.id.desc()).limit(min(limit, MOST_ROWS))
-    if series is not None:
-        page = page.where(Voucher.series == series)
+    if series:
+        page = page.where(Voucher.series.in_(series))
     if starts is not None:
         page = page.where(Voucher.day >= starts)
     if ends is not None:

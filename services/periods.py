@@ -18,6 +18,8 @@ from services import accounts, audit, numbering
 
 VOUCHER_SERIES = ("F", "I", "K", "L")
 """Invoices and credit notes · readings and payments · corrections · stock, where it is booked as it moves."""
+STOCK_SERIES = VOUCHER_SERIES[3]
+"""Its vouchers show what articles cost, which not everybody sees (security: rights)."""
 _FROM_THE_START = VOUCHER_SERIES[:3]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -20,11 +21,11 @@ import money
 from errors import N_, BadInput, Refusal, Stale
 from models import Article, Posting, Setting, StockMovement, Voucher
 from rights import Actor, Right
-from services import accounts, keyset, ledger, money_forms, settings
+from services import accounts, keyset, ledger, money_forms, periods, settings
 
 ACTION = "stock_booking"
 SUBJECT = "begin"
-SERIES = "L"
+SERIES = periods.STOCK_SERIES
 ON, ELSEWHERE = "stock.booking", "stock.elsewhere"
 _AS_SET = (
     sa.select(Setting.name, Setting.value)
@@ -89,6 +90,20 @@ def value(session: Session) -> int:
 
 def _ledger(session: Session, account: int) -> int:
     return int(session.scalar(sa.select(sa.func.sum(Posting.amount_minor)).where(Posting.account == account)) or 0)
+
+
+def is_booked(session: Session, starts: date = date.min, ends: date = date.max, account: int | None = None) -> bool:
+    """Whether anything has been booked as it moved in these days, on one account or any: it shows what articles cost."""
+    booked = sa.select(Voucher.id).where(Voucher.series == SERIES, Voucher.day >= starts, Voucher.day <= ends).limit(1)
+    if account is not None:
+        booked = booked.join(Posting, Posting.voucher_id == Voucher.id).where(Posting.account == account)
+    return session.scalar(booked) is not None
+
+
+def require_seen(session: Session, actor: Actor, starts: date, ends: date, account: int | None = None) -> None:
+    """Let pass who may read the rows of these days: who sees costs, or all where none show. Raises NotAllowed (B31)."""
+    if not actor.may(Right.SEE_PRIVATE) and is_booked(session, starts, ends, account):
+        actor.require(Right.SEE_PRIVATE)
 
 
 # --- Begin and end --------------------------------------------------------------------------------------------------------
@@ -210,8 +225,9 @@ def revalue(session: Session, actor: Actor, article: Article, before_minor: int)
     held = sa.select(sa.func.sum(StockMovement.quantity_milli)).where(StockMovement.article_id == article.id)
     milli = int(session.scalar(held) or 0)
     change = money.gross_of(milli, article.cost_minor) - money.gross_of(milli, before_minor)
-    earlier = sa.select(sa.func.count()).where(Voucher.source.startswith(f"stock_cost:{article.id}:", autoescape=True))
-    source = f"stock_cost:{article.id}:{session.scalar(earlier)}"
+    # The article is locked, and what was booked of it last is among the vouchers: the same place cannot come again.
+    place = session.scalar(sa.select(sa.func.max(Voucher.id))) or 0
+    source = f"stock_cost:{article.id}:{place}"
     _post(session, actor, change, f"Nytt inpris, artikel {article.number}", source, None)
 
 

@@ -253,7 +253,7 @@ ROUTES: dict[str, Right | str] = {
     "settlements.original": Right.BOOKS,
     "settlements.show": Right.READ,
     "settlements.undo": Right.BOOKS,
-    "sie.file": Right.READ,
+    "sie.file": Right.BOOKS,
     "sie.index": Right.READ,
     "start.health": OPEN,
     "start.index": Right.READ,

@@ -6,10 +6,13 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+import clock
 from db import reading, writing
 from models import Article, Voucher
-from services import stock, stock_booking
+from services import credit_drafts, stock, stock_booking
+from states import Role
 from tests import builders
+from tests.services.test_stock_booking import without_klarna
 from tests.web_client import WebClient
 
 BEGIN = "/stock/value/begin"
@@ -100,3 +103,42 @@ def test_a_clerk_sees_the_value_and_who_may_begin_and_a_viewer_sees_no_costs(
     assert other.get("/stock/value").status == 403
     with reading() as session:
         assert not stock_booking.is_on(session)
+
+
+@pytest.mark.parametrize("who", list(Role))
+def test_who_sees_no_costs_reads_the_books_without_what_stock_is_booked_at(
+    app: Flask, article: Article, client: WebClient, who: Role
+) -> None:
+    """B27, B31: one article out is booked at its cost, so that its voucher, its rows and its file tell it."""
+    with writing() as session:
+        stock_booking.begin(session, builders.FINANCE, "0" * 32, 0, 1_050_00)
+        order = builders.an_order(session, lines=[builders.row(article=article)])
+        builders.a_delivery(session, order)
+    invoice = builders.an_invoice(app.extensions["klarna"], order)
+    with writing() as session:
+        draft = credit_drafts.start(session, builders.FINANCE, invoice.id)
+    note = without_klarna(draft.id)
+    with reading() as session:
+        _begun, out_id, back_id = session.scalars(
+            sa.select(Voucher.id).where(Voucher.series == "L").order_by(Voucher.id)
+        )
+    sees = who in (Role.CLERK, Role.FINANCE)
+    client.log_in(who.value)
+    year = f"from={clock.today().year}-01-01&to={clock.today().year}-12-31"
+    for path in ("/books", "/books?series=L", "/books/vouchers.csv", "/books/vouchers.csv?series=L"):
+        page = client.get(path)
+        text = page.body.decode()
+        assert page.status == 200 and ("210" in text) is sees, path
+        assert ("visar vad artiklar kostar" in text) is (not sees and "csv" not in path)
+    for path in (
+        f"/books/vouchers/{out_id}",
+        f"/books/accounts/1460?{year}",
+        f"/books/accounts/4960?{year}&as=csv",
+        f"/books/ledger?{year}&as=print",
+    ):
+        assert client.get(path).status == (200 if sees else 403), path
+    assert client.get(f"/books/accounts/3001?{year}").status == 200
+    balance = client.get(f"/books/trial-balance?{year}")
+    assert balance.has("[aria-disabled=true]") is not sees, "the general ledger"
+    page = client.get(f"/credit-notes/{note.id}")
+    assert page.has(f"a[href=/books/vouchers/{back_id}]") is sees and "Lager, kreditfaktura" in page.text

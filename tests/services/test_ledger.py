@@ -420,7 +420,7 @@ def test_vouchers_are_listed_filtered_and_paged(two_years: list[Voucher]) -> Non
         every = ledger.voucher_list(session)
         assert [row.id for row in every] == [made.id for made in reversed(two_years)]
         assert [row.total_minor for row in every] == [2_500, 300, 500, 10_000]
-        assert [row.series for row in ledger.voucher_list(session, series="K")] == ["K", "K"]
+        assert [row.series for row in ledger.voucher_list(session, series=["K"])] == ["K", "K"]
         assert len(ledger.voucher_list(session, starts=date(TODAY.year, 1, 1), ends=date(TODAY.year, 1, 1))) == 1
         seen: list[int] = []
         after = None
