@@ -53,6 +53,8 @@ IN_TRANSACTION = (2, 3)
 """How libpq counts a transaction that goes on and one that has failed."""
 MOST_PREPARED = 300
 """Statements that a connection to PostgreSQL keeps prepared, of some 100 kB each on the server."""
+PLAN_SPOILT = "0A000"
+"""What PostgreSQL answers when a table no longer is what a kept plan was made for, whatever language it says it in."""
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -225,7 +227,7 @@ def _prepare_postgres(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def _error(context: ExceptionContext) -> None:
-        if "cached plan must not change result type" in str(context.original_exception):
+        if getattr(context.original_exception, "sqlstate", "") == PLAN_SPOILT:
             context.is_disconnect = True
 
 

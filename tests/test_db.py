@@ -171,6 +171,20 @@ def test_a_table_changed_beside_a_running_process_spoils_one_question_at_most(bo
 
 
 @pytest.mark.only_on("postgres")
+@pytest.mark.parametrize(("code", "stays"), [("0A000", False), ("22000", True)])
+def test_a_spoilt_plan_is_known_by_its_code_in_whatever_language_the_server_speaks(
+    books: Flask, code: str, stays: bool
+) -> None:
+    with reading() as session:
+        before = session.scalar(sa.text("SELECT pg_backend_pid()"))
+    said = f"DO $$ BEGIN RAISE EXCEPTION 'cachad plan får inte ändra resultattyp' USING ERRCODE = '{code}'; END $$"
+    with pytest.raises(DBAPIError, match="cachad"), reading() as session:
+        session.execute(sa.text(said))
+    with reading() as session:
+        assert (session.scalar(sa.text("SELECT pg_backend_pid()")) == before) is stays
+
+
+@pytest.mark.only_on("postgres")
 @pytest.mark.parametrize("door", [reading, writing])
 def test_a_connection_that_is_closed_meanwhile_is_told_as_the_driver_tells_it(books: Flask, door: Any) -> None:
     """Never as an error that nobody looks for; the next transaction has a new one."""
