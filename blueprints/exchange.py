@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import money
-from db import reading, writing
+from db import reading, transact, writing
 from errors import N_, BadInput, NotFound, Refusal
 from models import Document
 from rights import Right
@@ -147,14 +147,17 @@ def _not_so(document_id: int, chosen: Chosen, no: Refusal) -> Response:
 
 
 def _carry_out(document_id: int, nonce: str, plan: Plan) -> Response:
-    with writing() as made:
+    def carry_out(made: Session) -> tuple[str | None, str | None]:
         note = exchange.carry_out(made, actor(), nonce, document_id, plan)
         ((invoice, _amount),) = replacement.partners(made, note)
-        said = _(
-            "The exchange is done: credit note %(note)s and replacement invoice %(invoice)s. Nothing was sent to Klarna.",
-            note=note.number_text,
-            invoice=invoice.number_text,
-        )
+        return note.number_text, invoice.number_text
+
+    note, invoice = transact(carry_out)
+    said = _(
+        "The exchange is done: credit note %(note)s and replacement invoice %(invoice)s. Nothing was sent to Klarna.",
+        note=note,
+        invoice=invoice,
+    )
     return done(url_for("credit_notes.show", document_id=document_id), ("success", said))
 
 
@@ -201,12 +204,11 @@ def replace(document_id: int) -> Response:
         chosen = Chosen(looked)
     try:
         out = chosen.out()
-        with writing() as made:
-            invoice = replacement.replace(made, actor(), nonce, document_id, [out], _warehouse())
-            invoice_id, number = invoice.id, invoice.number_text
+        place = _warehouse()
+        invoice = transact(lambda made: replacement.replace(made, actor(), nonce, document_id, [out], place))
     except Refusal as no:
         if no.status not in (409, 422):
             raise
         return _offer(document_id, chosen, no.status, no)
-    said = _("Replacement invoice %(number)s has been made. Nothing was sent to Klarna.", number=number)
-    return done(url_for("invoices.show", document_id=invoice_id), ("success", said))
+    said = _("Replacement invoice %(number)s has been made. Nothing was sent to Klarna.", number=invoice.number_text)
+    return done(url_for("invoices.show", document_id=invoice.id), ("success", said))

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
-from db import reading, writing
+from db import reading, transact, writing
 from errors import Refusal
 from rights import Right
 from services import goods_returns
@@ -74,8 +74,7 @@ def receive(document_id: int) -> Response:
     warehouse_id = int(place) if WHOLE_NUMBER.fullmatch(place) else None
     given: dict[str, Any] = {"warehouse_id": warehouse_id, "typed": typed, "note": request.form.get("note", "")}
     try:
-        with writing() as made:
-            goods_returns.receive(made, actor(), document_id, nonce, **given)
+        transact(lambda made: goods_returns.receive(made, actor(), document_id, nonce, **given))
     except Refusal as no:
         if no.status not in (409, 422):
             raise

@@ -220,6 +220,7 @@ def _new_credit_note(session: Session, actor: Actor, order: Order, op: KlarnaOp,
     for line in draft.lines if wish.restock else ():
         line.restock_milli = goods_back.returnable(session, line) if credit_drafts.stock_kept(line) else 0
     credit_notes.require_sum(credit_drafts.figures(session, draft), draft.currency)
+    goods_back.hold(session, draft)
     _issue(session, actor, draft, op)
     credit_notes.issue(session, actor, draft, None, op.klarna_event_at or clock.now())
     return draft

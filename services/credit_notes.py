@@ -31,6 +31,7 @@ from services import (
     outbox,
     refund_lines,
     settings,
+    stock,
 )
 from states import DocKind, DocState, OpState, WithoutKlarna
 
@@ -147,6 +148,7 @@ def issue(session: Session, actor: Actor, document: Document, op: KlarnaOp | Non
 
     Without operation it has just been numbered as issued, or is kept without Klarna. Raises BrokenRule.
     """
+    goods_back.hold(session, document)
     if op is not None:
         day = documents.issue_day(document, clock.local_date(happened))
         documents.move(session, document, DocState.ISSUED, actor, op_id=op.id, issue_date=day, issued_by_op_id=op.id)
@@ -237,6 +239,7 @@ def issue_without_klarna(
         raise BadInput(N_("Choose why nothing is to be credited at Klarna."), field="reason")
     _require_portal_word(draft, draft.without_klarna_reason, portal_confirmed, external)
     drop_removed(session, draft)
+    goods_back.hold(session, draft)
     documents.number_and_freeze(
         session,
         draft,
@@ -285,6 +288,7 @@ def reverse(session: Session, actor: Actor, document_id: int, reason: str) -> Do
     require_reversible(session, document)
     advance_credits.require_reversible(session, document)
     reason = documents.read_reason(reason)
+    stock.hold(session, (line.article_id for line in document.lines))
     booked = session.scalars(select(Voucher).where(Voucher.source == f"credit_note:{document.number_text}")).one()
     ledger.reverse(
         session,

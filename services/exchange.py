@@ -26,6 +26,7 @@ from services import (
     documents,
     money_forms,
     replacement,
+    stock,
 )
 from services.adjustments import Adjustment
 from services.replacement import Out
@@ -141,6 +142,7 @@ def carry_out(session: Session, actor: Actor, nonce: str, draft_id: int, plan: P
     prepare(session, actor, draft_id, plan, way=Way.EVEN)
     credit_notes.require_creatable(session, actor, draft, weighed.back_minor)
     money_forms.use_form(session, actor, nonce, ACTION, str(draft_id), plan.values, str(draft_id))
+    stock.hold(session, [plan.out.article_id, *(line.article_id for line in draft.lines)])
     credit_notes.issue_without_klarna(session, actor, draft, portal_confirmed=False, external=None)
     replacement.make(session, actor, draft, [plan.out], plan.warehouse_id)
     return draft

@@ -47,6 +47,12 @@ def _back(quantity: InstrumentedAttribute[int], order_line_id: int) -> Select[An
     )
 
 
+def hold(session: Session, document: Document) -> None:
+    """Lock what a credit note puts back, before it takes a number or is booked."""
+    if document.restock and document.restock_warehouse_id is not None:
+        stock.hold(session, (line.article_id for line in document.lines if line.restock_milli))
+
+
 def put_back(session: Session, actor: Actor, document: Document) -> None:
     """Move in what an issued credit note puts back, one movement per row; damaged goods stay out of the balance."""
     if not document.restock or document.restock_warehouse_id is None:

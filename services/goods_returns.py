@@ -211,6 +211,7 @@ def receive(
         raise BadInput(N_("Write why the goods will never come."), field="note")
     place = _place(session, document, warehouse_id, booked)
     use_form(session, actor, nonce, ACTION, str(document_id), values, str(document_id))
+    stock.hold(session, (lines[row.id].article_id for row, _, _ in booked))
     moved = [
         _book(session, actor, document, lines[row.id], milli, condition, place, note)
         for row, milli, condition in booked

@@ -97,6 +97,7 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
             sum=Amount(gross, note.currency),
             note=Amount(note.gross_minor or 0, note.currency),
         )
+    stock.hold(session, (row.article_id for row in rows))
     invoice = _invoice(session, actor, note, rows)
     documents.number_and_freeze(session, invoice, DocState.ISSUED, actor, reason=WithoutKlarna.EVEN_EXCHANGE)
     invoices.issue(session, actor, invoice, None, clock.now())

@@ -5,6 +5,7 @@ Quantities are thousandths of a unit; plus comes in, minus goes out. Source: B24
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ import clock
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
 from rights import Actor, Right
-from services import audit, card_checks, money_forms, stock_booking
+from services import audit, card_checks, keyset, money_forms, stock_booking
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
@@ -53,6 +54,18 @@ def article_of(session: Session, code: str, field: str, *, in_use: bool = True) 
     if not found.stock_kept:
         raise BadInput(N_("No stock is kept of article %(article)s."), field=field, article=found.number)
     return found
+
+
+def hold(session: Session, article_ids: Iterable[int | None]) -> None:
+    """Lock the articles among these whose stock is kept, in the order of their ids, before any series gives a number.
+
+    Who moves stock of several articles, or moves it and takes a number for a document or voucher, takes them in this order,
+    so that no two wait for each other in a circle.
+    """
+    wanted = sorted({each for each in article_ids if each is not None})
+    if wanted:
+        found = sa.select(Article.id).where(keyset.among(session, Article.id, wanted), Article.stock_kept.is_(True))
+        session.execute(found.order_by(Article.id).with_for_update()).all()
 
 
 def move(

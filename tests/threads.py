@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
+import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
@@ -33,6 +35,17 @@ def in_threads(app: Flask, work: Callable[[int], None], count: int) -> list[Base
     for thread in threads:
         thread.join(60)
     return raised
+
+
+def until_somebody_waits(session: Session, most: float = 2) -> None:
+    """Come back when another connection to the same database waits for a lock, or when it seems that none will."""
+    waits = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    ends = time.monotonic() + most
+    while not session.scalar(waits) and time.monotonic() < ends:
+        time.sleep(0.02)
+        session.execute(sa.text("SELECT pg_stat_clear_snapshot()"))
 
 
 def while_open(

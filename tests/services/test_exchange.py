@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from db import reading, writing
 from errors import BadInput, Refusal
-from models import Article, Document, DocumentLine, StockMovement
-from services import adjustments, credit_drafts, credit_form, exchange, replacement, stock
+from models import Article, Document, DocumentLine, NumberSeries, StockMovement
+from services import (
+    adjustments,
+    credit_drafts,
+    credit_form,
+    credit_notes,
+    documents,
+    exchange,
+    goods_returns,
+    replacement,
+    stock,
+    stock_booking,
+)
 from services.exchange import Plan, Way
+from services.goods_returns import Typed
 from services.replacement import Out
 from states import DocState, DocType, MovementKind, WithoutKlarna
 from tests.blueprints.document_pages import booked
@@ -20,7 +35,7 @@ from tests.builders import a_captured_invoice, an_article, row, the_document, th
 from tests.services import settlement_parts
 from tests.services.settlement_parts import worker
 from tests.services.test_credit_rows import all_is_well, create
-from tests.threads import while_open
+from tests.threads import in_threads, until_somebody_waits, while_open
 
 __all__ = ("worker",)
 
@@ -235,3 +250,119 @@ def test_the_note_of_a_cheaper_exchange_is_matched_by_its_amount(
     assert (1510, 20_000, f"Kreditfaktura {note.number_text} betald") in settlement_parts.postings(payout)
     assert the_document(note.id).open_minor == 0
     all_is_well()
+
+
+@pytest.mark.only_on("postgres")
+@pytest.mark.parametrize("what", ["exchange", "credit", "reverse"])
+def test_who_moves_stock_and_books_it_waits_for_no_one_in_a_circle(
+    books: Any, klarna: Any, sandbox: Any, finance: Any, what: str
+) -> None:
+    """S4: articles before numbers, always. Seen red for each of the three without its lock: one of the two was thrown out."""
+    draft_id, line_id, blue = a_draft(klarna, sandbox, finance)
+    with writing() as session:
+        session.execute(sa.update(Article).values(cost_minor=10_000))
+        red_id = session.get_one(DocumentLine, line_id).article_id or 0
+        place = the_warehouse(session).id
+        stock_booking.begin(session, finance, secrets.token_hex(16), 0, stock_booking.value(session))
+    note = an_even_note(klarna, finance, draft_id, line_id) if what == "reverse" else None
+    moved = blue.id if what == "exchange" else red_id
+
+    def act(session: Session) -> None:
+        if what == "exchange":
+            exchange.carry_out(
+                session,
+                finance,
+                secrets.token_hex(16),
+                draft_id,
+                Plan({line_id: 1000}, Out(blue.id, 1000, 49_900), place),
+            )
+        elif note is None:
+            draft = credit_drafts.set_options(
+                session,
+                finance,
+                draft_id,
+                restock=True,
+                warehouse_id=place,
+                without_klarna=True,
+                reason="even_exchange",
+            )
+            credit_notes.issue_without_klarna(session, finance, draft, portal_confirmed=False, external=None)
+        else:
+            credit_notes.reverse(session, finance, note.id, "fel kund")
+
+    holds = threading.Event()
+
+    def work(number: int) -> None:
+        if number:
+            holds.wait(10)
+            with writing() as session:
+                act(session)
+            return
+        with writing() as session:
+            session.execute(sa.select(Article.id).where(Article.id == moved).with_for_update()).one()
+            holds.set()
+            until_somebody_waits(session)
+            stock.adjust(session, finance, moved, place, 1_000, "just då")
+            session.execute(sa.select(NumberSeries.code).order_by(NumberSeries.code).with_for_update()).all()
+
+    assert in_threads(books, work, 2) == []
+
+
+@pytest.mark.only_on("postgres")
+def test_who_receives_several_articles_waits_for_no_one_in_a_circle(
+    books: Any, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """K25: articles in the order of their ids, whatever the order of the rows. Seen red without it."""
+    with writing() as session:
+        first, last = (an_article(session, name, 49_900, stock_milli=5_000) for name in ("Tröja", "Keps"))
+    invoice = a_captured_invoice(klarna, sandbox, lines=[row(article=last), row(article=first)])
+    with writing() as session:
+        draft_id = credit_drafts.start(session, finance, invoice.id).id
+        credit_drafts.set_options(
+            session, finance, draft_id, restock=False, warehouse_id=None, without_klarna=True, reason="even_exchange"
+        )
+    note = create(klarna, finance, draft_id)
+    with reading() as session:
+        place = the_warehouse(session).id
+    holds = threading.Event()
+
+    def work(number: int) -> None:
+        with writing() as session:
+            if number:
+                holds.wait(10)
+                typed = {line.id: Typed("1", "whole") for line in note.lines}
+                goods_returns.receive(session, finance, note.id, secrets.token_hex(16), place, typed, "")
+                return
+            lock = sa.select(Article.id).with_for_update()
+            session.execute(lock.where(Article.id == first.id)).one()
+            holds.set()
+            until_somebody_waits(session)
+            session.execute(lock.where(Article.id == last.id)).one()
+
+    assert in_threads(books, work, 2) == []
+
+
+@pytest.mark.only_on("postgres")
+def test_two_replacements_of_one_article_wait_for_each_other_in_no_circle(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K30: a row that names an article shares it, and two who share it could both want it alone. Seen red without the lock."""
+    notes = []
+    for _ in range(2):
+        draft_id, line_id, blue = a_draft(klarna, sandbox, clerk)
+        notes.append(an_even_note(klarna, clerk, draft_id, line_id).id)
+    both, freeze = threading.Barrier(2), documents.number_and_freeze
+
+    def number_and_freeze(*given: Any, **more: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)
+        return freeze(*given, **more)
+
+    monkeypatch.setattr(documents, "number_and_freeze", number_and_freeze)
+
+    def work(number: int) -> None:
+        with writing() as session:
+            nonce, out = secrets.token_hex(16), [Out(blue.id, 1000, 49_900)]
+            replacement.replace(session, clerk, nonce, notes[number], out, None)
+
+    assert in_threads(books, work, 2) == []
