@@ -18,6 +18,9 @@ from services.sie_check import Report
 _VOUCHERS = """
 SELECT count(DISTINCT v.id), count(p.id), coalesce(sum(CASE WHEN p.amount_minor > 0 THEN p.amount_minor ELSE 0 END), 0)
 FROM voucher v JOIN posting p ON p.voucher_id = v.id WHERE v.fiscal_year_id = :year"""
+_MOVED = """
+SELECT p.account, sum(p.amount_minor) FROM posting p JOIN voucher v ON v.id = p.voucher_id
+WHERE v.fiscal_year_id = :year GROUP BY p.account"""
 _CLOSING = """
 SELECT a.number, sum(CASE WHEN a.kind IN ('K', 'I') AND v.fiscal_year_id <> :year THEN 0 ELSE p.amount_minor END)
 FROM posting p JOIN account a ON a.number = p.account JOIN voucher v ON v.id = p.voucher_id
@@ -29,8 +32,8 @@ _FOREIGN = "SELECT min(currency) FROM voucher WHERE fiscal_year_id = :year AND c
 def the_sie_file_is_the_books(session: Session) -> Iterator[Finding]:
     """A12: each financial year, exported as SIE and read back, has the same vouchers and the same trial balance.
 
-    Before the result of the year before has been carried a year has no balances to export, and its vouchers are compared
-    alone. A year that a SIE file cannot hold is told.
+    Before the result of the year before has been carried a year has no balances to export, and what its vouchers move on
+    each account is compared alone. A year that a SIE file cannot hold is told.
     """
     if not settings.values(session, "company.")["company.name"].strip():
         raise NotApplicableError("the company has no name yet")
@@ -68,13 +71,20 @@ def _against_the_books(session: Session, year: FiscalYear, report: Report) -> It
     for what, here, there in zip(("vouchers", "rows", "debit in minor units"), held, read, strict=True):
         if here != there:
             yield Finding(subject, f"{what}: {here} in the books, {there} in its SIE file")
-    if report.closing is None:
-        return
-    closing: Mapping[int, int] = {number: int(minor) for number, minor in ask(session, _CLOSING, year=year.id)}
-    for account in sorted(closing.keys() | report.closing.keys()):
-        here, there = closing.get(account, 0), report.closing.get(account, 0)
+    yield from _apart(session, year, "moves by", _MOVED, report.moved)
+    if report.closing is not None:
+        yield from _apart(session, year, "closes with", _CLOSING, report.closing)
+
+
+def _apart(session: Session, year: FiscalYear, what: str, query: str, read: Mapping[int, int]) -> Iterator[Finding]:
+    """The accounts of which the file says something else than the books."""
+    booked = {number: int(minor) for number, minor in ask(session, query, year=year.id)}
+    for account in sorted(booked.keys() | read.keys()):
+        here, there = booked.get(account, 0), read.get(account, 0)
         if here != there:
-            yield Finding(subject, f"account {account} closes with {here} in the books, {there} in its SIE file")
+            yield Finding(
+                f"fiscal_year:{year.id}", f"account {account} {what} {here} in the books, {there} in its SIE file"
+            )
 
 
 CHECKS: dict[str, Check] = {"A12": the_sie_file_is_the_books}

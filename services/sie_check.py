@@ -35,11 +35,14 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. In minor units: the sum of all debits, and what accounts close the year with, if the file has balances."""
+    """What was found. In minor units, debit positive: the sum of all debits, what the vouchers move on each account, and what
+    accounts close the year with, if the file has balances.
+    """
 
     vouchers: int = 0
     rows: int = 0
     debit_minor: int = 0
+    moved: dict[int, int] = field(default_factory=dict)
     closing: dict[int, int] | None = None
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
@@ -257,6 +260,7 @@ class _Reader:
         for tag in _ONCE:
             if self._seen[tag] != 1:
                 self._fault(N_("#%(tag)s stands there %(times)s times."), tag=tag, times=self._seen[tag])
+        self.report.moved = dict(self._moved)
         if self._balances:
             self.report.closing = self._balances.get(("UB", 0), {}) | self._balances.get(("RES", 0), {})
         for message, values in self._sums():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from datetime import date, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from beancount import loader
@@ -302,6 +304,10 @@ def found_by_a12() -> list[str]:
     return [str(each) for each in result.findings] or [f"{result.state}: {result.because}".removesuffix(": ")]
 
 
+def on_another_account(row: Any) -> Any:
+    return SimpleNamespace(**{**row._mapping, "account": 1930 if row.account == 1510 else row.account})
+
+
 @pytest.mark.usefixtures("books")
 def test_verify_reads_each_year_back(
     klarna: Gateway, sandbox: Control, finance: Actor, monkeypatch: pytest.MonkeyPatch
@@ -317,6 +323,13 @@ def test_verify_reads_each_year_back(
             sie, "_per_document", lambda session, wish: [] if wish.kind is Kind.PERIOD else writes(session, wish)
         )
         assert f"fiscal_year:{the_year(TODAY).id}: vouchers: 1 in the books, 0 in its SIE file" in found_by_a12()
+    with monkeypatch.context() as elsewhere:  # no count and no sum tells what stands on another account
+        booked = sie._rows
+        elsewhere.setattr(sie, "_rows", lambda session, wish: map(on_another_account, booked(session, wish)))
+        assert (
+            f"fiscal_year:{the_year(TODAY).id}: account 1510 moves by 139900 in the books, 0 in its SIE file"
+            in found_by_a12()
+        )
     with writing() as session:
         year_end.carry(session, finance, the_year(LAST_YEAR).id)
     assert found_by_a12() == ["ok"]
