@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from flask import current_app, g, redirect, request, session, url_for
+from flask import current_app, flash, g, redirect, request, session, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -20,6 +20,7 @@ from errors import N_, BrokenRule, Busy, NotAllowed, Refusal
 from rights import Actor, Right, who_may
 from services import api_tokens, audit, logins
 from web_problem import problem
+from web_words import gettext
 
 MEGABYTE = 1024 * 1024
 COOKIE_KEY = "sid"
@@ -209,6 +210,8 @@ def guard() -> Response | None:
     if access.right is None:
         return None
     if visit() is None:
+        if request.method not in {"GET", "HEAD"}:
+            flash(gettext(N_("You had been logged out. Nothing has been done: log in and do it again.")), "warning")
         return go_to(url_for("login.form", next=this_page()))
     if not actor().may(access.right):
         refuse_permission(actor())

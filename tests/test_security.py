@@ -539,3 +539,17 @@ def test_taking_a_role_away_works_in_the_middle_of_a_form(app: Flask) -> None:
     answer = client.submit("/me/password", password="something entirely different", follow=False)
     assert answer.status == 303
     assert answer.headers["Location"].startswith("/login")
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize("htmx", [False, True])
+def test_who_presses_after_having_been_logged_out_is_told_that_nothing_was_done(app: Flask, htmx: bool) -> None:
+    """Also where htmx sent it; who only looks at a page is led to the login without it."""
+    client = WebClient(app).log_in("clerk")
+    client.get("/me")
+    with writing() as session:
+        users.change_roles(session, builders.actor(Role.ADMIN), 2, [Role.VIEWER])
+    answer = client.submit("/me/password", password="something entirely different", follow=False, htmx=htmx)
+    way = answer.headers["HX-Redirect" if htmx else "Location"]
+    assert "Ingenting har gjorts" in client.get(way).find("#messages").text
+    assert client.get("/me").find("#messages").text == "", "once, and not to who only looks"
