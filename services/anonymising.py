@@ -9,6 +9,7 @@ that has it too; a file of orders stays byte for byte, since it tells of many; K
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -22,6 +23,8 @@ from services.orders import document_link
 from states import OPEN_OPS, DocState, OrderState
 
 ACT = "customer.anonymise"
+MOST = 50
+"""Things of a kind that are named at a time."""
 UNFINISHED = (DocState.DRAFT, DocState.PENDING, DocState.REFUSED)
 
 
@@ -31,48 +34,40 @@ def nameless(customer: Customer) -> str:
 
 
 def in_the_way(session: Session, customer_id: int) -> list[Refusal]:
-    """What is not finished with a customer, each with the way to the first of its kind; empty when nothing is."""
-    orders, found = sa.select(Order.id).where(Order.customer_id == customer_id), []
+    """What is not finished with a customer, each with the way there, ``MOST`` of a kind at most; empty when nothing is."""
+    return [*_orders_in_the_way(session, customer_id), *_documents_in_the_way(session, customer_id)]
+
+
+def _orders_in_the_way(session: Session, customer_id: int) -> Iterator[Refusal]:
+    mine = sa.select(Order.id, Order.number).where(Order.customer_id == customer_id).order_by(Order.id).limit(MOST)
     is_done = sa.and_(Order.delivered == "all", Order.invoiced == "all")
-    order = session.scalar(
-        orders.with_only_columns(Order).where(Order.state == OrderState.OPEN, ~is_done).order_by(Order.id).limit(1)
-    )
-    if order is not None:
-        found.append(
-            Refusal(
-                N_("Order %(number)s is not delivered and invoiced, or cancelled."),
-                number=order.number,
-                link=("orders.show", {"order_id": order.id}),
-            )
-        )
-    op = session.scalar(
-        sa.select(KlarnaOp).where(KlarnaOp.order_id.in_(orders), KlarnaOp.state.in_(sorted(OPEN_OPS))).limit(1)
-    )
-    if op is not None:
-        found.append(
-            Refusal(N_("Klarna has not answered everything yet."), link=("orders.show", {"order_id": op.order_id}))
-        )
+    unanswered = sa.exists().where(KlarnaOp.order_id == Order.id, KlarnaOp.state.in_(sorted(OPEN_OPS)))
+    for fits, said in (
+        (
+            sa.and_(Order.state == OrderState.OPEN, ~is_done),
+            N_("Order %(number)s is not delivered and invoiced, or cancelled."),
+        ),
+        (unanswered, N_("Klarna has not answered everything about order %(number)s yet.")),
+    ):
+        for order_id, number in session.execute(mine.where(fits)):
+            yield Refusal(said, number=number, link=("orders.show", {"order_id": order_id}))
+
+
+def _documents_in_the_way(session: Session, customer_id: int) -> Iterator[Refusal]:
+    mine = sa.select(Document).where(Document.customer_id == customer_id).order_by(Document.id).limit(MOST)
     for fits, said in (
         (Document.state.in_(UNFINISHED), N_("Document %(number)s is not finished.")),
         (
             sa.and_(Document.state == DocState.ISSUED, Document.open_minor != 0),
             N_("Document %(number)s is not paid."),
         ),
+        (
+            sa.exists().where(Outbox.document_id == Document.id, Outbox.done_at.is_(None)),
+            N_("A mail with document %(number)s waits to be sent."),
+        ),
     ):
-        document = session.scalar(
-            sa.select(Document).where(Document.customer_id == customer_id, fits).order_by(Document.id).limit(1)
-        )
-        if document is not None:
-            found.append(Refusal(said, number=document.number_text or "–", link=document_link(document)))
-    mail = session.scalar(
-        sa.select(Document)
-        .join(Outbox, Outbox.document_id == Document.id)
-        .where(Document.customer_id == customer_id, Outbox.done_at.is_(None))
-        .limit(1)
-    )
-    if mail is not None:
-        found.append(Refusal(N_("A mail with a document waits to be sent."), link=document_link(mail)))
-    return found
+        for document in session.scalars(mine.where(fits)):
+            yield Refusal(said, number=document.number_text or "–", link=document_link(document))
 
 
 def anonymise(session: Session, actor: Actor, customer_id: int, typed_number: str, seen: str) -> None:

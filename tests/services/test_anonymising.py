@@ -174,6 +174,29 @@ def test_an_order_at_work_is_in_the_way(customer: Customer, finance: Actor) -> N
     assert card(customer).name == "Anna Ek"
 
 
+def test_each_thing_in_the_way_is_named_not_only_the_first_of_its_kind(
+    customer: Customer, finance: Actor, klarna: Gateway
+) -> None:
+    with writing() as session:
+        made = [builders.an_order(session, customer=session.get_one(Customer, customer.id)) for _ in range(2)]
+        builders.a_delivery(session, made[1])
+    unpaid = builders.an_invoice(klarna, made[1])
+    with reading() as session:
+        told = [(each.values["number"], each.link) for each in anonymising.in_the_way(session, customer.id)]
+    assert told == [
+        (made[0].number, ("orders.show", {"order_id": made[0].id})),
+        (unpaid.number_text, ("invoices.show", {"document_id": unpaid.id})),
+    ]
+    with writing() as session:
+        third = builders.an_order(session, customer=session.get_one(Customer, customer.id))
+    with reading() as session:
+        assert [each.values["number"] for each in anonymising.in_the_way(session, customer.id)] == [
+            made[0].number,
+            third.number,
+            unpaid.number_text,
+        ]
+
+
 @pytest.mark.untrue_books("states and claims are written by hand")
 @pytest.mark.parametrize("what", ["draft", "refused", "pending", "unpaid", "mail", "operation"])
 def test_what_is_not_finished_paid_sent_or_answered_is_in_the_way(
