@@ -129,6 +129,9 @@ def decide(document_id: int) -> Response:
                 exchange.prepare(made, actor(), document_id, plan, way=weighed.way)
             return done(url_for("credit_notes.show", document_id=document_id))
     except Refusal as no:
+        if not _is_draft(document_id):
+            said = _("The draft has become this credit note meanwhile. Nothing more has been done.")
+            return done(url_for("credit_notes.show", document_id=document_id), ("warning", said))
         if no.status not in (403, 409, 422):
             raise
         return _not_so(document_id, chosen, no)

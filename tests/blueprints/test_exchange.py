@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from db import reading, writing
-from models import StockMovement
-from services import credit_drafts
-from states import MovementKind
+from errors import NotFound
+from models import Document, StockMovement
+from services import credit_drafts, credit_notes, exchange
+from states import DocKind, MovementKind
 from tests.blueprints.document_pages import count, in_english
-from tests.builders import a_captured_invoice, an_article, row
+from tests.builders import FINANCE, a_captured_invoice, an_article, row
 from tests.web_client import Page, WebClient
 
 
@@ -48,6 +49,33 @@ def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebCli
         assert story.text == "Exchange on credit note 42581: 1 st T-shirt blå went out with replacement invoice 42582."
         assert [each["href"] for each in story.all("a")] == [urlsplit(each.url).path for each in (note, invoice)]
     assert not sandbox.posts(operation="create_refund")
+
+
+@pytest.mark.parametrize("act", ["look", "carry_out"])
+def test_a_draft_that_is_created_while_its_exchange_is_weighed_leads_to_what_it_became(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catalogue 18: not to a page that does not exist, and not to a second credit note."""
+    guide, back = the_guide(clerk_client, klarna, sandbox)
+    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    draft_id, weigh = int(guide.url.split("/")[-2]), exchange.weigh
+
+    def while_somebody_creates_it(*given: Any) -> Any:
+        monkeypatch.setattr(exchange, "weigh", weigh)
+        with writing() as session:
+            draft = credit_drafts.set_options(
+                session, FINANCE, draft_id, restock=True, warehouse_id=None, without_klarna=True, reason="even_exchange"
+            )
+            credit_notes.issue_without_klarna(session, FINANCE, draft, portal_confirmed=False, external=None)
+        if act == "look":
+            raise NotFound
+        return weigh(*given)
+
+    monkeypatch.setattr(exchange, "weigh", while_somebody_creates_it)
+    shown = clerk_client.submit("#exchange", page=page, press=f"act={act}")
+    assert (shown.status, urlsplit(shown.url).path) == (200, f"/credit-notes/{draft_id}")
+    assert "Nothing more has been done" in shown.find("#messages").text
+    assert count(Document, Document.kind == DocKind.CREDIT_NOTE) == 1
 
 
 def test_a_cheaper_exchange_fills_the_draft(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
