@@ -5,7 +5,7 @@ Cells are text, days, or minor units of kronor; each column says which. Which sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
@@ -18,13 +18,15 @@ import clock
 import money
 from db import reading
 from errors import N_, Refusal
-from services import printing, settings
+from services import book_export, printing, settings
 from web import page, query_choice, say
 from web_documents import sheet
 from web_papers import Sheet, papers, pdf_answer
 from web_words import amount, day, gettext, moment, quantity, spoken
 
 SHAPES = ("", "csv", "pdf", "print")
+MOST_IN_FILE = book_export.MOST_ROWS
+"""Rows of a list in a file; the last row of a longer one says that it was cut."""
 MOST_ON_PAPER = 3_000
 """Rows of one report on paper, some fifty sheets; a longer one is for a file."""
 
@@ -121,6 +123,43 @@ def ways(endpoint: str, **values: Any) -> list[dict[str, str]]:
 def _address(endpoint: str, values: dict[str, Any], how: str) -> str:
     given: dict[str, Any] = {**values, "as": how}
     return url_for(endpoint, **given)
+
+
+def listed(name: str, title: str, columns: Sequence[Column], lines: Iterable[Sequence[Any]]) -> Table:
+    """A list as the table of a file: its rows as they come, cut with a word where there are too many."""
+
+    def capped() -> Iterator[Line]:
+        rows = iter(lines)
+        for row in islice(rows, MOST_IN_FILE):
+            yield Line(row)
+        if next(rows, None) is not None:
+            said = gettext(N_("Only the first %(most)s rows are in the file.")) % {"most": MOST_IN_FILE}
+            yield Line([said, *[None] * (len(columns) - 1)])
+
+    return Table(name, title, "", columns, capped())
+
+
+def every(page_of: Callable[[Any], tuple[Sequence[Any], Any]]) -> Iterator[Any]:
+    """All rows of a list that is read page by page.
+
+    ``page_of`` takes the mark of a page, None for the first, and gives its rows and the mark of the next, None after the last.
+    """
+    mark = None
+    while True:
+        rows, mark = page_of(mark)
+        yield from rows
+        if mark is None:
+            return
+
+
+def wants_file() -> bool:
+    """Whether a list is asked for as a file."""
+    return shape() == "csv"
+
+
+def file_address(endpoint: str, **given: Any) -> str:
+    """Where the file of a list is, with these filters."""
+    return _address(endpoint, given, "csv")
 
 
 def answer(asked: str, tables: Sequence[Table], shown: Callable[[], Response] | None = None) -> Response:

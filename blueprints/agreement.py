@@ -13,6 +13,7 @@ from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+import web_settlement_files
 from db import reading, writing
 from errors import N_, Refusal
 from rights import Right
@@ -36,6 +37,7 @@ from web import (
 )
 from web_agreement import shown
 from web_documents import document_url
+from web_reports import file_address, wants_file
 
 blueprint = Blueprint("agreement", __name__)
 
@@ -195,6 +197,10 @@ def _close(break_id: int, name: str, form: Form, act: Callable[[Session, str], N
 def index() -> Response:
     """Every difference there was, open and settled: how, why and by whom (operations 13)."""
     view = query_choice("view", agreement.VIEWS, agreement.VIEWS[0])
+    names = {name: gettext(word) for name, word in VIEW_NAMES.items()}
+    if wants_file():
+        with reading() as looked:
+            return web_settlement_files.differences(looked, view, names)
     with reading() as looked:
         counts = agreement.counts(looked)
         rows, older = agreement.report(looked, view, query_whole("after", 0) or None)
@@ -213,7 +219,8 @@ def index() -> Response:
         rows=[{"told": each, **shown([each.difference])[0]} for each in rows],
         older=url_for("agreement.index", view=view, after=older) if older else None,
         document_url=document_url,
-        names={name: gettext(word) for name, word in VIEW_NAMES.items()},
+        names=names,
+        file_url=file_address("agreement.index", view=view),
     )
 
 

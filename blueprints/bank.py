@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import clock
+import web_settlement_files
 from db import reading, writing
 from errors import N_, BadInput, Refusal
 from models import BankTie
@@ -36,6 +37,7 @@ from web import (
     why_not,
 )
 from web_access import is_htmx
+from web_reports import file_address, wants_file
 from web_words import day, ngettext
 from web_words import gettext as _
 
@@ -83,6 +85,11 @@ def index() -> Response:
     # What does not come from Klarna comes from people, by name.
     whole = request.args.get("all") == "1" and may(Right.SEE_PRIVATE)
     after = query_whole("after", 0) or None
+    if wants_file() and view != "statements":
+        with reading() as looked:
+            if view == "deposits":
+                return web_settlement_files.deposits(looked, of_klarna=not whole)
+            return web_settlement_files.at_bank(looked, HOWS, found=view == "found")
     rows: Sequence[Any]
     whys: dict[int, list[str]] = {}
     with reading() as looked:
@@ -116,6 +123,7 @@ def index() -> Response:
         hows={name: _(word) for name, word in HOWS.items()},
         older=url_for("bank.index", view=view, all=1 if whole else None, after=older) if older else None,
         no_reading=why_not(Right.BOOKS),
+        file_url=file_address("bank.index", view=view, all=1 if whole else None) if view != "statements" else None,
     )
 
 

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
 import money
+import web_settlement_files
 from db import reading, writing
 from errors import BadInput, Refusal
 from rights import Right
@@ -32,6 +33,7 @@ from web import (
     why_not,
 )
 from web_documents import ReasonForm, document_url, off
+from web_reports import file_address, wants_file
 from web_words import gettext as _
 
 blueprint = Blueprint("offsets", __name__)
@@ -62,6 +64,7 @@ def _list(status: int = 200, **more: Any) -> Response:
         "opened": None,
         "document_url": document_url,
         "say": say,
+        "file_url": file_address("offsets.index", q=number or None),
         "older": url_for("offsets.index", q=number or None, note=further[0], invoice=further[1]) if further else None,
         "older_made": url_for("offsets.index", q=number or None, made=older) if older else None,
     }
@@ -72,6 +75,9 @@ def _list(status: int = 200, **more: Any) -> Response:
 @needs(Right.READ)
 def index() -> Response:
     """The pairs that can be offset, and what has been."""
+    if wants_file():
+        with reading() as looked:
+            return web_settlement_files.offset_pairs(looked, query_text("q", LONGEST))
     return _list()
 
 

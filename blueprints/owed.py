@@ -7,11 +7,13 @@ from datetime import date
 from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
+import web_settlement_files
 from db import reading
 from rights import Right
 from services import owed_lists
 from web import fragment, is_htmx, needs, page, query_choice, query_text, query_whole
 from web_documents import document_url
+from web_reports import file_address, wants_file
 from web_words import gettext as _
 
 blueprint = Blueprint("owed", __name__)
@@ -36,6 +38,9 @@ def index() -> Response:
     if with_ledger and is_htmx():
         with reading() as looked:
             return fragment("owed/_ledger.html", figures=owed_lists.reconciled(looked))
+    if wants_file():
+        with reading() as looked:
+            return web_settlement_files.owed(looked, name, late=late)
     mark = _mark()
     if mark is not None and name in ("unpaid", "notes") and not mark[0]:
         mark = None
@@ -62,4 +67,5 @@ def index() -> Response:
             for each, text in owed_lists.NAMES.items()
         ],
         document_url=document_url,
+        file_url=file_address("owed.index", list=name, late=1 if late else None),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import clock
+import web_register_files
 from db import reading, writing
 from errors import Refusal
 from rights import Right
@@ -39,6 +40,7 @@ from web import (
     why_not,
 )
 from web_labels import VAT_CLASS_NAMES
+from web_reports import file_address, wants_file
 from web_words import gettext as _
 from web_words import percent
 
@@ -98,6 +100,9 @@ class CustomerForm(Form):
 def customers() -> Response:
     """The customer list."""
     search, after = query_text("q"), query_whole("after", 0) or None
+    if wants_file():
+        with reading() as looked:
+            return web_register_files.customers(looked, search=search, private=may(Right.SEE_PRIVATE))
     with reading() as looked:
         rows = register.customers(looked, search=search, after=after, limit=ROWS + 1)
     given: dict[str, Any] = {"q": search or None}
@@ -108,6 +113,7 @@ def customers() -> Response:
         search=search,
         may_see=may(Right.SEE_PRIVATE),
         no_right=_no_right(),
+        file_url=file_address("register.customers", **given),
         first=url_for("register.customers", **given) if after else None,
         older=url_for("register.customers", **given, after=rows[ROWS - 1].number) if len(rows) > ROWS else None,
     )
@@ -241,6 +247,11 @@ def articles() -> Response:
     """The article list."""
     search, after = query_text("q"), query_text("after") or None
     everything = query_choice("all", ["1"], "") == "1"
+    classes = {name: _(text) for name, text in VAT_CLASS_NAMES.items()}
+    if wants_file():
+        costs = may(Right.SEE_PRIVATE)
+        with reading() as looked:
+            return web_register_files.articles(looked, classes, search=search, everything=everything, costs=costs)
     with reading() as looked:
         rows = register.articles(looked, search=search, all_of_them=everything, after=after, limit=ROWS + 1)
     given: Mapping[str, Any] = {"q": search or None, "all": "1" if everything else None}
@@ -250,8 +261,9 @@ def articles() -> Response:
         rows=rows[:ROWS],
         search=search,
         everything=everything,
-        classes={name: _(text) for name, text in VAT_CLASS_NAMES.items()},
+        classes=classes,
         no_right=_no_right(),
+        file_url=file_address("register.articles", **given),
         first=url_for("register.articles", **given) if after else None,
         older=url_for("register.articles", **given, after=rows[ROWS - 1].number_key) if len(rows) > ROWS else None,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import web_flow
+import web_settlement_files
 from db import reading, writing
 from errors import N_, BadInput
 from models import Payout
@@ -37,6 +38,8 @@ from web import (
 from web_access import is_htmx
 from web_documents import off
 from web_query import Days, query_wholes, typed_days
+from web_reports import file_address, wants_file
+from web_settlement_files import SOURCES
 from web_settlements import arrivals, came_and_booked
 from web_words import gettext as _
 from web_words import label, ngettext
@@ -45,7 +48,6 @@ blueprint = Blueprint("settlements", __name__)
 
 STEP_SECONDS = 1.0
 """How long a step of a fetch begins new payouts, so that the page says how far it is."""
-SOURCES = {"api": N_("Fetched from Klarna"), "upload": N_("File"), "folder": N_("Folder")}
 MOST_KEPT = 50
 """Rows that stay in sight although an act has moved them to another pile; the latest."""
 BOXES = (("faulty", Pile.FAULTY), ("warning", Pile.WARNING), ("handled", Pile.HANDLED))
@@ -103,6 +105,9 @@ def index() -> Response:
     """The list of readings; filters and page are in the address (B2, B6)."""
     days = typed_days()
     filters = _filters(days)
+    if wants_file() and not days.wrong:
+        with reading() as looked:
+            return web_settlement_files.readings(looked, filters)
     with reading() as looked:
         shown = settlements.listing(looked, filters, after=query_whole("after", 0) or None)
         accounts = settlements.accounts_read(looked)
@@ -117,6 +122,7 @@ def index() -> Response:
         shown=shown,
         older=_address(filters, after=shown.older) if shown.older else None,
         boxes=boxes,
+        file_url=_address(filters, **{"as": "csv"}),
         sources={name: _(word) for name, word in SOURCES.items()},
         piles=settlements.PILES,
         tones=TONES,
@@ -217,6 +223,7 @@ def _shown(
         "loading": loading,
         "changes": {each.id: change for each in found.breaks if (change := settlement_changes.of_break(each))},
         "failed": failed or {},
+        "file_url": file_address("settlements.show", payout_id=payout_id),
     }
 
 
@@ -235,7 +242,10 @@ def _why_no_booking(payout: Payout, why: str | None) -> str | None:
 @blueprint.get("/settlements/<int:payout_id>")
 @needs(Right.READ)
 def show(payout_id: int) -> Response:
-    """One reading: its proof, its piles, a row per document (B3-B5)."""
+    """One reading: its proof, its piles, a row per document (B3-B5); all its rows as a file."""
+    if wants_file():
+        with reading() as looked:
+            return web_settlement_files.reading_rows(looked, payout_id)
     return page("settlements/show.html", panel="settlements/_reading.html", **_shown(payout_id))
 
 

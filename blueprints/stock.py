@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as lazy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+import web_register_files
 from db import reading, writing
 from errors import Refusal
 from rights import Right
@@ -32,6 +33,7 @@ from web import (
     why_not,
 )
 from web_fields import WHOLE_NUMBER
+from web_reports import file_address, wants_file
 from web_words import gettext as _
 
 blueprint = Blueprint("stock", __name__)
@@ -69,6 +71,9 @@ def index() -> Response:
     search, place = query_text("q"), query_whole("warehouse", 0, most=LARGEST_ID)
     key, _dot, last_place = query_text("after").rpartition(".")
     after = (key, int(last_place)) if last_place.isascii() and last_place.isdigit() and len(last_place) < 19 else None
+    if wants_file():
+        with reading() as looked:
+            return web_register_files.balances(looked, warehouse_id=place or None, search=search)
     with reading() as looked:
         rows = stock.balances(looked, warehouse_id=place or None, search=search, after=after, limit=ROWS + 1)
         places = [each for each in register.warehouses(looked) if each.active]
@@ -93,6 +98,7 @@ def index() -> Response:
                 for each in places
             ),
         ],
+        file_url=file_address("stock.index", **given),
         first=url_for("stock.index", **given) if after else None,
         older=url_for("stock.index", **given, after=key_of_last) if more else None,
     )
