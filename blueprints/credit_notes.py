@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from flask import Blueprint, request, url_for
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 import clock
@@ -15,6 +18,7 @@ from db import reading, writing
 from errors import N_, BadInput, Malformed, NotFound, Refusal, Stale
 from rights import Right
 from services import credit_drafts, credit_form, credit_rows, document_list, draft_visits, free_credits, reservations
+from services.credit_form import CreditForm
 from services.drift import Differs
 from states import DocKind, DocState
 from web import Form, actor, done, gateway, label, needs, page, say
@@ -183,9 +187,7 @@ def create(document_id: int) -> Response:
     if not (version.isascii() and version.isdigit()):
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
     try:
-        with reading() as looked:  # before anything is saved: an old page's fields are not what its person typed
-            credit_form.require_shown(looked, document_id, int(version[:18]))
-        _save_typed(document_id)
+        _save_typed(document_id, int(version[:18]))
         form = replace(form, version=int(version[:18]), warned=request.form.get("warned") == "1")
         made_id = reservations.credit(gateway(), actor(), document_id, form, portal_confirmed=confirmed)
     except NotFound as gone:  # its nonce says that it was there
@@ -199,27 +201,42 @@ def create(document_id: int) -> Response:
     return done(url_for("credit_notes.show", document_id=made_id))
 
 
-def _save_typed(draft_id: int) -> None:
-    """Save what stands in the fields and was not saved yet when the button was pressed. Raises Stale: the sum is another now."""
+def _save_typed(draft_id: int, version: int) -> None:
+    """Save what stands in the fields and was not saved yet when the button was pressed, on the draft as its page showed it.
+
+    An old page's fields are not what its person typed. Raises Stale, also since the sum is another now; BadInput for the
+    first that cannot be read, the others are saved.
+    """
     if not any("-" in name for name in request.form) or not _still_draft(draft_id):
         return
-    before = read_form(draft_id)
-    for row in before.rows:
-        text = typed_row(row.id).quantity
-        if text is not None and text.strip() != quantity_text(row.quantity_milli):
-            with writing() as made:
-                credit_drafts.set_quantity(made, actor(), draft_id, row.id, text)
-    for new in before.added:
-        fields = typed_row(new.id)
-        if fields != credit_rows.Typed():
-            with writing() as made:
-                credit_rows.change(made, actor(), draft_id, new.id, fields)
+    before, wrong = read_form(draft_id), None
+    with writing() as made:
+        credit_form.require_shown(made, draft_id, version)
+        for save in _unsaved(before):
+            try:
+                save(made)
+            except BadInput as no:
+                wrong = wrong or no
+    if wrong is not None:
+        raise wrong
     after = read_form(draft_id)
     if after.version != before.version:
         raise Stale(
             N_("What you typed is saved now, and the sum is %(now)s. Nothing has been sent; press the button again."),
             now=money.Amount(after.sums.gross_minor, after.currency),
         )
+
+
+def _unsaved(before: CreditForm) -> Iterator[Callable[[Session], object]]:
+    """What saves each field that says something else than the draft."""
+    for row in before.rows:
+        text = typed_row(row.id).quantity
+        if text is not None and text.strip() != quantity_text(row.quantity_milli):
+            yield partial(credit_drafts.set_quantity, actor=actor(), draft_id=before.id, line_id=row.id, text=text)
+    for new in before.added:
+        fields = typed_row(new.id)
+        if fields != credit_rows.Typed():
+            yield partial(credit_rows.change, actor=actor(), draft_id=before.id, line_id=new.id, typed=fields)
 
 
 def _still_draft(document_id: int) -> bool:

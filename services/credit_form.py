@@ -175,8 +175,8 @@ def order_of(session: Session, draft_id: int) -> tuple[int, datetime | None] | N
 
 
 def require_shown(session: Session, draft_id: int, version: int) -> None:
-    """Let pass what is no draft any more, and a draft that is as the form showed it. Raises Stale (operations 12)."""
-    draft = documents.get(session, draft_id)
+    """Let pass what is no draft any more, and a draft that is as the form showed it, locked. Raises Stale (operations 12)."""
+    draft = documents.get(session, draft_id, lock=True)
     if draft.state is DocState.DRAFT and draft.version != version:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
 

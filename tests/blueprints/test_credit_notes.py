@@ -8,12 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from db import reading, writing
+from errors import Stale
 from models import Document, DocumentLine, KlarnaOp, StockMovement
-from services import credit_drafts, settings
+from services import credit_drafts, credit_form, settings
 from states import DocState, MovementKind, OpState, WithoutKlarna
 from tests import builders
 from tests.blueprints.document_pages import E1, booked, count, in_english
-from tests.builders import a_captured_invoice, a_warehouse, an_invoice, an_order, row, the_document
+from tests.builders import FINANCE, a_captured_invoice, a_warehouse, an_invoice, an_order, row, the_document
+from tests.threads import while_open
 from tests.web_client import Page, WebClient
 
 
@@ -235,6 +237,35 @@ def test_an_old_page_does_not_take_back_what_a_colleague_has_changed(
     with reading() as session:
         assert credit_drafts.figures(session, session.get_one(Document, 2)).gross_minor == 49_900
     assert not sandbox.posts(operation="create_refund")
+
+
+def test_what_can_be_read_is_saved_beside_what_cannot(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K21: the first wrong quantity is marked, and the others are not lost."""
+    drawn = a_draft(clerk_client, klarna, sandbox, [row("T-shirt", pieces=2), row("Jacka", pieces=2), row("Keps")])
+    first, second, third = rows_of(drawn)
+    typed = {f"quantity-{first}": "7", f"quantity-{second}": "1", f"quantity-{third}": "x"}
+    answer = clerk_client.post(f"{drawn.url}/create", {**drawn.form("#sum").values, **typed})
+    assert answer.status == 422 and answer.find(f"#quantity-{first}")["value"] == "7"
+    assert answer.find(f"#quantity-{second}")["value"] == "1"
+    assert clerk_client.get(drawn.url).find(f"#quantity-{second}")["value"] == "1", "it is saved"
+    assert not sandbox.posts(operation="create_refund")
+
+
+@pytest.mark.only_on("postgres")
+def test_fields_are_not_saved_over_what_a_colleague_saves_just_then(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, app: Any
+) -> None:
+    """Operations 12: the page's version is held against the draft behind its lock. Seen red without it."""
+    drawn = a_draft(clerk_client, klarna, sandbox, [row("T-shirt", pieces=2)])
+    line, version = int(rows_of(drawn)[0]), int(drawn.form("#sum").values["version"])
+
+    def colleague(session: Any) -> None:
+        credit_drafts.set_quantity(session, FINANCE, 2, line, "1")
+
+    def page(session: Any) -> None:
+        credit_form.require_shown(session, 2, version)
+
+    assert isinstance(while_open(app, colleague, page), Stale)
 
 
 def test_what_is_typed_but_not_saved_yet_is_saved_and_shown_before_anything_is_sent(
