@@ -21,7 +21,7 @@ from states import DocKind
 from web import actor, needs, page
 from web_book_tables import ledger_table, period
 from web_query import Days, typed_days
-from web_reports import Column, Line, Table, answer, kronor, shape, ways
+from web_reports import MOST_IN_FILE, MOST_ON_PAPER, Column, Line, Table, answer, kronor, shape, ways
 from web_words import amount, day, percent
 from web_words import gettext as _
 
@@ -128,6 +128,11 @@ def vat() -> Response:
 # --- Åldersanalys --------------------------------------------------------------------------------------------------------
 
 
+MOST_SHOWN = 500
+MOST_OF_SHAPE = {"": MOST_SHOWN, "csv": MOST_IN_FILE, "print": MOST_ON_PAPER + 1, "pdf": MOST_ON_PAPER + 1}
+"""Open documents under the sums: a page of them, or all; too many for paper is said there."""
+
+
 def group_names() -> list[str]:
     """The heads of the age groups."""
     told = [_("Not due")]
@@ -145,9 +150,7 @@ def _ageing_tables(found: Ageing) -> list[Table]:
     notes = [
         _("What customers pay to us ages from its due date; what Klarna pays, and credit notes, from the day of issue.")
     ]
-    if found.cut:
-        notes.append(_("There is more than can be shown; the sums are of what is shown."))
-    elif found.total_minor != found.ledger_minor:
+    if found.total_minor != found.ledger_minor:
         told = amount(found.ledger_minor)
         notes.append(_("The customer ledger accounts hold SEK %(amount)s: something does not add up.", amount=told))
     summary = Table(
@@ -172,7 +175,7 @@ def _ageing_tables(found: Ageing) -> list[Table]:
         Line(
             [
                 row.number,
-                _("Klarna") if row.with_klarna else _("Customer"),
+                _("Klarna") if row.at_klarna else _("Customer"),
                 f"{row.customer_number} {row.customer}",
                 row.issued,
                 row.due,
@@ -185,6 +188,9 @@ def _ageing_tables(found: Ageing) -> list[Table]:
         )
         for row in found.rows
     ]
+    if found.cut:
+        told = _("The %(most)s oldest are shown; the sums are of all. A file has more.", most=len(found.rows))
+        lines.append(Line([told, *[None] * (len(columns) - 1)], strong=True))
     return [summary, Table("open-documents", _("Open documents"), "", columns, lines)]
 
 
@@ -195,7 +201,7 @@ def ageing() -> Response:
     days = typed_days("from", "day")
     on = days.ends or clock.today()
     with reading() as looked:
-        found = ages.ageing(looked, on)
+        found = ages.ageing(looked, on, MOST_OF_SHAPE[shape()])
     tables = _ageing_tables(found)
     if not days.wrong:
         days = Days(None, on, {"day": on.isoformat()}, {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,31 +16,36 @@ from sqlalchemy.orm import Session
 
 import clock
 from models import Account, Customer, Document, Posting, Voucher
+from services.owed import IS_AT_KLARNA
 from states import DocKind
 
 GROUPS = (0, 30, 60, 90)
 """Ends of the age groups in days; the first is what is not due yet, the last group what is older."""
-MOST = 20_000
-"""Documents in one report; a longer one says that it was cut."""
 _UNPAID = sa.text("document.open_minor <> 0")
 """Word for word the condition of a partial index."""
+_AGES_FROM = sa.case(
+    (
+        sa.and_(Document.due_date.is_not(None), Document.kind == DocKind.INVOICE, sa.not_(IS_AT_KLARNA)),
+        Document.due_date,
+    ),
+    else_=Document.issue_date,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A document open on the day. ``days`` past its day, 0 or less while not due; ``group`` is its place in GROUPS."""
+    """A document open on the day; ``at_klarna`` where Klarna is who pays. ``days`` past its day, 0 or less while not due."""
 
     document_id: int
     kind: DocKind
     number: str
     customer_number: int
     customer: str
-    with_klarna: bool
+    at_klarna: bool
     issued: date
     due: date
     open_minor: int
     days: int
-    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,10 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Ageing:
-    """The ledger on a day: rows, the oldest first, and sums for Klarna, for customers, and together."""
+    """The ledger on a day: sums for Klarna, for customers, and together, and the rows behind them, the oldest first.
+
+    The sums are of all that was open, also where ``cut`` says that there are more rows than were asked for.
+    """
 
     day: date
     rows: Sequence[Row]
@@ -64,47 +72,46 @@ class Ageing:
     cut: bool
 
 
-def ageing(session: Session, day: date) -> Ageing:
-    """What was open at the end of a day."""
-    rows = [_row(each, day) for each in session.execute(_open(day).limit(MOST + 1))]
+def ageing(session: Session, day: date, most: int) -> Ageing:
+    """What was open at the end of a day, with at most so many rows."""
+    rows = session.execute(_open(day).order_by(Document.issue_date, Document.id).limit(most + 1)).all()
     held = session.scalar(
         sa.select(sa.func.sum(Posting.amount_minor))
         .join(Account, Account.number == Posting.account)
         .join(Voucher, Voucher.id == Posting.voucher_id)
         .where(Account.receivable.is_(True), Voucher.day <= day)
     )
-    kept = rows[:MOST]
+    klarna, customers = _sums(session, day)
     return Ageing(
         day,
-        kept,
-        _sums([row for row in kept if row.with_klarna]),
-        _sums([row for row in kept if not row.with_klarna]),
-        sum(row.open_minor for row in kept),
+        [_row(each, day) for each in rows[:most]],
+        klarna,
+        customers,
+        klarna.minor + customers.minor,
         int(held or 0),
-        len(rows) > MOST,
+        len(rows) > most,
     )
 
 
 def _open(day: date) -> sa.Select[*tuple[Any, ...]]:
     columns = (
-        Document.id,
-        Document.kind,
-        Document.number_text,
-        Customer.number,
-        Customer.name,
-        Document.with_klarna,
-        Document.issue_date,
-        Document.due_date,
+        Document.id.label("id"),
+        Document.kind.label("kind"),
+        Document.number_text.label("number"),
+        Customer.number.label("customer_number"),
+        Customer.name.label("customer"),
+        IS_AT_KLARNA.label("at_klarna"),
+        Document.issue_date.label("issued"),
+        _AGES_FROM.label("due"),
     )
     if day >= clock.today():
         return (
-            sa.select(*columns, Document.open_minor)
+            sa.select(*columns, Document.open_minor.label("minor"))
             .join(Customer, Customer.id == Document.customer_id)
             .where(_UNPAID)
-            .order_by(Document.issue_date, Document.id)
         )
     held = (
-        sa.select(Posting.document_id, sa.func.sum(Posting.amount_minor).label("open_minor"))
+        sa.select(Posting.document_id, sa.func.sum(Posting.amount_minor).label("minor"))
         .join(Account, Account.number == Posting.account)
         .join(Voucher, Voucher.id == Posting.voucher_id)
         .where(Account.receivable.is_(True), Voucher.day <= day)
@@ -113,22 +120,41 @@ def _open(day: date) -> sa.Select[*tuple[Any, ...]]:
         .subquery()
     )
     return (
-        sa.select(*columns, held.c.open_minor)
+        sa.select(*columns, held.c.minor)
         .join(held, held.c.document_id == Document.id)
         .join(Customer, Customer.id == Document.customer_id)
-        .order_by(Document.issue_date, Document.id)
     )
 
 
 def _row(found: Any, day: date) -> Row:
-    key, kind, number, customer, name, with_klarna, issued, due, minor = found
-    issued = issued or day
-    ages_from = due if due is not None and not with_klarna and kind is DocKind.INVOICE else issued
-    days = (day - ages_from).days
-    group = next((place for place, end in enumerate(GROUPS) if days <= end), len(GROUPS))
-    return Row(key, kind, number or "", customer, name, with_klarna, issued, ages_from, int(minor), days, group)
+    issued, due = found.issued or day, found.due or day
+    return Row(
+        found.id,
+        found.kind,
+        found.number or "",
+        found.customer_number,
+        found.customer,
+        bool(found.at_klarna),
+        issued,
+        due,
+        int(found.minor),
+        (day - due).days,
+    )
 
 
-def _sums(rows: Sequence[Row]) -> Sums:
-    groups = [sum(row.open_minor for row in rows if row.group == place) for place in range(len(GROUPS) + 1)]
-    return Sums(groups, sum(groups))
+def _sums(session: Session, day: date) -> tuple[Sums, Sums]:
+    """What Klarna owes and what customers do, by age: of everything, however much is shown."""
+    found = _open(day).subquery().c
+    group = sa.case(
+        *((found.due >= day - timedelta(days=end), place) for place, end in enumerate(GROUPS)), else_=len(GROUPS)
+    )
+    # A document without a day is taken to be of this one.
+    place = sa.case((found.due.is_(None), 0), else_=group).label("place")
+    query = sa.select(found.at_klarna, place, sa.func.sum(found.minor)).group_by(found.at_klarna, place)
+    minor = {(bool(at_klarna), number): int(sum_) for at_klarna, number, sum_ in session.execute(query)}
+
+    def of(at_klarna: bool) -> Sums:
+        groups = [minor.get((at_klarna, number), 0) for number in range(len(GROUPS) + 1)]
+        return Sums(groups, sum(groups))
+
+    return of(at_klarna=True), of(at_klarna=False)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import clock
 from models import Document, KlarnaDay, Payout, PayoutRow, Posting, RowMatch
 from services import settings
-from states import DocKind, Pile
+from states import DocKind, Pile, WithoutKlarna
 
 WEEKS = 12
 AGES = (7, 14, 30, 60)
@@ -27,6 +27,10 @@ AT_KLARNA = sa.text(
     " AND (document.issued_by_op_id IS NOT NULL OR document.without_klarna_reason = 'credited_in_portal')"
 )
 """Open, and carried out at Klarna: word for word the condition of a partial index."""
+IS_AT_KLARNA = sa.or_(
+    Document.issued_by_op_id.is_not(None), Document.without_klarna_reason == WithoutKlarna.CREDITED_IN_PORTAL
+)
+"""The same of a document whether it is open or not."""
 
 
 # --- Work lists (services.worklists puts them beside the others) -----------------------------------------------------------

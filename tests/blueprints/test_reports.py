@@ -14,11 +14,22 @@ from pypdf import PdfReader
 
 import clock
 import migrations
+from blueprints import reports
 from db import reading, writing
 from klarna_sandbox.control import Control
 from models import Account
 from rights import Actor
-from services import ageing, chart_changes, ledger, settings, system_facts, vat_report
+from services import (
+    ageing,
+    chart_changes,
+    credit_drafts,
+    ledger,
+    owed,
+    reservations,
+    settings,
+    system_facts,
+    vat_report,
+)
 from services.gateway import Gateway
 from services.ledger import Entry
 from states import Role
@@ -143,11 +154,9 @@ def test_receivables_stand_by_age_and_add_up_to_the_ledger(
         builders.a_delivery(session, order)
     own = builders.an_invoice(klarna, order)
     with reading() as session:
-        found = ageing.ageing(session, TODAY + timedelta(days=45))
-    assert [(each.number, each.days, each.group) for each in found.rows] == [
-        (sold.number_text, 45, 2), (own.number_text, 15, 1),
-    ]  # fmt: skip
-    assert (found.klarna.minor, list(found.customers.groups)) == (1_000_00, [0, 106_00, 0, 0, 0])
+        found = ageing.ageing(session, TODAY + timedelta(days=45), 10)
+    assert [(each.number, each.days) for each in found.rows] == [(sold.number_text, 45), (own.number_text, 15)]
+    assert list(found.klarna.groups) == [0, 0, 1_000_00, 0, 0] and list(found.customers.groups) == [0, 106_00, 0, 0, 0]
     assert found.total_minor == found.ledger_minor == 1_106_00
     page = client.log_in("viewer").get(f"/books/ageing?day={TODAY}")
     assert page.has(f"a[href=/invoices/{own.id}]") and not page.has("main .banner.warn")
@@ -155,6 +164,38 @@ def test_receivables_stand_by_age_and_add_up_to_the_ledger(
     told = rows_of(client.get(f"/books/ageing?day={TODAY}&as=csv"))
     assert told[1][0] == "Klarna" and told[1][-1] == "1000.00" and own.number_text in {row[0] for row in told if row}
     assert not client.get(f"/books/ageing?day={TODAY - timedelta(days=1)}").has("a[href^=/invoices/]")
+
+
+@pytest.mark.usefixtures("books")
+def test_what_klarna_owes_by_age_is_what_klarna_owes_us(klarna: Gateway, sandbox: Control) -> None:
+    """A9, B9: also of what was credited in Klarna's portal, which our own documents stand for without a call."""
+    sold = builders.a_captured_invoice(klarna, sandbox, lines=[builders.row("Jacka", 1_000_00, pieces=2)])
+    sandbox.portal_refund(sandbox.find_orders()[0], 1_000_00)
+    with writing() as session:
+        draft = credit_drafts.start(session, builders.FINANCE, sold.id)
+        credit_drafts.set_quantity(session, builders.FINANCE, draft.id, draft.lines[0].id, "1")
+        credit_drafts.set_options(
+            session, builders.FINANCE, draft.id, restock=False, warehouse_id=None, without_klarna=True,
+            reason="credited_in_portal",
+        )  # fmt: skip
+    reservations.credit(klarna, builders.FINANCE, draft.id, builders.a_money_form(1_000_00), portal_confirmed=True)
+    with reading() as session:
+        found = ageing.ageing(session, TODAY, 10)
+        assert found.klarna.minor == sum(owed.klarna_owes(session).values()) == 1_000_00
+        assert found.customers.minor == 0 and found.total_minor == found.ledger_minor
+
+
+def test_the_sums_by_age_are_of_all_that_is_open_however_much_is_shown(
+    app: Flask, client: WebClient, klarna: Gateway, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A9: a long list is cut, the proof against the ledger is not."""
+    for amount in (1_000_00, 200_00):
+        builders.a_captured_invoice(klarna, sandbox, lines=[builders.row("Jacka", amount)])
+    monkeypatch.setitem(reports.MOST_OF_SHAPE, "", 1)
+    page = client.log_in("viewer").get("/books/ageing")
+    assert "1 200,00" in page.find("tfoot").text and "De 1 äldsta visas" in page.text
+    assert not page.has("main .banner.warn") and len(page.all("a[href^=/invoices/]")) == 1
+    assert len([row for row in rows_of(client.get("/books/ageing?as=csv")) if row and row[0].startswith("4258")]) == 2
 
 
 @pytest.mark.usefixtures("books")
@@ -166,10 +207,12 @@ def test_the_age_on_a_day_that_has_passed_is_what_was_open_then(finance: Actor) 
     post(TODAY - timedelta(days=10), Entry(1510, 70_00, document_id=claim))
     post(TODAY - timedelta(days=2), Entry(1510, -70_00, document_id=claim))
     with reading() as session:
-        then = ageing.ageing(session, TODAY - timedelta(days=5))
+        then = ageing.ageing(session, TODAY - timedelta(days=5), 10)
         assert [(each.document_id, each.open_minor) for each in then.rows] == [(claim, 70_00)]
         assert then.total_minor == then.ledger_minor == 70_00
-        assert ageing.ageing(session, TODAY - timedelta(days=1)).rows == ageing.ageing(session, TODAY).rows == []
+        for day in (TODAY - timedelta(days=1), TODAY):
+            after = ageing.ageing(session, day, 10)
+            assert (after.rows, after.total_minor) == ([], 0)
 
 
 def test_the_description_follows_the_settings_and_the_history_tells_what_they_were(
