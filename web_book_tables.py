@@ -7,8 +7,8 @@ from datetime import date
 
 from sqlalchemy.orm import Session
 
-from services import book_lists
-from services.book_lists import AccountSheet, BalanceRow
+from services import account_sheets, book_lists
+from services.book_lists import BalanceRow
 from services.series_report import SeriesReport
 from web_documents import reason
 from web_reports import Column, Line, Table
@@ -53,38 +53,35 @@ def _columns() -> list[Column]:
     ]
 
 
-def _sheet_lines(sheet: AccountSheet, starts: date) -> Iterator[Line]:
-    """An account's rows between its opening and its closing balance."""
-    yield Line([starts, "", _("Opening balance"), "", None, None, sheet.opening], strong=True)
-    for row in sheet.rows:
+def _sheet_lines(
+    session: Session, balance: BalanceRow, starts: date, ends: date, *, merge: bool = False
+) -> Iterator[Line]:
+    """All rows of an account between its opening and its closing balance, as they are read."""
+    yield Line([starts, "", _("Opening balance"), "", None, None, balance.opening], strong=True)
+    for row in account_sheets.account_rows(session, balance, starts, ends, merge=merge):
         label = row.label or _("%(count)s rows", count=row.joined)
         yield Line(
             [row.day, label, row.text, row.document_number or "", row.debit or None, row.credit or None, row.balance]
         )
-    yield Line([None, "", _("Closing balance"), "", None, None, sheet.closing], strong=True)
+    yield Line([None, "", _("Closing balance"), "", None, None, balance.closing], strong=True)
 
 
 def _ledger_lines(session: Session, starts: date, ends: date) -> Iterator[Line]:
     for balance in book_lists.trial_balance(session, starts, ends):
-        sheet = book_lists.account_sheet(session, balance.account, starts, ends, balance=balance)
-        yield Line([None, str(sheet.account), sheet.name, "", None, None, None], strong=True)
-        yield from _sheet_lines(sheet, starts)
-        if sheet.cut:
-            told = _(
-                "Only the first %(most)s rows are shown. Choose a shorter period.", most=book_lists.MOST_SHEET_ROWS
-            )
-            yield Line([None, "", told, "", None, None, None], strong=True)
+        yield Line([None, str(balance.account), balance.name, "", None, None, None], strong=True)
+        yield from _sheet_lines(session, balance, starts, ends)
 
 
-def sheet_table(sheet: AccountSheet, starts: date, ends: date) -> Table:
-    """«Kontoanalys» of one account."""
-    title = f"{sheet.account} {sheet.name}"
-    return Table(f"account-{sheet.account}", title, period(starts, ends), _columns(), _sheet_lines(sheet, starts))
+def sheet_table(session: Session, balance: BalanceRow, starts: date, ends: date, *, merge: bool) -> Table:
+    """«Kontoanalys» of one account, whole; read while it is written, in the session given."""
+    lines = _sheet_lines(session, balance, starts, ends, merge=merge)
+    title = f"{balance.account} {balance.name}"
+    return Table(f"account-{balance.account}", title, period(starts, ends), _columns(), lines)
 
 
 def ledger_table(session: Session, starts: date, ends: date) -> Table:
-    """«Huvudbok»: every account that has a figure in the period, with its rows."""
-    lines = list(_ledger_lines(session, starts, ends))
+    """«Huvudbok»: every account that has a figure in the period, with all its rows; read while it is written."""
+    lines = _ledger_lines(session, starts, ends)
     return Table("ledger", _("General ledger"), period(starts, ends), _columns(), lines)
 
 

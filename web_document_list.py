@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from services import document_list, document_payment
 from services.document_list import FIELDS, SIZES, SORTS, TYPES, VIEWS, Filters
 from states import DocKind, DocType
 from web import gettext, label, page, query_choice, query_days, query_text, say
-from web_documents import WORDS
+from web_documents import WORDS, sheet
 
 VIEW_NAMES = {
     "open": N_("Unpaid and partly paid"),
@@ -133,7 +134,11 @@ def _fields(kind: DocKind | None) -> list[dict[str, str]]:
     return [{"name": name, "label": gettext(names[name]), "value": typed.get(name, "")} for name in FIELDS]
 
 
-def read_export(kind: DocKind | None) -> tuple[list[document_list.Row], bool]:
-    """What the list's file holds, and whether that is all of it."""
+def list_file(
+    name: str, heads: Sequence[str], kind: DocKind | None, told: Callable[[document_list.Row], list[str]]
+) -> Response:
+    """The list as a file: what its filters show, and a word where there is more than it holds."""
     with reading() as looked:
-        return document_list.export(looked, filters_of(kind))
+        rows, whole = document_list.export(looked, filters_of(kind))
+        note = gettext(N_("Only the first %(most)s rows are in the file.")) % {"most": document_list.EXPORT_CAP}
+        return sheet(name, heads, map(told, rows), "" if whole else note)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask import current_app, make_response, request, url_for
+from flask import current_app, request, send_file, url_for
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
@@ -55,6 +56,8 @@ from web import (
 from web_agreement import shown
 
 _AMOUNT = re.compile(r"-?[0-9]{1,12}")
+IN_MEMORY = 4_000_000
+"""Bytes of a file that are kept in memory; a larger one is put on the disk until it has been sent."""
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula when a cell begins with it (catalogue 60)."""
 WITHDRAWN = N_("withdrawn before sending")
@@ -262,15 +265,17 @@ def sheet(
 
     Amounts are written by ``money.plain`` and may begin with a minus; only cells of digits, point and minus keep it.
     """
-    file = io.StringIO()
-    written = csv.writer(file, delimiter=";", lineterminator="\r\n")
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - it is sent after this function has ended
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    written = csv.writer(text, delimiter=";", lineterminator="\r\n")
     written.writerow(head if said else gettext(head) for head in heads)
     for row in rows:
         written.writerow(_cell(cell) for cell in row)
     if note:
         written.writerow([note])
-    answer = make_response("\ufeff" + file.getvalue())
-    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    text.detach()
+    file.seek(0)
+    answer = send_file(file, "text/csv")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import request, url_for
 from werkzeug.wrappers import Response
 
@@ -140,11 +142,12 @@ def _file_row(row: order_list.Row) -> list[str]:
 
 
 def file() -> Response:
-    """The list as a file, or the orders that are ticked: at most 10,000 rows, and then it says so (catalogue 60)."""
+    """The list as a file, or the orders that are ticked; one that holds not all of it says so (catalogue 60)."""
     chosen = _chosen()
     if "ticked" in request.args and not chosen:
         raise BadInput(N_("Tick the orders first: the boxes are at the left in the list."), field="selected")
     with reading() as looked:
+        rows: Iterable[order_list.Row]
         rows, whole = (order_list.chosen(looked, chosen), True) if chosen else order_list.export(looked, filters())
-    note = gettext(N_("Only the first %(most)s orders are in the file."), most=order_list.EXPORT_CAP)
-    return sheet("orders.csv", HEADS, map(_file_row, rows), "" if whole else note)
+        note = gettext(N_("Only the first %(most)s orders are in the file."), most=order_list.EXPORT_CAP)
+        return sheet("orders.csv", HEADS, map(_file_row, rows), "" if whole else note)

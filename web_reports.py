@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from flask import request, url_for
@@ -178,7 +178,7 @@ def _file(tables: Sequence[Table]) -> Response:
                 yield []
                 yield [table.title]
                 yield [column.head for column in table.columns]
-            for line in (*table.lines, *table.foot):
+            for line in chain(table.lines, table.foot):
                 yield [column.written(cell) for column, cell in zip(table.columns, line.cells, strict=True)]
 
     return sheet(f"{first.name}.csv", [column.head for column in first.columns], rows(), said=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, make_response, request, url_for
+from flask import Blueprint, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -18,7 +16,7 @@ import money
 from db import reading
 from errors import N_
 from rights import Right
-from services import book_export, book_lists, periods, series_report, stock_booking
+from services import account_sheets, book_export, book_lists, chart_changes, periods, series_report, stock_booking
 from web import (
     actor,
     may,
@@ -33,7 +31,7 @@ from web_book_tables import balance_table, series_table, sheet_table
 from web_documents import document_url, reason
 from web_labels import VOUCHER_SERIES_NAMES
 from web_query import Days, typed_days
-from web_reports import answer, shape, ways
+from web_reports import Column, answer, listed, shape, ways
 from web_words import gettext as _
 from web_words import moment, named
 
@@ -72,8 +70,6 @@ _HEADS = (
     N_("Registered"),
     N_("By"),
 )
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula when a cell begins with it (catalogue row 60)."""
 
 
 def _seen() -> list[str]:
@@ -143,43 +139,32 @@ def vouchers() -> Response:
     )
 
 
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_DANGEROUS) else text
-
-
 @blueprint.get("/books/vouchers.csv")
 @needs(Right.READ)
 def export() -> Response:
-    """The vouchers' rows as a file for a spreadsheet: semicolons, UTF-8 with its mark."""
+    """The vouchers' rows as a file for a spreadsheet."""
     starts, ends = query_days("from", "to")
-    file = io.StringIO()
-    sheet = csv.writer(file, delimiter=";", lineterminator="\r\n")
-    sheet.writerow(_(head) for head in _HEADS)
     with reading() as looked:
         rows = book_export.posting_rows(looked, series=_asked(), starts=starts, ends=ends)
-        for count, row in enumerate(rows, start=1):
-            if count > book_export.MOST_ROWS:
-                sheet.writerow([_("Only the first %(most)s rows are in the file.", most=book_export.MOST_ROWS)])
-                break
-            texts = row.name, row.row_text
-            sheet.writerow(
-                [
-                    row.label,
-                    row.day.isoformat(),
-                    _cell(row.text),
-                    row.account,
-                    *map(_cell, texts),
-                    money.plain(row.debit) if row.debit else "",
-                    money.plain(row.credit) if row.credit else "",
-                    row.document_number or "",
-                    moment(row.created_at),
-                    _cell(named(row.created_by, "actor")),
-                ]
-            )
-    answer = make_response("\ufeff" + file.getvalue())
-    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
-    answer.headers["Content-Disposition"] = 'attachment; filename="vouchers.csv"'
-    return answer
+        return answer(
+            "csv", [listed("vouchers", _("Vouchers"), [Column(_(head)) for head in _HEADS], map(_told, rows))]
+        )
+
+
+def _told(row: book_export.FileRow) -> list[Any]:
+    return [
+        row.label,
+        row.day,
+        row.text,
+        row.account,
+        row.name,
+        row.row_text,
+        money.plain(row.debit) if row.debit else "",
+        money.plain(row.credit) if row.credit else "",
+        row.document_number or "",
+        moment(row.created_at),
+        named(row.created_by, "actor"),
+    ]
 
 
 @blueprint.get("/books/vouchers/<int:voucher_id>")
@@ -263,26 +248,25 @@ def account(account: int) -> Response:
     with reading() as looked:
         starts, ends, days = _period(looked)
         stock_booking.require_seen(looked, actor(), starts, ends, account)
-        sheet = book_lists.account_sheet(looked, account, starts, ends, merge=merge)
+        if shape() and not days.wrong:
+            balance = account_sheets.balance_of(looked, chart_changes.get(looked, account), starts, ends)
+            return answer(shape(), [sheet_table(looked, balance, starts, ends, merge=merge)])
+        sheet = account_sheets.account_sheet(looked, account, starts, ends, merge=merge, limit=account_sheets.MOST_ROWS)
         years = _years(looked, "books.account", starts, ends, account=account, merge="1" if merge else None)
     given = {"account": account, "from": starts, "to": ends, "merge": "1" if merge else None}
-
-    def shown() -> Response:
-        return page(
-            "books/account.html",
-            panel="books/_account.html",
-            status=days.status,
-            days=days,
-            sheet=sheet,
-            starts=starts,
-            ends=ends,
-            merge=merge,
-            years=years,
-            most=book_lists.MOST_SHEET_ROWS,
-            ways=ways("books.account", **given),
-        )
-
-    return answer("" if days.wrong else shape(), [sheet_table(sheet, starts, ends)], shown)
+    return page(
+        "books/account.html",
+        panel="books/_account.html",
+        status=days.status,
+        days=days,
+        sheet=sheet,
+        starts=starts,
+        ends=ends,
+        merge=merge,
+        years=years,
+        most=account_sheets.MOST_ROWS,
+        ways=ways("books.account", **given),
+    )
 
 
 @blueprint.get("/books/series")

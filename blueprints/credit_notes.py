@@ -35,8 +35,8 @@ from web_credit import (
     typed,
     typed_row,
 )
-from web_document_list import list_answer, read_export
-from web_documents import WORDS, document_answer, document_url, money_form, read_page, sheet
+from web_document_list import list_answer, list_file
+from web_documents import WORDS, document_answer, document_url, money_form, read_page
 from web_words import day, gettext
 from web_words import quantity as quantity_text
 
@@ -285,10 +285,8 @@ def _file_row(row: document_list.Row) -> list[str]:
 @blueprint.get("/credit-notes.csv")
 @needs(Right.READ)
 def export() -> Response:
-    """The list as a file, at most 10,000 rows, and then it says so."""
-    rows, whole = read_export(DocKind.CREDIT_NOTE)
-    note = "" if whole else _("Only the first %(most)s rows are in the file.", most=document_list.EXPORT_CAP)
-    return sheet("credit-notes.csv", HEADS, map(_file_row, rows), note)
+    """The list as a file."""
+    return list_file("credit-notes.csv", HEADS, DocKind.CREDIT_NOTE, _file_row)
 
 
 @blueprint.get("/credit-notes/<int:document_id>/print")

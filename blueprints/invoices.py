@@ -35,7 +35,7 @@ from web import (
     query_choice,
     say,
 )
-from web_document_list import list_answer, read_export
+from web_document_list import list_answer, list_file
 from web_documents import (
     WORDS,
     document_answer,
@@ -43,7 +43,6 @@ from web_documents import (
     money_form,
     off,
     read_page,
-    sheet,
 )
 from web_words import day, gettext
 from web_words import money as amount
@@ -254,10 +253,8 @@ def _file_row(row: document_list.Row) -> list[str]:
 @blueprint.get("/invoices.csv")
 @needs(Right.READ)
 def export() -> Response:
-    """The list as a file, at most 10,000 rows, and then it says so."""
-    rows, whole = read_export(None)
-    note = "" if whole else _("Only the first %(most)s rows are in the file.", most=document_list.EXPORT_CAP)
-    return sheet("invoices.csv", HEADS, map(_file_row, rows), note)
+    """The list as a file."""
+    return list_file("invoices.csv", HEADS, None, _file_row)
 
 
 @blueprint.get("/invoices/<int:document_id>")

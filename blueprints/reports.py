@@ -231,5 +231,4 @@ def ledger() -> Response:
         if (ends - starts).days > 366:
             raise BadInput(N_("At most %(most)s days can be shown at a time."), field="to", most=366)
         stock_booking.require_seen(looked, actor(), starts, ends)
-        table = ledger_table(looked, starts, ends)
-    return answer(shape() or "print", [table])
+        return answer(shape() or "print", [ledger_table(looked, starts, ends)])

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from models import Account, Document, Posting, Voucher
 
-MOST_ROWS = 100_000
-"""Rows in one file; a longer one says that it was cut."""
+MOST_ROWS = 1_000_000
+"""Rows in one file, about as many as a spreadsheet takes; a longer one says that it was cut."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is read out of the books: vouchers, trial balance, account sheet. Set-based SQL, nothing is written.
+"""What is read out of the books: vouchers and trial balance. Set-based SQL, nothing is written.
 
 Amounts are minor units, debit positive, credit negative. Source: B34; BFNAR 2013:2 p. 2.3.
 """
@@ -17,8 +17,6 @@ from models import Account, Document, FiscalYear, Payout, Posting, Voucher
 from states import DocKind
 
 MOST_ROWS = 100
-MOST_SHEET_ROWS = 2_000
-"""Rows of an account sheet on one page; a longer one says that it was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,129 +267,3 @@ def document_endpoint(session: Session, document_id: int | None) -> str | None:
         return None
     kind = session.scalar(sa.select(Document.kind).where(Document.id == document_id))
     return "credit_notes.show" if kind is DocKind.CREDIT_NOTE else "invoices.show"
-
-
-@dataclass(frozen=True, slots=True)
-class SheetRow:
-    """A booking on one account and the balance after it. Merged rows have no voucher of their own: ``joined`` tells how many."""
-
-    day: date
-    voucher_id: int | None
-    label: str
-    text: str
-    document_id: int | None
-    document_number: str | None
-    debit: int
-    credit: int
-    balance: int
-    joined: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSheet:
-    """«Kontoanalys»: one account through a period; ``cut`` when there were more rows than a page takes."""
-
-    account: int
-    name: str
-    kind: str
-    opening: int
-    closing: int
-    rows: list[SheetRow]
-    cut: bool
-
-
-def account_sheet(
-    session: Session,
-    account: int,
-    starts: date,
-    ends: date,
-    *,
-    merge: bool = False,
-    limit: int = MOST_SHEET_ROWS,
-    balance: BalanceRow | None = None,
-) -> AccountSheet:
-    """One account in booking order; ``merge`` joins the rows of each document into one (B34). Raises NotFound.
-
-    Whoever has its row of the trial balance already gives it along.
-    """
-    found = session.get(Account, account)
-    if found is None:
-        raise NotFound
-    balance = balance or next((row for row in trial_balance(session, starts, ends) if row.account == account), None)
-    rows = session.execute(
-        _merged(account, starts, ends, limit) if merge else _plain(account, starts, ends, limit)
-    ).all()
-    opening = balance.opening if balance else 0
-    told: list[SheetRow] = []
-    running = opening
-    for row in rows[:limit]:
-        running += int(row.debit) - int(row.credit)
-        told.append(
-            SheetRow(
-                row.day,
-                row.voucher_id,
-                f"{row.series}{row.number}" if row.voucher_id is not None else "",
-                row.text,
-                row.document_id,
-                row.number_text,
-                int(row.debit),
-                int(row.credit),
-                running,
-                row.joined,
-            )
-        )
-    return AccountSheet(
-        account, found.name, found.kind, opening, balance.closing if balance else 0, told, len(rows) > limit
-    )
-
-
-_DEBIT = sa.case((Posting.amount_minor > 0, Posting.amount_minor), else_=0)
-_CREDIT = sa.case((Posting.amount_minor < 0, -Posting.amount_minor), else_=0)
-
-
-def _plain(account: int, starts: date, ends: date, limit: int) -> sa.Select[tuple[object, ...]]:
-    text = sa.case((Posting.text != "", Posting.text), else_=Voucher.text)
-    return (
-        sa.select(
-            Voucher.day,
-            Voucher.id.label("voucher_id"),
-            Voucher.series,
-            Voucher.number,
-            text.label("text"),
-            Posting.document_id,
-            Document.number_text,
-            _DEBIT.label("debit"),
-            _CREDIT.label("credit"),
-            sa.literal(1).label("joined"),
-        )
-        .join(Voucher, Voucher.id == Posting.voucher_id)
-        .outerjoin(Document, Document.id == Posting.document_id)
-        .where(Posting.account == account, Voucher.day >= starts, Voucher.day <= ends)
-        .order_by(Voucher.day, Voucher.id, Posting.position)
-        .limit(limit + 1)
-    )
-
-
-def _merged(account: int, starts: date, ends: date, limit: int) -> sa.Select[tuple[object, ...]]:
-    alone = sa.func.coalesce(Posting.document_id, -Voucher.id)
-    single = sa.func.min(Voucher.id) == sa.func.max(Voucher.id)
-    return (
-        sa.select(
-            sa.func.min(Voucher.day).label("day"),
-            sa.case((single, sa.func.min(Voucher.id))).label("voucher_id"),
-            sa.func.min(Voucher.series).label("series"),
-            sa.func.min(Voucher.number).label("number"),
-            sa.func.min(Voucher.text).label("text"),
-            sa.func.min(Posting.document_id).label("document_id"),
-            sa.func.min(Document.number_text).label("number_text"),
-            sa.func.sum(_DEBIT).label("debit"),
-            sa.func.sum(_CREDIT).label("credit"),
-            sa.func.count().label("joined"),
-        )
-        .join(Voucher, Voucher.id == Posting.voucher_id)
-        .outerjoin(Document, Document.id == Posting.document_id)
-        .where(Posting.account == account, Voucher.day >= starts, Voucher.day <= ends)
-        .group_by(alone)
-        .order_by(sa.func.min(Voucher.day), sa.func.min(Voucher.id))
-        .limit(limit + 1)
-    )

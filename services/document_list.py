@@ -6,7 +6,7 @@ Amounts are minor units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -22,7 +22,7 @@ from states import OPEN_OPS, DocKind, DocState, DocType, OpState, RefusalKind, W
 
 SIZES = (30, 50, 100)
 COUNT_CAP = 1_000
-EXPORT_CAP = 10_000
+EXPORT_CAP = 100_000
 VIEWS: Mapping[DocKind | None, Sequence[str]] = {
     None: ("open", "all", "paid", "overpaid", "waiting", "refused"),
     DocKind.CREDIT_NOTE: ("all", "drafts", "open", "waiting", "refused", "without"),
@@ -258,13 +258,13 @@ def listing(session: Session, filters: Filters, after: str | None = None, limit:
     return Listing(_rows(session, place.ids), place.newer, place.older)
 
 
-def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
-    """Everything the filters show, at most 10,000 rows, and whether that was all."""
+def export(session: Session, filters: Filters) -> tuple[Iterator[Row], bool]:
+    """Everything the filters show, at most 100,000 rows, read while they are written, and whether that is all."""
     ids = keyset.ids(
         session, _sorting(filters), _wanted(session, filters), descending=filters.descending, limit=EXPORT_CAP + 1
     )
     shown = ids[:EXPORT_CAP]
-    rows = [row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500])]
+    rows = (row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500]))
     return rows, len(ids) <= EXPORT_CAP
 
 

@@ -21,13 +21,12 @@ from errors import N_, BrokenRule, Refusal
 from models import Account, Document, NumberSeries, Posting, Voucher
 from rights import Actor
 from services import accounts, numbering
+from services.account_sheets import AccountSheet, account_sheet
 from services.accounts import dormant_vat_account, role, sales_account, vat_account
 from services.book_lists import (
-    AccountSheet,
     BalanceRow,
     VoucherPage,
     VoucherRow,
-    account_sheet,
     trial_balance,
     voucher,
     voucher_list,

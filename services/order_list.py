@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -22,7 +22,7 @@ from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, O
 
 SIZES = (30, 50, 100)
 COUNT_CAP = 1_000
-EXPORT_CAP = 10_000
+EXPORT_CAP = 100_000
 EXPIRES_SOON = timedelta(days=7)
 ICONS = ("reserved", "partly", "captured", "credited", "refused", "unknown", "cancelled")
 SOURCES = ("hand", "klarna", "csv", "api")
@@ -233,8 +233,8 @@ def listing(session: Session, filters: Filters, after: str | None = None, limit:
     return Listing(_rows(session, place.ids), place.newer, place.older)
 
 
-def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
-    """Everything the filters show, at most 10,000 rows, and whether that was all."""
+def export(session: Session, filters: Filters) -> tuple[Iterator[Row], bool]:
+    """Everything the filters show, at most 100,000 rows, read while they are written, and whether that is all."""
     ids = keyset.ids(
         session,
         _SORTINGS[sorting(filters)],
@@ -243,7 +243,7 @@ def export(session: Session, filters: Filters) -> tuple[list[Row], bool]:
         limit=EXPORT_CAP + 1,
     )
     shown = ids[:EXPORT_CAP]
-    rows = [row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500])]
+    rows = (row for at in range(0, len(shown), 500) for row in _rows(session, shown[at : at + 500]))
     return rows, len(ids) <= EXPORT_CAP
 
 

@@ -20,6 +20,7 @@ from klarna_sandbox.control import Control
 from models import Account
 from rights import Actor
 from services import (
+    account_sheets,
     ageing,
     chart_changes,
     credit_drafts,
@@ -251,3 +252,34 @@ def test_the_description_follows_the_settings_and_the_history_tells_what_they_we
 @pytest.mark.only_on("sqlite")
 def test_the_version_that_is_noted_is_the_programs() -> None:
     assert f'version = "{system_facts.VERSION}"' in Path("pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_an_account_that_is_too_long_for_a_page_is_whole_in_its_file_and_in_the_ledger(
+    app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B34, BFNAR 2013:2 p. 2.3: the last balance of the file is the closing balance, however many rows there are."""
+    monkeypatch.setattr(account_sheets, "MOST_ROWS", 2)
+    for number in range(5):
+        post(date(YEAR, 1, 1 + number), Entry(6060, 10_00))
+    client.log_in("viewer")
+    address = f"/books/accounts/6060?from={YEAR}-01-01&to={YEAR}-12-31"
+    page = client.get(address)
+    assert len(page.all("tbody tr")) == 1 + 2 and "Bara de första 2 raderna visas" in page.text
+    for path in (f"{address}&as=csv", f"/books/ledger?from={YEAR}-01-01&to={YEAR}-12-31&as=csv"):
+        told = rows_of(client.get(path))
+        rows = [row for row in told if row and row[4] == "10.00"]
+        assert len(rows) == 5 and rows[-1][6] == "50.00", path
+        assert ["", "", "Utgående saldo", "", "", "", "50.00"] in told
+    printed = client.get(f"{address}&as=print")
+    assert printed.text.count("10,00") >= 5 and "Bara de första" not in printed.text
+
+
+def test_a_long_file_goes_by_the_disk_and_comes_whole(
+    app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catalogue row 70: what is written is never all in memory."""
+    monkeypatch.setattr("web_documents.IN_MEMORY", 100)
+    for number in range(5):
+        post(date(YEAR, 1, 1 + number), Entry(6060, 10_00))
+    told = rows_of(client.log_in("viewer").get("/books/vouchers.csv"))
+    assert len([row for row in told if row and row[3] == "6060"]) == 5

@@ -249,7 +249,7 @@ def test_an_export_says_whether_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> 
         made = [an_order(session, [freight()]) for _ in range(3)]
     with reading() as session:
         rows, whole = order_list.export(session, Filters(descending=False))
-    assert ([row.id for row in rows], whole) == ([order.id for order in made[:2]], False)
+        assert ([row.id for row in rows], whole) == ([order.id for order in made[:2]], False)
 
 
 def test_a_page_costs_the_same_queries_however_many_rows() -> None:
