@@ -47,6 +47,15 @@ def document_sheet(document: document_page.DocumentPage, *, copy: bool) -> Sheet
     return Sheet("documents/_sheet.html", {"document": document, "copy": copy})
 
 
+WAIT_SECONDS = 3.0
+"""How long somebody at a page waits for other papers; the print page is there at once."""
+
+
+def _patience() -> float:
+    """How long to wait for one's turn: what is drawn for a mail has all night."""
+    return WAIT_SECONDS if has_request_context() else printing.FOR_EVER
+
+
 class Papers:
     """Draws the papers of one app."""
 
@@ -80,7 +89,7 @@ class Papers:
 
     def pdf(self, sheets: Sequence[Sheet], language: str, title: str) -> bytes:
         """Sheets as a PDF that is not kept. Raises Refusal where none can be made."""
-        return self.printer.draw(self.html(sheets, language, title))
+        return self.printer.draw(self.html(sheets, language, title), _patience())
 
     def document(self, document_id: int, language: str, *, copy: bool) -> tuple[printing.Stamp, bytes]:
         """An issued document as PDF, drawn at most once per language. Raises NotFound, Refusal."""
@@ -95,7 +104,7 @@ class Papers:
             return self.html([document_sheet(page, copy=copy)], language, title)
 
         mark = f"{self.made_by}\n{language}\n{copy}\n{stamp.mark}"
-        return stamp, self.printer.kept(f"document-{document_id}", mark, draw)
+        return stamp, self.printer.kept(f"document-{document_id}", mark, draw, _patience())
 
     def letter(self, document_id: int, language: str, *, copy: bool) -> Letter:
         """The mail that carries a document: its words, and the PDF where one can be made. Raises NotFound, Refusal."""

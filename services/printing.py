@@ -42,6 +42,8 @@ KEPT = timedelta(days=30)
 """How long a drawn file is kept. It can be drawn again at any time; it holds names and addresses, so it does not stay."""
 ADDRESS = "http://kvitta.invalid/"
 """What addresses on a paper are relative to. No such machine can exist (RFC 2606)."""
+FOR_EVER = -1.0
+"""How long whoever draws in the background waits for its turn."""
 _SERVED = {".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".woff2": "font/woff2"}
 
 
@@ -94,16 +96,26 @@ class Printer:
         self._stylesheet = stylesheet
         self._one_at_a_time = threading.Lock()
 
-    def draw(self, html: str) -> bytes:
-        """The PDF of an HTML page. Raises Refusal where it cannot be made; equal pages give equal bytes (fault 51)."""
+    def draw(self, html: str, wait_seconds: float = FOR_EVER) -> bytes:
+        """The PDF of an HTML page; equal pages give equal bytes (fault 51).
+
+        Raises Refusal where it cannot be made, or others are still being drawn after so long: somebody who waits in a web
+        process holds one of the few places in which pages are answered.
+        """
         refusal = missing()
         if refusal is not None:
             raise refusal
         renderer = _renderer()
-        with self._one_at_a_time:
+        if not self._one_at_a_time.acquire(timeout=wait_seconds):
+            raise Refusal(
+                N_("Other papers are being drawn just now. Print from the browser instead, or try again in a moment.")
+            )
+        try:
             page = renderer.HTML(string=html, base_url=ADDRESS, url_fetcher=self._fetcher())
             looks = renderer.CSS(filename=str(self._static.joinpath(self._stylesheet)))
             made: bytes = page.write_pdf(stylesheets=[looks], pdf_variant=VARIANT)
+        finally:
+            self._one_at_a_time.release()
         return made
 
     def _fetcher(self) -> Any:
@@ -131,13 +143,13 @@ class Printer:
 
     # --- Keeping -----------------------------------------------------------------------------------------------------------
 
-    def kept(self, owner: str, mark: str, html: Callable[[], str]) -> bytes:
+    def kept(self, owner: str, mark: str, html: Callable[[], str], wait_seconds: float = FOR_EVER) -> bytes:
         """The PDF that was drawn under this mark, or one drawn now from ``html`` and kept. Raises Refusal."""
         file = self._folder / f"{owner}-{hashlib.sha256(mark.encode()).hexdigest()[:40]}.pdf"
         try:
             return file.read_bytes()
         except FileNotFoundError:
-            made = self.draw(html())
+            made = self.draw(html(), wait_seconds)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         draft = file.with_name(f"{file.name}.{os.getpid()}-{secrets.token_hex(4)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -283,3 +283,24 @@ def test_a_long_file_goes_by_the_disk_and_comes_whole(
         post(date(YEAR, 1, 1 + number), Entry(6060, 10_00))
     told = rows_of(client.log_in("viewer").get("/books/vouchers.csv"))
     assert len([row for row in told if row and row[3] == "6060"]) == 5
+
+
+@pytest.mark.only_on("sqlite")
+def test_who_asks_for_a_pdf_while_others_are_drawn_gets_the_print_page_and_keeps_no_place_for_long(
+    app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Performance, other pages: ten who press «PDF» at once do not keep everybody else waiting. Documents say it, too."""
+    monkeypatch.setattr("web_papers.WAIT_SECONDS", 0.05)
+    with writing() as session:
+        order = builders.an_order(session)
+        builders.a_delivery(session, order)
+    invoice = builders.an_invoice(app.extensions["klarna"], order)
+    client.log_in("viewer")
+    said = "Andra papper ritas just nu"
+    with app.extensions["papers"].printer._one_at_a_time:
+        answer = client.get("/books/trial-balance?as=pdf")
+        assert answer.status == 409 and said in answer.text and answer.has("table")
+        answer = client.get(f"/documents/{invoice.id}/pdf")
+        assert answer.status == 409 and said in answer.text
+    assert client.get("/books/trial-balance?as=pdf").headers["Content-Type"] == "application/pdf"
+    assert client.get(f"/documents/{invoice.id}/pdf").headers["Content-Type"] == "application/pdf"
