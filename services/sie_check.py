@@ -22,6 +22,12 @@ _AMOUNT = re.compile(r"-?\d{1,13}(\.\d{1,2})?")
 _DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _ONCE = ("FLAGGA", "PROGRAM", "FORMAT", "GEN", "SIETYP", "FNAMN")
 _BALANCES = ("IB", "UB", "RES")
+_LEAST = {"FLAGGA": 1, "SIETYP": 1, "FORMAT": 1, "FNAMN": 1, "KONTO": 2, "KTYP": 2} | dict.fromkeys(
+    ("RAR", "VER", "TRANS", *_BALANCES), 3
+)
+"""Fields that a record has at least."""
+_SET = {"FLAGGA": "0", "FORMAT": "PC8", "SIETYP": "4"}
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class _Reader:
     def line(self, number: int, raw: bytes) -> None:
         self._at = number
         text = raw.decode(PAGE).rstrip("\r\n").strip(" \t")
-        if any(ord(each) < 32 and each != "\t" or ord(each) == 127 for each in text):
+        if _CONTROL.search(text):
             self._fault(N_("There is a control character in the line."))
         if not text:
             return
@@ -126,7 +132,7 @@ class _Reader:
             if rest[at : match.start()].strip():
                 self._fault(N_("The quotation marks of the line do not fit."))
                 return []
-            found.append(next(part for part in match.groups() if part is not None).replace('\\"', '"'))
+            found.append(match[match.lastindex or 0].replace('\\"', '"'))
             at = match.end()
         if rest[at:].strip():
             self._fault(N_("The quotation marks of the line do not fit."))
@@ -152,22 +158,10 @@ class _Reader:
         self._open, self._voucher = False, None
 
     def _record(self, tag: str, fields: list[str]) -> None:
-        least = {
-            "FLAGGA": 1,
-            "SIETYP": 1,
-            "FORMAT": 1,
-            "FNAMN": 1,
-            "RAR": 3,
-            "KONTO": 2,
-            "KTYP": 2,
-            "VER": 3,
-            "TRANS": 3,
-        }
-        if len(fields) < least.get(tag, 3 if tag in _BALANCES else 0):
+        if len(fields) < _LEAST.get(tag, 0):
             self._fault(N_("#%(tag)s lacks fields."), tag=tag)
             return
-        fixed = {"FLAGGA": "0", "FORMAT": "PC8", "SIETYP": "4"}
-        if tag in fixed and fields[0] != fixed[tag]:
+        if tag in _SET and fields[0] != _SET[tag]:
             self._fault(N_("#%(tag)s is «%(value)s»."), tag=tag, value=fields[0])
         elif tag == "FNAMN" and not fields[0].strip():
             self._fault(N_("The company has no name."))

@@ -20,12 +20,18 @@ INSTEAD: Mapping[str, str] = {
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:;/()%&+*=<>@#!?'åäöÅÄÖéÉüÜ-]+")
 
 
+_HELD = re.compile(
+    f"[{re.escape(''.join(each for each in bytes(range(256)).decode(PAGE) if each.isprintable() and each != chr(92)))}]*"
+)
+"""What can be written as it is: most texts, so that they are looked at once and not letter by letter."""
+
+
 def in_page(text: str) -> tuple[str, int]:
     """The text with nothing in it that the code page lacks, and how many letters were replaced.
 
     Control characters are blanks. A backslash would free the quotation mark after it, so it leans the other way.
     """
-    if text.isascii() and text.isprintable() and "\\" not in text:
+    if _HELD.fullmatch(text):
         return text, 0
     made, replaced = [], 0
     for each in unicodedata.normalize("NFC", text):
