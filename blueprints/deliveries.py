@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from flask import Blueprint, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
+import clock
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import deliveries, exchanged
-from services.deliveries import Sheet
+from services import agreement, deliveries, delivery_page, exchanged, reservations
+from services.delivery_page import Sheet
 from web import (
     ChoiceField,
     Form,
@@ -22,6 +24,8 @@ from web import (
     UrlField,
     actor,
     done,
+    gateway,
+    is_htmx,
     needs,
     page,
     query_choice,
@@ -31,6 +35,8 @@ from web import (
 
 blueprint = Blueprint("deliveries", __name__)
 
+FRESH = timedelta(minutes=1)
+"""A reading this young is believed when the page opens; an older one is renewed, since it says whether anything may leave."""
 MISSED = 20
 """Codes that were not counted and are still told."""
 
@@ -81,7 +87,7 @@ def _form(sheet: Sheet) -> DeliveryForm:
 
 def _sheet(order_id: int) -> Sheet:
     with reading() as looked:
-        return deliveries.sheet(looked, order_id)
+        return delivery_page.sheet(looked, order_id)
 
 
 def _missed() -> list[str]:
@@ -96,6 +102,7 @@ def _page(
     counting: bool | None = None,
     missed: list[str] | None = None,
     beep: bool = False,
+    unread: str = "",
 ) -> Response:
     with reading() as looked:
         exchanges = exchanged.of_order(looked, sheet.order_id)
@@ -107,6 +114,8 @@ def _page(
         exchanges=exchanges,
         form=form,
         reason=say(sheet.refusal) if sheet.refusal else None,
+        no_invoice=say(sheet.no_invoice) if sheet.no_invoice else None,
+        unread=unread,
         counting=_counting() if counting is None else counting,
         missed=_missed() if missed is None else missed,
     )
@@ -118,9 +127,20 @@ def _page(
 @blueprint.get("/orders/<int:order_id>/deliver")
 @needs(Right.WORK)
 def new(order_id: int) -> Response:
-    """The delivery page, prefilled with what is left; with ``?from=zero`` for counting by scanning."""
+    """The delivery page, prefilled with what is left; with ``?from=zero`` for counting by scanning.
+
+    A reading older than a minute is renewed: goods do not leave on a reservation that has lapsed meanwhile (F27, B21).
+    """
+    unread = ""
+    with reading() as looked:
+        stale = not is_htmx() and agreement.read_before(looked, order_id, clock.now() - FRESH)
+    if stale:
+        try:
+            reservations.look_at(gateway(), order_id)
+        except Refusal as no:
+            unread = say(no)
     sheet = _sheet(order_id)
-    return _page(sheet, _form(sheet))
+    return _page(sheet, _form(sheet), unread=unread)
 
 
 @blueprint.post("/orders/<int:order_id>/deliver")
@@ -135,6 +155,8 @@ def create(order_id: int) -> Response:
     form = _form(sheet)
     if not form.accepted():
         return _page(sheet, form, 422)
+    if then == "invoice" and sheet.no_invoice is not None:
+        return _page(sheet, form, form.refuse(sheet.no_invoice))
     try:
         with writing() as made:
             delivery = deliveries.deliver_once(
@@ -152,11 +174,22 @@ def create(order_id: int) -> Response:
     except Refusal as refusal:
         return _page(_sheet(order_id), form, form.refuse(refusal))
     if then == "invoice":
-        return done(url_for("invoices.new", order_id=order_id))
-    message = ("success", _("Delivery %(ordinal)s has been registered.", ordinal=ordinal))
+        told = _("Delivery %(ordinal)s has been registered. The invoice has not been created yet.", ordinal=ordinal)
+        return done(url_for("invoices.new", order_id=order_id), ("success", told))
+    return done(url_for("orders.show", order_id=order_id), _told(sheet, ordinal, waits=waits))
+
+
+def _told(sheet: Sheet, ordinal: int, *, waits: bool) -> tuple[str, str]:
+    """What is said after «Leverera»: what has been done, and what has not (F21)."""
+    if sheet.no_reservation is not None:
+        return "warning", _(
+            "Delivery %(ordinal)s has been registered, but it cannot be invoiced: the order is to be paid with Klarna and "
+            "has no reservation. Attach its reservation, then create the invoice.",
+            ordinal=ordinal,
+        )
     if waits:
-        message = ("warning", _("Delivered but not invoiced. Klarna pays only when the invoice has been created."))
-    return done(url_for("orders.show", order_id=order_id), message)
+        return "warning", _("Delivered but not invoiced. Klarna pays only when the invoice has been created.")
+    return "success", _("Delivery %(ordinal)s has been registered.", ordinal=ordinal)
 
 
 def _scan(order_id: int) -> Response:
@@ -174,7 +207,7 @@ def _scan(order_id: int) -> Response:
     if not counting and all(shown[row.line_id] == row.left_milli for row in sheet.rows):
         shown = {}
     try:
-        form.count(deliveries.scan(sheet, shown, form.scan.data))
+        form.count(delivery_page.scan(sheet, shown, form.scan.data))
         refused, counting = None, True
     except Refusal as refusal:
         refused = refusal

@@ -49,6 +49,8 @@ class Plan:
     type: DocType | None
     paid_by_klarna: bool
     refusal: Refusal | None
+    no_reservation: bool
+    """Whether what is delivered could not be invoiced, for want of a reservation (F2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def _plan(session: Session, actor: Actor, act: str, order: Order, shelf: _Shelf)
         type=kind,
         paid_by_klarna=order.payment_method.kind is PaymentKind.KLARNA,
         refusal=refusal,
+        no_reservation=orders.total(order) > 0 and deliveries.lacks_reservation(order) is not None,
     )
 
 

@@ -15,10 +15,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import clock
-from models import AT_WORK, Customer, Delivery, DeliveryLine, Document, DocumentLine, KlarnaOp, Order, OrderLine
+from models import (
+    AT_WORK,
+    Customer,
+    Delivery,
+    DeliveryLine,
+    Document,
+    DocumentLine,
+    KlarnaOp,
+    Order,
+    OrderLine,
+    PaymentMethod,
+)
 from services import keyset, search
 from services.keyset import Condition, Sorting, Wanted
-from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState
+from states import DocKind, DocState, DocType, KlarnaStatus, LineKind, OpKind, OpState, OrderState, PaymentKind
 
 SIZES = (30, 50, 100)
 COUNT_CAP = 1_000
@@ -96,6 +107,13 @@ class Row:
     captured_outside: bool
     klarna_number: str | None
     held: bool
+    unlinked: bool
+    """Whether the order is to be paid with Klarna and belongs to no purchase there."""
+
+    @property
+    def no_reservation(self) -> bool:
+        """Whether what is left of the order cannot be invoiced for want of a reservation (F2)."""
+        return self.unlinked and self.total_minor > 0 and self.may_invoice
 
     @property
     def expires_on(self) -> date | None:
@@ -311,9 +329,11 @@ def _of_rows() -> sa.Select[*tuple[Any, ...]]:
         Order.klarna_method,
         Order.total_minor,
         Order.hold_reason,
+        sa.and_(PaymentMethod.kind == PaymentKind.KLARNA, Order.klarna_order_id.is_(None)).label("unlinked"),
     ]
     of_these = Order.id.in_(sa.bindparam("ids", expanding=True))
-    return sa.select(*columns).join(Customer, Customer.id == Order.customer_id).where(of_these)
+    query = sa.select(*columns).join(Customer, Customer.id == Order.customer_id)
+    return query.join(PaymentMethod, PaymentMethod.id == Order.payment_method_id).where(of_these)
 
 
 def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
@@ -327,6 +347,7 @@ def _rows(session: Session, ids: Sequence[int]) -> list[Row]:
             row.id, row.number, row.shop_number, row.ordered_at, row.customer_id, row.customer, row.currency,
             row.total_minor, row.state, row.delivered, row.invoiced, row.icon, row.expires_at, row.klarna_reference,
             row.klarna_method, *captures.get(row.id, nothing), row.hold_reason is not None,
+            bool(row.unlinked),
         )
         for row in map(found.__getitem__, ids)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
 from models import Audit, Order, OrderHold, Push
-from services import deliveries, fraud, holds, janitor, orders, reservations
+from services import deliveries, delivery_page, fraud, holds, janitor, orders, reservations
 from services.order_history import What, events
 from services.reservations import NotReached
 from states import DocState, DocType, OpState, RefusalKind
@@ -218,6 +218,6 @@ def test_the_delivery_page_the_last_step_and_the_order_say_why(
     order = stopped(klarna, sandbox)
     with reading() as session:
         found = orders.get(session, order.id)
-        assert STOPPED in str(deliveries.sheet(session, order.id).refusal)
+        assert STOPPED in str(delivery_page.sheet(session, order.id).refusal)
         assert STOPPED in str(deliveries.klarna_says_no(found)) and holds.refusal(found) is not None
         assert the_warehouse(session)
