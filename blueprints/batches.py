@@ -6,13 +6,14 @@ from typing import Any
 
 from flask import Blueprint, request, url_for
 from flask_babel import lazy_gettext as lazy
+from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from db import reading, writing
 from errors import N_, BadInput, Malformed, Refusal
 from rights import Right
-from services import batches, deliveries
+from services import batches, deliveries, workplace
 from services.batches import Chosen, Plan
 from states import DocType
 from web import ChoiceField, Form, actor, done, needs, page, query_whole, read_nonce, say
@@ -44,15 +45,16 @@ class BatchForm(Form):
     warehouse_id = ChoiceField(lazy("Warehouse"), coerce=int)
 
 
-def _form(places: list[tuple[int, str]]) -> BatchForm:
-    """The form as it was sent, or as the address says while nothing has been sent."""
+def _form(session: Session) -> BatchForm:
+    """The form as it was sent, or as the address says while nothing has been sent; else from where the person worked last."""
     given = None if request.method == "POST" else request.args
     form = BatchForm(formdata=given if given and given.get("act") else None) if given is not None else BatchForm()
+    places = [(each.id, each.name) for each in deliveries.warehouses(session)]
     form.warehouse_id.choices = places
     if form.act.data not in batches.ACTS:
         form.act.data = batches.BOTH
     if form.warehouse_id.data not in dict(places):
-        form.warehouse_id.data = places[0][0] if places else None
+        form.warehouse_id.data = workplace.suggested(session, actor())
     return form
 
 
@@ -67,8 +69,7 @@ def _read(given: MultiDict[str, str]) -> tuple[list[int], list[int]]:
 
 def _preview(ids: list[int], ticked: list[int], refused: str | None = None, status: int = 200) -> Response:
     with reading() as looked:
-        places = [(each.id, each.name) for each in deliveries.warehouses(looked)]
-        form = _form(places)
+        form = _form(looked)
         plans = batches.plan(looked, actor(), form.act.data, ids, form.warehouse_id.data, ticked) if ids else []
     can = [each for each in plans if each.refusal is None and each.order_id in ticked]
     return page(
@@ -130,8 +131,7 @@ def start() -> Response:
     nonce, chosen = read_nonce(batches.ACTION, "orders"), _chosen()
     ids, ticked = _read(request.form)
     with reading() as looked:
-        places = [(each.id, each.name) for each in deliveries.warehouses(looked)]
-    form = _form(places)
+        form = _form(looked)
     if not form.accepted():
         return _preview(ids, ticked, status=422)
     try:

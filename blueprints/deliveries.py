@@ -87,7 +87,7 @@ def _form(sheet: Sheet) -> DeliveryForm:
 
 def _sheet(order_id: int) -> Sheet:
     with reading() as looked:
-        return delivery_page.sheet(looked, order_id)
+        return delivery_page.sheet(looked, actor(), order_id)
 
 
 def _missed() -> list[str]:

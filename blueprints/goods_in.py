@@ -10,7 +10,7 @@ import web_sheets
 from db import reading, transact
 from errors import BadInput, Refusal
 from rights import Right
-from services import goods_in, register
+from services import goods_in, register, workplace
 from services.goods_in import Arrival
 from web import (
     ChoiceField,
@@ -59,8 +59,8 @@ class Sheet(web_sheets.Sheet[RowForm]):
     """The form as a whole: warehouse and delivery note, and the rows."""
 
     def __init__(self, more: int = 0) -> None:
-        self.form = ArrivalForm()
         with reading() as looked:
+            self.form = ArrivalForm(warehouse_id=workplace.suggested(looked, actor()))
             self.form.warehouse_id.choices = [
                 (each.id, each.name) for each in register.warehouses(looked) if each.active
             ]

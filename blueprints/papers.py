@@ -15,7 +15,7 @@ import clock
 from db import reading
 from errors import N_, NotFound, Refusal
 from rights import Right
-from services import document_page, papers, preferences
+from services import document_page, papers, preferences, workplace
 from states import DocState
 from web import actor, needs, page, query_choice, query_text, query_whole, say
 from web_documents import WORDS
@@ -45,10 +45,11 @@ def _confirmation(order_id: int) -> Sheet:
     return Sheet("papers/_confirmation.html", {"paper": {"confirmation": order, "rest": rest}})
 
 
-def _pick_list(order_id: int) -> Sheet:
+def _pick_list(order_id: int, of_order: int | None = None) -> Sheet:
+    """The pick list of the warehouse the address says, else where ``of_order`` left from last or the person works."""
     warehouse = query_whole("warehouse", 0) or None
     with reading() as looked:
-        found = papers.pick_list(looked, order_id, warehouse)
+        found = papers.pick_list(looked, order_id, warehouse or workplace.suggested(looked, actor(), of_order))
     stop = say(found.stop) if found.stop else None
     return Sheet("papers/_pick_list.html", {"paper": {"pick_list": found, "stop": stop, "now": clock.now()}})
 
@@ -102,18 +103,23 @@ def confirmation(order_id: int) -> Response:
 @needs(Right.READ)
 def pick_list(order_id: int) -> Response:
     """«Plocklista» of one warehouse, with what lies there and what is on back order."""
-    sheet = _pick_list(order_id)
+    sheet = _pick_list(order_id, order_id)
     found: papers.PickList = sheet.values["paper"]["pick_list"]
-    links = [
+    links = _warehouses(found, "papers.pick_list", order_id=order_id)
+    return _shown("pick_list", sheet, order_id, str(found.head.order_number), links)
+
+
+def _warehouses(found: papers.PickList, endpoint: str, **values: Any) -> list[dict[str, Any]]:
+    """The links to the same paper of each warehouse; none where there is one."""
+    return [
         {
             "label": name,
-            "url": url_for("papers.pick_list", order_id=order_id, warehouse=place),
+            "url": url_for(endpoint, **values, warehouse=place),
             "active": place == found.warehouse_id,
         }
         for place, name in found.warehouses
         if len(found.warehouses) > 1
     ]
-    return _shown("pick_list", sheet, order_id, str(found.head.order_number), links)
 
 
 @blueprint.get("/orders/<int:order_id>/deliveries/<int:ordinal>/note")
@@ -168,7 +174,8 @@ def batch() -> Response:
     what = query_choice("what", BATCHES, BATCHES[0])
     sheets: list[Sheet] = []
     notes: list[str] = []
-    for each in papers.read_ids(",".join([query_text("ids", 2_000), *request.args.getlist("selected")])):
+    ids = papers.read_ids(",".join([query_text("ids", 2_000), *request.args.getlist("selected")]))
+    for each in ids:
         try:
             sheets.append(DRAW[what](each))
         except NotFound:
@@ -179,4 +186,8 @@ def batch() -> Response:
         raise Refusal(N_("Nothing of what was chosen can be printed."))
     back = url_for("invoices.index" if what == "documents" else "orders.index")
     title = _("%(count)s papers", count=len(sheets))
-    return page("papers/print.html", sheets=sheets, title=title, back=back, notes=notes, **WORDS)
+    links: list[dict[str, Any]] = []
+    if what == "pick_lists":
+        asked = {"what": what, "ids": ",".join(map(str, ids))}
+        links = _warehouses(sheets[0].values["paper"]["pick_list"], "papers.batch", **asked)
+    return page("papers/print.html", sheets=sheets, title=title, back=back, notes=notes, links=links, **WORDS)

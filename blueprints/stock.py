@@ -13,7 +13,7 @@ import web_register_files
 from db import reading, writing
 from errors import Refusal
 from rights import Right
-from services import adjustments, card_checks, costs, register, stock
+from services import adjustments, card_checks, costs, register, stock, workplace
 from web import (
     AmountField,
     ChoiceField,
@@ -105,7 +105,8 @@ def index() -> Response:
 
 
 def _form(session: Session, *, sent: bool = True) -> AdjustForm:
-    typed = AdjustForm() if sent else AdjustForm(formdata=None)
+    start = {"warehouse_id": workplace.suggested(session, actor())}
+    typed = AdjustForm(data=start) if sent else AdjustForm(formdata=None, data=start)
     typed.warehouse_id.choices = [(each.id, each.name) for each in register.warehouses(session) if each.active]
     return typed
 

@@ -13,7 +13,7 @@ import web_stocktakes
 from db import reading, writing
 from errors import N_, BadInput, Refusal
 from rights import Right
-from services import deliveries, stock, stocktake_report, stocktakes
+from services import deliveries, stock, stocktake_report, stocktakes, workplace
 from services.stocktake_report import Counted
 from services.stocktakes import How
 from states import StocktakeState
@@ -96,7 +96,7 @@ class BookForm(Form):
 
 
 def _start_form(session: Session) -> StartForm:
-    form = StartForm()
+    form = StartForm(warehouse_id=workplace.suggested(session, actor()))
     form.warehouse_id.choices = [(each.id, each.name) for each in deliveries.warehouses(session)]
     return form
 

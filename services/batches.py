@@ -21,7 +21,7 @@ from errors import N_, BadInput, NotFound, Refusal, Stale
 from models import Article, Batch, BatchRow, Customer, Document, KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
-from services import audit, deliveries, document_outcome, invoice_form, money_forms, orders, stock
+from services import audit, deliveries, document_outcome, invoice_form, money_forms, orders, stock, workplace
 from states import DocType, PaymentKind
 
 DELIVER, INVOICE, BOTH = "deliver", "invoice", "deliver_and_invoice"
@@ -236,6 +236,8 @@ def start(
     session.flush()
     audit.write(session, actor, "batch.start", f"batch:{batch.id}", {"act": act, "orders": len(chosen)})
     money_forms.use_form(session, actor, nonce, ACTION, "orders", values, str(batch.id))
+    if act != INVOICE and warehouse_id is not None:
+        workplace.remember(session, actor, warehouse_id)
     return batch.id
 
 

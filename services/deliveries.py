@@ -14,7 +14,7 @@ from columns import Flag
 from errors import N_, BadInput, Refusal
 from models import Delivery, DeliveryLine, Order, OrderLine, Warehouse
 from rights import Actor
-from services import audit, holds, operations, orders, stock, stock_booking
+from services import audit, holds, operations, orders, stock, stock_booking, workplace
 from states import KlarnaStatus, MovementKind, OrderState, PaymentKind
 
 MAX_TRACKING_URI = 1024
@@ -94,7 +94,7 @@ def deliver_once(
         made = sa.select(Delivery).where(Delivery.order_id == order_id, Delivery.ordinal == int(used))
         return session.scalars(made).one()
     operations.use_form(session, actor, nonce, "deliver", str(order_id), values, result=str(ordinal))
-    return deliver(
+    made_now = deliver(
         session,
         actor,
         order_id,
@@ -104,6 +104,8 @@ def deliver_once(
         tracking_number=tracking_number,
         tracking_uri=tracking_uri,
     )
+    workplace.remember(session, actor, warehouse_id)
+    return made_now
 
 
 def why_not(session: Session, order: Order) -> Refusal | None:

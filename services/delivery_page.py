@@ -9,12 +9,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from errors import N_, BadInput, Refusal
-from models import Delivery
-from services import deliveries, order_page, orders
+from rights import Actor
+from services import deliveries, order_page, orders, workplace
 
 PIECE_MILLI = 1000
 
@@ -55,14 +54,10 @@ class Sheet:
     no_reservation: Refusal | None
 
 
-def sheet(session: Session, order_id: int) -> Sheet:
-    """The delivery page of an order, with the warehouse its last delivery left from. Raises NotFound (B24, B25)."""
+def sheet(session: Session, actor: Actor, order_id: int) -> Sheet:
+    """The delivery page, with the warehouse the order's goods left last, else the person's. Raises NotFound (B24, B25)."""
     order = orders.get(session, order_id)
     gone = orders.delivered(session, order_id)
-    offered = [(each.id, each.name) for each in deliveries.warehouses(session)]
-    last = session.scalar(
-        sa.select(Delivery.warehouse_id).where(Delivery.order_id == order_id).order_by(Delivery.ordinal.desc()).limit(1)
-    )
     return Sheet(
         order_id=order.id,
         number=order.number,
@@ -80,8 +75,8 @@ def sheet(session: Session, order_id: int) -> Sheet:
             for line in order.lines
             if orders.is_delivered(line)
         ],
-        warehouses=offered,
-        warehouse_id=last if last in dict(offered) else next((each for each, _ in offered), None),
+        warehouses=[(each.id, each.name) for each in deliveries.warehouses(session)],
+        warehouse_id=workplace.suggested(session, actor, order_id),
         refusal=deliveries.why_not(session, order),
         no_invoice=order_page.why_not_invoice(session, order),
         no_reservation=deliveries.lacks_reservation(order) if orders.total(order) > 0 else None,

@@ -16,7 +16,7 @@ from errors import N_, BadInput, NotFound, Refusal
 from models import Article, StockMovement, Warehouse
 from money import MAX_QUANTITY_MILLI
 from rights import Actor, Right
-from services import audit, money_forms, stock, stock_booking
+from services import audit, money_forms, stock, stock_booking, workplace
 from states import MovementKind
 
 ACTION, SUBJECT = "goods_in", "new"
@@ -83,6 +83,7 @@ def take_in_once(
     detail = {"warehouse": warehouse.code, "reference": reference.strip(), "rows": len(found)}
     audit.write(session, actor, "stock.goods_in", f"warehouse:{warehouse.id}", detail)
     money_forms.use_form(session, actor, nonce, ACTION, SUBJECT, values, str(len(found)))
+    workplace.remember(session, actor, warehouse.id)
     return len(found)
 
 

@@ -16,7 +16,7 @@ import clock
 from errors import N_, BadInput, BrokenRule, NotFound, Refusal
 from models import Article, Delivery, DeliveryLine, DocumentLine, Order, OrderLine, StockMovement, Warehouse
 from rights import Actor, Right
-from services import audit, card_checks, keyset, money_forms, stock_booking
+from services import audit, card_checks, keyset, money_forms, stock_booking, workplace
 from states import MovementKind, OrderState
 
 MOST_ROWS = 100
@@ -182,6 +182,7 @@ def adjust_once(
     if money_forms.earlier_use(session, actor, nonce, "adjust", str(article_id), values) is None:
         movement = adjust(session, actor, article_id, warehouse_id, quantity_milli, reason, line_id)
         money_forms.use_form(session, actor, nonce, "adjust", str(article_id), values, str(movement.id))
+        workplace.remember(session, actor, warehouse_id)
 
 
 @dataclass(frozen=True, slots=True)

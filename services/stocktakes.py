@@ -19,7 +19,7 @@ from errors import N_, BadInput, NotFound, Refusal, Stale
 from models import Article, StockMovement, Stocktake, StocktakeCount, Warehouse
 from money import MAX_QUANTITY_MILLI
 from rights import Actor, Right
-from services import audit, card_checks, keyset, money_forms, stock, stock_booking, stocktake_report
+from services import audit, card_checks, keyset, money_forms, stock, stock_booking, stocktake_report, workplace
 from states import MovementKind, StocktakeState
 
 LONGEST_NOTE = 200
@@ -66,6 +66,7 @@ def start(session: Session, actor: Actor, nonce: str, warehouse_id: int, note: s
     session.flush()
     audit.write(session, actor, "stocktake.start", f"stocktake:{made.id}", {"warehouse": place.code})
     money_forms.use_form(session, actor, nonce, "stocktake", "new", [warehouse_id, note], str(made.id))
+    workplace.remember(session, actor, place.id)
     return made.id
 
 

@@ -218,6 +218,6 @@ def test_the_delivery_page_the_last_step_and_the_order_say_why(
     order = stopped(klarna, sandbox)
     with reading() as session:
         found = orders.get(session, order.id)
-        assert STOPPED in str(delivery_page.sheet(session, order.id).refusal)
+        assert STOPPED in str(delivery_page.sheet(session, clerk, order.id).refusal)
         assert STOPPED in str(deliveries.klarna_says_no(found)) and holds.refusal(found) is not None
         assert the_warehouse(session)
