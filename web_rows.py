@@ -24,6 +24,8 @@ from states import LineKind
 from web import AmountField, ChoiceField, Form, LineField, QuantityField, gettext, label
 from web_words import amount, percent, quantity, spoken
 
+MOST_LIVE = 60
+"""Rows whose figures fit in an address, so that the sum can follow while somebody types."""
 FIELDS = ("line", "article", "name", "kind", "unit", "rate", "quantity", "price", "discount")
 
 
@@ -77,12 +79,13 @@ def free_row() -> AmendedRow:
     return AmendedRow(LineKind.TEXT, "", 1000, 0, 2500)
 
 
-def sent() -> MultiDict[str, str]:
-    """What was sent, with its number of rows checked. Raises Malformed."""
-    count = request.form.get("count", "")
+def sent(given: MultiDict[str, str] | None = None) -> MultiDict[str, str]:
+    """What was sent, or stands in the address, with its number of rows checked. Raises Malformed."""
+    given = request.form if given is None else given
+    count = given.get("count", "")
     if not (count.isascii() and count.isdigit() and len(count) < 5) or int(count) > orders.MAX_LINES:
         raise Malformed(N_("The form is incomplete. Nothing has been done; open the page again."))
-    return MultiDict(request.form.items(multi=True))
+    return MultiDict(given.items(multi=True))
 
 
 def without(typed: MultiDict[str, str], removed: int) -> MultiDict[str, str]:
@@ -151,6 +154,31 @@ def _add_fields(form: type[RowsForm], place: int, base: AmendedRow | None, rates
         setattr(form, f"kind_{place}", ChoiceField(gettext(N_("Kind")), choices=kinds))
         choices = [(rate, percent(rate)) for rate in rates]
         setattr(form, f"rate_{place}", ChoiceField(gettext(N_("VAT")), choices=choices, coerce=int))
+
+
+def counted(slots: Sequence[Slot]) -> list[AmendedRow] | None:
+    """The rows as far as their sum goes, however unready the rest of them is; None while a figure cannot be read."""
+    figures = [[slot.fields[name] for name in ("quantity", "price", "discount")] for slot in slots]
+    if any(field.process_errors for row in figures for field in row):
+        return None
+    return [
+        AmendedRow(LineKind.TEXT, "", quantity.data, price.data, 0, discount_minor=discount.data or 0)
+        for quantity, price, discount in figures
+    ]
+
+
+def figures(given: MultiDict[str, str]) -> list[AmendedRow] | None:
+    """As ``counted``, of rows of which nothing but the figures was sent."""
+
+    class Figures(RowsForm):
+        """The figures of so many rows."""
+
+    places = range(int(given["count"]))
+    for place in places:
+        _add_fields(Figures, place, None, ())
+    form = Figures(formdata=given)
+    names = ("quantity", "price", "discount")
+    return counted([Slot(place, None, {name: form[f"{name}_{place}"] for name in names}) for place in places])
 
 
 def rows_of(slots: Sequence[Slot]) -> list[AmendedRow]:

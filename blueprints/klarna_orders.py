@@ -40,6 +40,7 @@ from web import (
     flash_refusal,
     fragment,
     gateway,
+    is_htmx,
     needs,
     page,
     query_choice,
@@ -192,11 +193,13 @@ def remove(order_id: int) -> Response:
 def _rows_answer(
     order_id: int, typed: MultiDict[str, str], status: int = 200, refused: Refusal | None = None, check: bool = False
 ) -> Response:
+    """The form of the rows, with what they come to."""
     with reading() as looked:
         order = orders.get(looked, order_id)
         form, slots = web_rows.form_of(looked, order, typed)
         why, currency, number = reservation_acts.why_not_amend(looked, actor(), order), order.currency, order.number
-        version, total, linked = order.version, orders.total(order), order.klarna_order_id is not None
+        version, linked = order.version, order.klarna_order_id is not None
+        sums = order_amending.sums(order, web_rows.counted(slots))
     if check:
         form.validate()
     if refused is not None:
@@ -208,7 +211,8 @@ def _rows_answer(
         order_id=order_id,
         number=number,
         version=typed.get("version", str(version)),
-        total_minor=total,
+        sums=sums,
+        told_live=len(slots) <= web_rows.MOST_LIVE,
         currency=currency,
         linked=linked,
         form=form,
@@ -220,7 +224,15 @@ def _rows_answer(
 @blueprint.get("/orders/<int:order_id>/rows")
 @needs(Right.WORK)
 def rows(order_id: int) -> Response:
-    """The order's rows to be changed in place; with ``?from=refused`` as they were last asked for (B19)."""
+    """The order's rows to be changed in place; with ``?from=refused`` as they were last asked for (B19).
+
+    With ``?part=sum`` and the figures as they stand typed: what they come to, and nothing else.
+    """
+    if is_htmx() and request.args.get("part") == "sum":
+        figures = web_rows.figures(web_rows.sent(request.args))
+        with reading() as looked:
+            order = orders.get(looked, order_id)
+            return fragment("orders/_new_sum.html", sums=order_amending.sums(order, figures), currency=order.currency)
     with reading() as looked:
         now = order_amending.rows_of(orders.get(looked, order_id))
         asked = authorizations.rows_asked_for(looked, order_id)
@@ -231,7 +243,7 @@ def rows(order_id: int) -> Response:
 @blueprint.post("/orders/<int:order_id>/rows")
 @needs(Right.WORK)
 def change_rows(order_id: int) -> Response:
-    """Change the rows: at once without Klarna, else when Klarna has agreed. Adding and taking away a row stores nothing."""
+    """Change the rows: at once without Klarna, else when Klarna has agreed. Telling the sum, a row more or less store nothing."""
     nonce, typed = read_nonce("amend", order_id), web_rows.sent()
     then = request.form.get("then", "save")
     if then != "save":
@@ -258,7 +270,9 @@ def _figure(name: str) -> int:
 
 
 def _other_rows(order_id: int, typed: MultiDict[str, str], then: str) -> Response:
-    """The same form with a row more or less; what has been typed stays as it was typed."""
+    """The same form with its sum, or with a row more or less; what has been typed stays as it was typed."""
+    if then == "count":
+        return _rows_answer(order_id, typed, check=True)
     if then == "free":
         return _rows_answer(order_id, web_rows.with_row(typed, web_rows.free_row()))
     if then == "article":

@@ -136,8 +136,8 @@ def _cancel_here(session: Session, actor: Actor, order_id: int, form: MoneyForm,
 def amend(klarna: Gateway, actor: Actor, order_id: int, form: AmendForm) -> int:
     """Change the order's rows before anything is invoiced: at once without Klarna, else when Klarna has agreed (B19).
 
-    ``form.version`` is the order's when the form was drawn, ``form.shown_minor`` its sum then. Raises Refusal, BadInput
-    beside ``quantity_<place>``, Stale; nothing has been changed then.
+    ``form.version`` is the order's when the form was drawn, ``form.shown_minor`` the new sum as it was shown. Raises Refusal,
+    BadInput beside ``quantity_<place>``, Stale; nothing has been changed then.
     """
     actor.require(Right.WORK)
     return once(actor, form, "amend", order_id, lambda: _amend(klarna, actor, order_id, form))
@@ -147,10 +147,11 @@ def _amend(klarna: Gateway, actor: Actor, order_id: int, form: AmendForm) -> int
     with db.reading() as session:
         order = orders.get(session, order_id)
         order_amending.require_fits(session, order, form.rows, form.version)
+        order_amending.require_shown(order, form.rows, form.shown_minor)
         linked = order.klarna_order_id is not None
     if not linked:
         return db.transact(lambda session: _amend_here(session, actor, order_id, form))
-    total = sum(row.gross_minor for row in form.rows)
+    total = order_amending.total(form.rows)
 
     def intend(session: Session, order: Order, look: Look) -> str:
         order_amending.require_fits(session, order, form.rows, form.version)

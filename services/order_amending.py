@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput, Refusal
+from errors import N_, BadInput, Refusal, Stale
 from models import Article, Document, DocumentLine, KlarnaOp, Order, OrderAmendment, OrderLine
 from money import Amount
 from rights import Actor
@@ -49,6 +49,44 @@ class AmendedRow:
     def gross_minor(self) -> int:
         """The row's sum after discount."""
         return money.gross_of(self.quantity_milli, self.unit_price_minor) - self.discount_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the rows would come to, minor units, beside the order as it is and what is reserved; None where it is not known."""
+
+    before_minor: int
+    reserved_minor: int | None
+    new_minor: int | None
+
+    @property
+    def difference_minor(self) -> int | None:
+        """What would be reserved beyond what is; without a reservation, what the order would come to beyond what it does."""
+        before = self.before_minor if self.reserved_minor is None else self.reserved_minor
+        return None if self.new_minor is None else self.new_minor - before
+
+
+def sums(order: Order, rows: Sequence[AmendedRow] | None) -> Sums:
+    """What is shown before the rows are sent; ``rows`` None while a figure of them cannot be read (B19)."""
+    return Sums(
+        before_minor=orders.total(order),
+        reserved_minor=order.authorized_minor if order.klarna_order_id is not None else None,
+        new_minor=None if rows is None else total(rows),
+    )
+
+
+def total(rows: Sequence[AmendedRow]) -> int:
+    """What rows come to, minor units including VAT."""
+    return sum(row.gross_minor for row in rows)
+
+
+def require_shown(order: Order, rows: Sequence[AmendedRow], shown_minor: int) -> None:
+    """Let pass rows whose sum stood on the page that sent them. Raises Stale: nobody asks for a credit check unseen (B19)."""
+    if total(rows) != shown_minor:
+        raise Stale(
+            N_("The rows now come to %(sum)s. Nothing has been changed yet: look at the new sum and press again."),
+            sum=Amount(total(rows), order.currency),
+        )
 
 
 def rows_of(order: Order) -> list[AmendedRow]:
@@ -134,7 +172,7 @@ def require_fits(session: Session, order: Order, rows: Sequence[AmendedRow], ver
     orders.check_rows([_new_line(row) for row in rows])
     _require_delivered(session, order, rows)
     _require_removable(session, [line for line in order.lines if line.id not in given])
-    if order.klarna_order_id is not None and sum(row.gross_minor for row in rows) <= 0:
+    if order.klarna_order_id is not None and total(rows) <= 0:
         raise BadInput(N_("The order must come to more than 0.00. Cancel the order instead."))
 
 
@@ -220,8 +258,7 @@ def content(order: Order, rows: Sequence[AmendedRow]) -> dict[str, Any]:
                 )
             )
         )
-    total = sum(row.gross_minor for row in rows)
-    return {"order_amount": total, "description": f"Order {order.number}", "order_lines": lines}
+    return {"order_amount": total(rows), "description": f"Order {order.number}", "order_lines": lines}
 
 
 def written(rows: Sequence[AmendedRow]) -> str:

@@ -252,12 +252,13 @@ def test_rows_are_changed_added_and_removed_in_place(clerk_client: WebClient, kl
     page = clerk_client.submit(
         "form[action$=/rows]",
         page=page,
-        press="then=save",
+        press="then=count",
         quantity_0="1",
         name_2="Gravyr",
         price_2="50",
         quantity_2="1.5",
     )
+    page = clerk_client.submit("form[action$=/rows]", page=page, press="then=save")
     assert "Klarna has agreed to the change. The reservation is now SEK 703.00." in page.text
     assert [line.name for line in order_now(order).lines] == ["T-shirt", "Mugg", "Gravyr"]
     assert "The rows were changed: from SEK 1,097.00 to SEK 703.00" in page.text
@@ -270,11 +271,89 @@ def test_a_refused_change_leaves_the_order_and_can_be_looked_through_again(
     order = an_open_order(klarna, sandbox)
     clerk_client.get(f"/orders/{order.id}/rows")
     sandbox.fault("risk_refusal", operation="update_authorization")
-    page = clerk_client.submit("form[action$=/rows]", press="then=save", quantity_0="5")
+    clerk_client.submit("form[action$=/rows]", press="then=count", quantity_0="5")
+    page = clerk_client.submit("form[action$=/rows]", press="then=save")
     assert "Klarna did not accept the change. The order is as it was." in page.find("#operation").text
     assert "Update not allowed." in page.find("#refusal").text and orders.total(order_now(order)) == 99_800
     link = page.find("#operation a[href*=from=refused]")["href"]
     assert clerk_client.get(link).find("#quantity_0")["value"] == "5"
+
+
+def _told(page: Any) -> dict[str, str]:
+    """The sums above the button; an answer to somebody typing holds nothing else."""
+    sums = page.find("dl") if page.element.tag != "html" else page.find("#new-sum dl")
+    return {each.find("dt").text: each.find("dd").text for each in sums.all("div")}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "new", "difference"),
+    [("5", "SEK 2,495.00", "+1,497.00"), ("1", "SEK 499.00", "−499.00"), ("2", "SEK 998.00", "0.00"), ("x", "–", None)],
+)  # fmt: skip
+def test_the_new_sum_stands_beside_what_is_reserved_before_anything_is_sent(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, quantity: str, new: str, difference: str | None
+) -> None:
+    """B19: with a press, and while somebody types; neither stores nor sends anything."""
+    order = an_open_order(klarna, sandbox)
+    page = clerk_client.get(f"/orders/{order.id}/rows")
+    assert _told(page) == {"Reserved at Klarna": "SEK 998.00", "New sum": "SEK 998.00", "Difference": "0.00"}
+    price = page.find("#price_0")["value"]
+    typed = f"part=sum&count=1&quantity_0={quantity}&price_0={price}&discount_0="
+    part = clerk_client.get(f"/orders/{order.id}/rows?{typed}", htmx=True)
+    clerk_client.get(f"/orders/{order.id}/rows")
+    whole = clerk_client.submit("form[action$=/rows]", press="then=count", quantity_0=quantity)
+    expected = {"Reserved at Klarna": "SEK 998.00", "New sum": new, "Difference": difference}
+    for drawn in (part, whole):
+        assert _told(drawn) == {name: each for name, each in expected.items() if each is not None}
+    assert not part.has("#quantity_0") and whole.find("#quantity_0")["value"] == quantity
+    assert whole.has("#quantity_0-error") == (quantity == "x")
+    assert not sandbox.posts(operation="update_authorization") and orders.total(order_now(order)) == 99_800
+
+
+@pytest.mark.parametrize(("count", "live"), [(60, True), (61, False)])
+def test_the_sum_of_more_rows_than_an_address_holds_is_told_at_a_press(
+    clerk_client: WebClient, klarna: Any, count: int, live: bool
+) -> None:
+    """B19."""
+    with writing() as session:
+        order = an_order(session, lines=[row(f"Skruv {place}", 100) for place in range(count)])
+    page = clerk_client.get(f"/orders/{order.id}/rows")
+    assert page.has("#new-sum[hx-get]") == live and page.has("noscript") == live
+    page = clerk_client.submit("form[action$=/rows]", press="then=count", quantity_0="2")
+    assert _told(page)["New sum"] == f"SEK {count + 1}.00"
+
+
+def test_what_is_no_list_of_rows_has_no_sum(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """Catalogue 10, 19."""
+    order = an_open_order(klarna, sandbox)
+    for count, status in (("x", 400), ("99999", 400), ("", 400), ("3", 200)):
+        assert clerk_client.get(f"/orders/{order.id}/rows?part=sum&count={count}", htmx=True).status == status
+    assert clerk_client.get(f"/orders/{order.id}/rows?part=sum&count=1").has("form[action$=/rows]")
+
+
+def test_rows_whose_sum_was_not_shown_are_told_before_they_are_sent(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """B19: the button sends what stands above it; without a script the first press shows it and the second sends it."""
+    order = an_open_order(klarna, sandbox)
+    clerk_client.get(f"/orders/{order.id}/rows")
+    page = clerk_client.submit("form[action$=/rows]", press="then=save", quantity_0="1")
+    assert page.status == 409
+    assert "The rows now come to SEK 499.00. Nothing has been changed yet: look at the new sum" in page.text
+    assert _told(page)["Difference"] == "−499.00" and page.find("#quantity_0")["value"] == "1"
+    assert not sandbox.posts(operation="update_authorization")
+    page = clerk_client.submit("form[action$=/rows]", press="then=save")
+    assert "Klarna has agreed to the change. The reservation is now SEK 499.00." in page.text
+
+
+def test_an_order_without_klarna_shows_its_sum_now_beside_the_new_one(clerk_client: WebClient, klarna: Any) -> None:
+    """B19."""
+    with writing() as session:
+        order = an_order(session, lines=[row(pieces=2)])
+    clerk_client.get(f"/orders/{order.id}/rows")
+    page = clerk_client.submit("form[action$=/rows]", press="then=count", quantity_0="3", discount_0="97")
+    assert _told(page) == {"The order now": "SEK 998.00", "New sum": "SEK 1,400.00", "Difference": "+402.00"}
+    clerk_client.submit("form[action$=/rows]", press="then=save")
+    assert orders.total(order_now(order)) == 140_000
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_every_request_of_an_orders_life_is_one_klarna_describes(
         found = session.get_one(Order, order.id)
         rows, version = order_amending.rows_of(found), found.version
     wanted = [replace(rows[0], discount_minor=900), AmendedRow(LineKind.TEXT, "Gravyr", 500, 9_999, 2500), *rows[1:]]
-    form = AmendForm(secrets.token_hex(16), 104_700, version=version, rows=wanted)
+    form = AmendForm(secrets.token_hex(16), order_amending.total(wanted), version=version, rows=wanted)
     authorizations.amend(klarna, CLERK, order.id, form)
     authorizations.extend(klarna, CLERK, order.id, a_money_form(0))
     klarna_calls.add_order_tracking(klarna, CLERK, order.id, secrets.token_hex(16), PARCEL)

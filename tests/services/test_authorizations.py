@@ -111,7 +111,7 @@ def amended(order: Order, rows: Sequence[AmendedRow] | None = None, **change: An
     now = fresh(order)
     given = order_amending.rows_of(now)
     rows = [replace(given[0], **change), *given[1:]] if rows is None else rows
-    return AmendForm(secrets.token_hex(16), orders.total(now), version=now.version, rows=rows)
+    return AmendForm(secrets.token_hex(16), order_amending.total(rows), version=now.version, rows=rows)
 
 
 def do(klarna: Any, order: Order, kind: OpKind, actor: Any = CLERK) -> None:
@@ -215,6 +215,21 @@ def test_an_extension_is_not_stopped_by_a_difference(books: Any, klarna: Any, sa
     assert act_of(order).state is OpState.CONFIRMED
     with pytest.raises(Differs):
         do(klarna, order, OpKind.RELEASE)
+
+
+def test_rows_of_another_sum_than_the_one_shown_are_not_sent(books: Any, klarna: Any, sandbox: Any) -> None:
+    """B19: with Klarna and without, and whoever made the form."""
+    with writing() as session:
+        linked, own = (
+            an_order(session, sandbox, klarna, lines=[row(pieces=2)]),
+            an_order(session, lines=[row(pieces=2)]),
+        )
+    for order in (linked, own):
+        form = amended(order, quantity_milli=1000)
+        with pytest.raises(Stale, match=r"now come to SEK 499\.00"):
+            authorizations.amend(klarna, CLERK, order.id, replace(form, shown_minor=form.shown_minor + 1))
+        assert orders.total(fresh(order)) == 99_800
+    assert not sandbox.posts(operation="update_authorization")
 
 
 def test_a_row_that_is_sent_twice_is_refused(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
