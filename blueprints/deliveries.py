@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 import clock
 from db import reading, writing
-from errors import Refusal
+from errors import N_, Refusal
 from rights import Right
 from services import agreement, deliveries, delivery_page, exchanged, reservations
 from services.delivery_page import Sheet
@@ -21,6 +21,7 @@ from web import (
     Form,
     LineField,
     QuantityField,
+    TickField,
     UrlField,
     actor,
     done,
@@ -49,6 +50,7 @@ class DeliveryForm(Form):
     carrier = LineField(lazy("Carrier"), most=deliveries.MAX_CARRIER, required=False)
     tracking_number = LineField(lazy("Tracking number"), most=deliveries.MAX_CARRIER, required=False)
     tracking_uri = UrlField(lazy("Tracking address"), required=False)
+    without = TickField(lazy("Deliver without them"))
 
     def quantities(self) -> dict[int, int]:
         """Thousandths per order row, as typed."""
@@ -155,6 +157,9 @@ def create(order_id: int) -> Response:
     form = _form(sheet)
     if not form.accepted():
         return _page(sheet, form, 422)
+    unheard = _not_counted(form)
+    if unheard is not None:
+        return _page(sheet, form, form.refuse(unheard))
     if then == "invoice" and sheet.no_invoice is not None:
         return _page(sheet, form, form.refuse(sheet.no_invoice))
     try:
@@ -179,6 +184,21 @@ def create(order_id: int) -> Response:
     return done(url_for("orders.show", order_id=order_id), _told(sheet, ordinal, waits=waits))
 
 
+def _not_counted(form: DeliveryForm) -> Refusal | None:
+    """The no to delivering over codes that were scanned and not counted, until somebody has said that they stay (B24)."""
+    missed = _missed()
+    if not missed or form.without.data:
+        return None
+    return Refusal(
+        N_(
+            "Codes have been scanned that are not counted: %(codes)s. Look at the goods, then clear the list or tick that "
+            "they are left out. Nothing has been delivered."
+        ),
+        field="without",
+        codes=", ".join(missed),
+    )
+
+
 def _told(sheet: Sheet, ordinal: int, *, waits: bool) -> tuple[str, str]:
     """What is said after «Leverera»: what has been done, and what has not (F21)."""
     if sheet.no_reservation is not None:
@@ -197,6 +217,7 @@ def _scan(order_id: int) -> Response:
     sheet = _sheet(order_id)
     form = _form(sheet)
     missed = _missed()
+    form.without.data = False  # said of the codes that stood there
     if not form.accepted():
         missed += [code[:100] for code in request.form.getlist("scan")[:1] if code]
         form.scan.data, form.scan.raw_data = "", None

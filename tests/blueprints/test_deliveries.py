@@ -211,6 +211,35 @@ def test_codes_that_were_not_counted_stay_listed_while_somebody_scans_on(order: 
     assert "Inte räknat" not in page.text and _typed(page, order)[0] == "2" and _made(order) == []
 
 
+@pytest.mark.parametrize("then", ["deliver", "invoice"])
+def test_goods_do_not_leave_over_codes_that_were_not_counted_until_somebody_says_so(
+    order: Order, clerk_client: WebClient, then: str
+) -> None:
+    """B24: without a script too; the codes are named, and the box is of these codes and no others."""
+    page = clerk_client.get(f"{_address(order)}?from=zero")
+    for code in ("7001", "7310", "<b>"):
+        page = clerk_client.submit(FORM, press="then=scan", page=page, scan=code)
+    refused = clerk_client.submit(FORM, press=f"then={then}", page=page)
+    assert refused.status == 409 and _made(order) == []
+    assert "Koder är skannade som inte är räknade: 7310, <b>." in refused.find("#without-error").text
+    assert _typed(refused, order) == ["1", "0"] and "Inte räknat: 7310, <b>." in refused.text
+    again = clerk_client.submit(FORM, press="then=scan", page=refused, scan="7002", without=True)
+    assert not again.has("#without[checked]") and _typed(again, order) == ["1", "1"]
+    answer = clerk_client.submit(FORM, press=f"then={then}", page=again, without=True, follow=False)
+    assert answer.status == 303
+    assert _made(order) == [(1, {order.lines[0].id: 1000, order.lines[1].id: 1000})]
+
+
+def test_a_list_of_codes_that_is_cleared_asks_nothing(order: Order, clerk_client: WebClient) -> None:
+    """B24."""
+    page = clerk_client.get(f"{_address(order)}?from=zero")
+    for code in ("7001", "7310"):
+        page = clerk_client.submit(FORM, press="then=scan", page=page, scan=code)
+    page = clerk_client.submit(FORM, press="then=forget", page=page)
+    assert not page.has("#without")
+    assert clerk_client.submit(FORM, press="then=deliver", page=page, follow=False).status == 303
+
+
 @pytest.mark.parametrize("wrong", [{"scan": "9" * 101}, {"scan": "7001", "carrier": "x" * 101}])
 def test_a_scan_beside_something_wrong_is_heard_listed_and_makes_way(
     order: Order, clerk_client: WebClient, wrong: dict[str, str]
