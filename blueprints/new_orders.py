@@ -17,7 +17,7 @@ from models import Customer
 from money import MAX_AMOUNT_MINOR, MAX_QUANTITY_MILLI
 from rights import Right
 from services import incoming, order_entry
-from services.incoming import Buyer, IncomingOrder, SeveralCustomers
+from services.incoming import Buyer, IncomingOrder
 from services.incoming_rows import Row
 from services.order_entry import Offered
 from services.register import LONGEST_NAME
@@ -151,6 +151,19 @@ class Sheet(web_sheets.Sheet[RowForm]):
         )
 
 
+def _known(sheet: Sheet) -> Customer | None:
+    """The one customer that what is typed stands for, named as long as the form is drawn; several are there to choose from."""
+    text = sheet.form.customer.data
+    if sheet.form.who.data == "new" or not text:
+        return None
+    with reading() as looked:
+        found = order_entry.find_customers(looked, text)
+    if len(found) == 1:
+        return found[0]
+    sheet.customers = found
+    return None
+
+
 def _shown(sheet: Sheet, status: int = 200, **more: Any) -> Response:
     return page(
         "new_orders/new.html",
@@ -159,7 +172,9 @@ def _shown(sheet: Sheet, status: int = 200, **more: Any) -> Response:
         tabs=tabs("new_orders.new"),
         sheet=sheet,
         form=sheet.form,
-        **{"lines": None, "notices": (), **more},
+        found=_known(sheet),
+        chosen=request.form.get("customer_id", ""),
+        **{"lines": None, "notices": (), "nobody": False, **more},
     )
 
 
@@ -208,21 +223,16 @@ def create() -> Response:
                 lines, notices = order_entry.survey(looked, order)
             return _shown(sheet, lines=lines, notices=[say(each) for each in notices])
         return _take(sheet, nonce, order, chosen)
-    except SeveralCustomers as refusal:
-        return _choose(sheet, refusal)
     except Refusal as refusal:
         return _shown(sheet, sheet.refuse(refusal))
 
 
 def _find(sheet: Sheet) -> Response:
-    with reading() as looked:
-        found = order_entry.find_customers(looked, sheet.form.customer.data or "")
     sheet.form.who.data = "known"
-    if len(found) == 1:
-        sheet.form.customer.data, sheet.form.customer.raw_data = str(found[0].number), None
-        return _shown(sheet, found=found[0])
-    sheet.customers = found
-    return _shown(sheet, nobody=not found)
+    found = _known(sheet)
+    if found is not None:
+        sheet.form.customer.data, sheet.form.customer.raw_data = str(found.number), None
+    return _shown(sheet, nobody=found is None and not sheet.customers)
 
 
 def _take(sheet: Sheet, nonce: str, order: IncomingOrder, chosen: str) -> Response:
@@ -239,11 +249,3 @@ def _take(sheet: Sheet, nonce: str, order: IncomingOrder, chosen: str) -> Respon
     if waits:
         said = _("Order %(number)s has been taken. It waits for its reservation at Klarna.", number=made.number)
     return done(url_for("orders.show", order_id=made.id), ("success", said))
-
-
-def _choose(sheet: Sheet, refusal: SeveralCustomers) -> Response:
-    with reading() as looked:
-        found = order_entry.find_customers(looked, sheet.form.customer.data or "")
-    status = sheet.refuse(refusal)
-    sheet.customers = found
-    return _shown(sheet, status)

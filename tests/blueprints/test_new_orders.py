@@ -126,6 +126,33 @@ def test_the_sum_is_told_before_the_order_is_taken(clerk_client: WebClient, shir
     assert "står på 2 rader" in page.text and made() == []
 
 
+@pytest.mark.parametrize("press", ["act=count", "act=row"])
+def test_the_customer_that_was_found_is_named_however_often_the_form_is_drawn(
+    clerk_client: WebClient, card: Customer, shirt: Article, press: str
+) -> None:
+    """B30: a number alone tells nobody whose order it is going to be."""
+    page = send(clerk_client, press="act=find", customer="Anna")
+    assert "Anna Berg" in page.find(".banner.ok").text
+    for fields in (row(0, article="TS-1"), row(1, article="TS-1"), row(1, article="finns inte")):
+        page = clerk_client.submit("main form", page=page, press=press, **fields)
+        assert "Anna Berg" in page.find(".banner.ok").text
+    page = clerk_client.submit("main form", page=page, press=press, who="new")
+    assert not page.has(".banner.ok")
+
+
+def test_the_choice_among_several_customers_stays_made_while_the_sum_is_told(
+    clerk_client: WebClient, card: Customer, shirt: Article
+) -> None:
+    """B30."""
+    with writing() as session:
+        builders.a_customer(session, "Anna Bergman")
+    send(clerk_client, press="act=find", customer="Anna")
+    page = clerk_client.submit("main form", press="act=count", customer_id=str(card.id), **row(0, article="TS-1"))
+    assert [each["value"] for each in page.all("input[name=customer_id][checked]")] == [str(card.id)]
+    clerk_client.submit("main form", press="act=take")
+    assert [each.customer_id for each in made()] == [card.id]
+
+
 def test_pressing_twice_makes_one_order(clerk_client: WebClient, card: Customer, shirt: Article) -> None:
     """B16, catalogue rows 15 and 75."""
     page = clerk_client.get("/orders/new")
