@@ -12,6 +12,8 @@ from db import reading, writing
 from errors import Refusal
 from rights import Right
 from services import klarna_orders, order_entry, orders, pushes
+from services.asking import Unknown
+from services.incoming import SeveralCustomers
 from services.klarna_orders import Preview
 from web import (
     ChoiceField,
@@ -43,6 +45,7 @@ class PurchaseForm(Form):
 
     account_id = ChoiceField(lazy("Store id"), coerce=int)
     klarna_order_id = LineField(lazy("Klarna order id"), most=100)
+    customer_id = LineField(lazy("Customer"), most=20, required=False)
 
 
 class ReasonForm(Form):
@@ -65,6 +68,13 @@ def _link(refusal: Refusal) -> dict[str, str] | None:
         return None
     values: dict[str, Any] = dict(refusal.link[1])
     return {"url": url_for(refusal.link[0], **values)}
+
+
+def _refused(form: PurchaseForm, refusal: Refusal) -> int:
+    """Put a no beside what it is about: one to the purchase itself beside its id. Gives the status."""
+    if refusal.field is None and (isinstance(refusal, Unknown) or refusal.link is not None):
+        refusal.field = "klarna_order_id"
+    return form.refuse(refusal)
 
 
 # --- By its id -------------------------------------------------------------------------------------------------------
@@ -104,15 +114,25 @@ def bring() -> Response:
     try:
         klarna_order_id = klarna_orders.read_id(form.klarna_order_id.data)
         if request.form.get("step") == "take":
-            return _take(form, klarna_order_id)
+            return _take_or_ask(form, klarna_order_id)
         return _bring(form, seen=klarna_orders.preview(gateway(), form.account_id.data, klarna_order_id))
     except Refusal as refusal:
-        answer = form.refuse(refusal)
+        answer = _refused(form, refusal)
         return _bring(form, answer, stands=_link(refusal))
 
 
+def _take_or_ask(form: PurchaseForm, klarna_order_id: str) -> Response:
+    """Take the purchase; where several customers fit and none is chosen, show it again with the choice marked (B30)."""
+    try:
+        return _take(form, klarna_order_id)
+    except SeveralCustomers as several:
+        several.field = "customer_id"
+        seen = klarna_orders.preview(gateway(), form.account_id.data, klarna_order_id)
+        return _bring(form, form.refuse(several), seen=seen)
+
+
 def _take(form: PurchaseForm, klarna_order_id: str) -> Response:
-    chosen, shown = request.form.get("customer_id", ""), request.form.get("shown_minor", "")
+    chosen, shown = form.customer_id.data, request.form.get("shown_minor", "")
     order_id = klarna_orders.take_in(
         gateway(),
         actor(),
@@ -187,7 +207,7 @@ def attach(order_id: int) -> Response:
             return _told(form.account_id.data, klarna_order_id, order_id)
         look = klarna_orders.reservation_for(gateway(), order_id, form.account_id.data, klarna_order_id)
     except Refusal as refusal:
-        return _attach_page(order_id, form, form.refuse(refusal), stands=_link(refusal))
+        return _attach_page(order_id, form, _refused(form, refusal), stands=_link(refusal))
     try:
         klarna_orders.require_equal(order, look)
     except Refusal as refusal:

@@ -83,6 +83,40 @@ def test_an_id_that_is_none_or_unknown_makes_nothing(
         assert made() == []
 
 
+MARKED = "Rätta det som är markerat"
+
+
+def test_a_no_to_the_purchase_stands_beside_its_id(
+    account: KlarnaAccount, sandbox: Control, clerk_client: WebClient
+) -> None:
+    """B16: what is to be corrected is marked, for an order to come and for a reservation to attach."""
+    with writing() as session:
+        order = builders.an_order(session)
+    taken = a_purchase(sandbox)
+    clerk_client.get("/orders/from-klarna")
+    clerk_client.submit("main form", press="step=look", klarna_order_id=taken)
+    clerk_client.submit("main form", press="step=take")
+    for address in ("/orders/from-klarna", f"/orders/{order.id}/reservation"):
+        for typed, said in ((taken, "hör redan till order"), (str(uuid.uuid4()), "Klarna hittar inte köpet")):
+            clerk_client.get(address)
+            page = clerk_client.submit("main form", press="step=look", klarna_order_id=typed)
+            assert page.status == 409 and MARKED in page.text
+            assert page.find("#klarna_order_id")["aria-invalid"] == "true"
+            assert said in page.find("#klarna_order_id-error").text
+
+
+def test_a_no_that_no_field_can_mend_asks_nobody_to_correct_one(
+    account: KlarnaAccount, sandbox: Control, clerk_client: WebClient
+) -> None:
+    """B16: Klarna cannot be reached; there is nothing marked to look for."""
+    sandbox.fault("server_error", operation="get_order", times=0)
+    clerk_client.get("/orders/from-klarna")
+    page = clerk_client.submit("main form", press="step=look", klarna_order_id=str(uuid.uuid4()))
+    assert page.status in (409, 503) and MARKED not in page.text
+    assert "Inget har sparats." in page.find("main .banner.bad").text
+    assert not page.has("[aria-invalid=true]")
+
+
 def test_without_an_account_there_is_nothing_to_choose(clerk_client: WebClient) -> None:
     clerk_client.get("/orders/from-klarna")
     assert clerk_client.submit("main form", press="step=look", klarna_order_id=str(uuid.uuid4())).status == 422
@@ -101,7 +135,10 @@ def test_a_purchase_with_two_customers_waits_in_the_list_until_one_is_chosen(
     assert bought in page.html and "Flera kunder passar" in page.text
     clerk_client.get(f"/orders/from-klarna?id={bought}&account={account.id}")
     clerk_client.submit("main form", press="step=look")
-    assert clerk_client.submit("main form", press="step=take").status == 422
+    asked = clerk_client.submit("main form", press="step=take")
+    assert asked.status == 422 and "Rätta det som är markerat" in asked.text
+    assert "Flera kunder passar" in asked.find("fieldset#customer_id #customer_id-error").text
+    assert len(asked.all("fieldset#customer_id input[type=radio]")) == 3, "the choice stands there to be made"
     clerk_client.get(f"/orders/from-klarna?id={bought}&account={account.id}")
     clerk_client.submit("main form", press="step=look")
     clerk_client.submit("main form", press="step=take", customer_id=str(cards[1].id))
