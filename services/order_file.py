@@ -64,6 +64,8 @@ class OrderFile:
     rows: int = 0
     orders: list[FileOrder] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    faulty: set[int] = field(default_factory=set)
+    """Every row with a problem, also beyond the problems that are told."""
 
 
 def read(content: bytes) -> OrderFile:
@@ -93,9 +95,10 @@ def _places(names: list[str]) -> Mapping[str, int]:
             places[column] = place
     for column in columns.REQUIRED:
         if column not in places:
-            raise bad(N_("The column %(name)s is missing."), name=columns.NAMES[column][0])
+            english, swedish = columns.NAMES[column][:2]
+            raise bad(N_("The column %(english)s, or %(swedish)s, is missing."), english=english, swedish=swedish)
     if not {"article", "gtin", "description"} & places.keys():
-        raise bad(N_("The column %(name)s is missing."), name="article")
+        raise bad(N_("The file needs a column article, gtin or description: in Swedish artikel, ean or benämning."))
     return places
 
 
@@ -107,6 +110,7 @@ class _Reader:
         self.rows = 0
         self._orders: list[FileOrder] = []
         self._problems: list[Problem] = []
+        self._faulty: set[int] = set()
         self._seen: set[str] = set()
         self._head: dict[str, str] = {}
         self._lines: list[Row] = []
@@ -114,7 +118,7 @@ class _Reader:
     def whole(self, encoding: str) -> OrderFile:
         """What the file holds, when it has ended."""
         self._close()
-        return OrderFile(encoding, self.rows, self._orders, self._problems)
+        return OrderFile(encoding, self.rows, self._orders, self._problems, self._faulty)
 
     def take(self, row: int, cells: list[str]) -> None:
         """Take one row of the file. Raises TooLarge; what is wrong with the row is a problem of it."""
@@ -180,6 +184,7 @@ class _Reader:
             return None
 
     def _wrong(self, row: int, why: Refusal) -> None:
+        self._faulty.add(row)
         if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(Problem(row, why.field or "", why))
 

@@ -42,15 +42,16 @@ ROUND_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An order of the file as it will be: ``known`` is the number it came in under before, and it is then left alone."""
+    """An order of the file: one ``known`` under a number of ours is left alone; one that is ``faulty`` comes to no sum."""
 
     row: int
     number: str
     customer: str
     rows: int
-    total_minor: int
+    total_minor: int | None
     currency: str
     known: int | None = None
+    faulty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Plan:
     @property
     def new(self) -> int:
         """How many orders it would make."""
-        return sum(each.known is None for each in self.orders)
+        return sum(each.known is None and not each.faulty for each in self.orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,27 +164,29 @@ def survey(session: Session, file: OrderFile) -> Plan:
     cards = Cards(session, (order.incoming.buyer for order in file.orders))
     by_number = _customers(session, file.orders)
     known, others = _known(session, file.orders), _other_orders(session, file.orders)
-    wrong_rows = {problem.row for problem in problems}
     for order in file.orders:
         before = known.get(order.incoming.source_key or "")
         whose = by_number.get(order.customer_number or 0)
         fits = [whose] if whose else cards.find(order.incoming.buyer)
         found = _wrong(order, before, others, whose, fits)
-        total = 0
-        if not wrong_rows.intersection(order.rows):
+        total, readable = 0, file.faulty.isdisjoint(order.rows)
+        if readable:
             more, total = _rows_of(session, order, shelf, before)
             found += more
-            said += [(order.first_row, each) for each in notices_of(session, order, shelf)] if not more else []
+            told_of = [] if more else notices(incoming.lines_of(session, order.incoming, shelf))
+            said += [(order.first_row, each) for each in told_of]
         problems += found
+        faulty = bool(found) or not readable
         planned.append(
             Planned(
                 row=order.first_row,
                 number=order.number,
                 customer=f"{fits[0].number} {fits[0].name}" if len(fits) == 1 else order.incoming.buyer.name,
                 rows=len(order.rows),
-                total_minor=total,
+                total_minor=None if faulty else total,
                 currency=order.incoming.currency,
                 known=before.number if before else None,
+                faulty=faulty,
             )
         )
     problems.sort(key=lambda each: each.row)
@@ -222,11 +225,6 @@ def _rows_of(session: Session, order: FileOrder, shelf: Shelf, before: Order | N
         except Refusal as why:
             problems.append(Problem(order.first_row, why.field or "order", why))
     return problems, total
-
-
-def notices_of(session: Session, order: FileOrder, shelf: Shelf) -> list[Refusal]:
-    """What one should know of an order's rows."""
-    return notices(incoming.lines_of(session, order.incoming, shelf))
 
 
 def _customers(session: Session, orders: Sequence[FileOrder]) -> dict[int, Customer]:

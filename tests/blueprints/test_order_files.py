@@ -44,6 +44,9 @@ def test_wrong_rows_are_listed_with_their_reasons_and_nothing_can_be_read_in(cle
     (row,) = page.find("#plan-h") and page.all(".table-wrap tbody tr")[:1]
     assert row.text.startswith("2quantity / antalAntal får ha högst tre decimaler.")
     assert not page.has("form[action$='/take']")
+    faulty, new = page.all(".table-wrap tbody tr")[1:]
+    assert [each.all("td")[4].text for each in (faulty, new)] == ["", "10,00"]
+    assert [each.all("td")[5].text for each in (faulty, new)] == ["Felaktig", "Ny order"]
     upload_id = page.url.rsplit("/", 1)[1]
     assert clerk_client.post(f"/orders/files/{upload_id}/take", {"seen": "x"}).status == 409
     assert made() == []

@@ -229,6 +229,47 @@ def test_one_wrong_row_keeps_the_whole_file_out(books: Flask) -> None:
     assert taken() == []
 
 
+def test_an_order_with_a_wrong_row_is_faulty_comes_to_nothing_and_is_no_new_order(books: Flask) -> None:
+    """B16: whatever is wrong with it, and also when it is known; the others are what they are."""
+    for wrong in (
+        "W3;Cia;c@d.se;Vara;x;5;25",
+        "W3;Cia;c@d.se;Vara;1;5;24",
+        "W3;;;Vara;1;5;25",
+        "W3;Cia;no;Vara;1;5;25",
+    ):
+        found = plan_of(f"{FILE}{wrong}\nW4;Di;d@d.se;Vara;1;5;25\n")
+        assert [(each.number, each.total_minor, each.faulty) for each in found.orders] == [
+            ("W1", 44_750, False), ("W2", 8_900, False), ("W3", None, True), ("W4", 500, False)
+        ]  # fmt: skip
+        assert found.new == 3
+    read_in(FILE)
+    found = plan_of(FILE.replace("89,00", "88,00"))
+    assert [(each.known, each.faulty, each.total_minor) for each in found.orders] == [
+        (1001, False, 44_750), (1002, True, None)
+    ]  # fmt: skip
+
+
+def test_orders_beyond_the_problems_that_are_told_are_faulty_too(books: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B16: a file with very many wrong rows is looked through to its end."""
+    monkeypatch.setattr(order_file, "MOST_PROBLEMS", 2)
+    found = plan_of(HEAD + "\n" + "".join(f"W{number};Cia;c@d.se;Vara;x;5;25\n" for number in range(5)))
+    assert len(found.problems) == 2 and [each.faulty for each in found.orders] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("head", "sentence"),
+    [
+        ("quantity;article", "order, or ordernr,"),
+        ("ordernr;artikel", "quantity, or antal,"),
+        ("order;antal", "artikel, ean"),
+    ],
+)
+def test_a_column_that_is_missing_is_named_in_both_languages(head: str, sentence: str) -> None:
+    """Catalogue row 54: whoever made the file knows it by one of them."""
+    with pytest.raises(BadInput, match=sentence):
+        order_file.read(f"{head}\nA;1\n".encode())
+
+
 def test_a_stated_sum_a_customer_and_a_number_in_use_are_checked(books: Flask, sandbox: object) -> None:
     with writing() as session:
         builders.a_customer(session, "Anna", email="anna@example.com")
