@@ -21,6 +21,7 @@ from services import (
     deliveries,
     document_acts,
     klarna_refusal,
+    looks,
     op_log,
     operations,
     order_amending,
@@ -73,7 +74,7 @@ def why_not_extend(session: Session, actor: Actor, order: Order) -> Refusal | No
 
     def check() -> Refusal | None:
         orders.require_no_open_operation(session, order)
-        return _not_lasting(order) or _nothing_left(order)
+        return _not_lasting(order) or _nothing_left(order) or looks.never_extends(order.klarna_method)
 
     return _why_not(session, actor, order, check)
 

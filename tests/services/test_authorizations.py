@@ -528,6 +528,22 @@ def test_a_full_slot_or_a_silent_klarna_begins_nothing(books: Any, klarna: Any, 
         assert session.scalar(sa.select(KlarnaOp.id)) is None
 
 
+def test_a_card_purchase_is_not_extended_and_says_why(books: Any, klarna: Any, sandbox: Any) -> None:
+    """F27; reference 2.8: the button is off as soon as Klarna has told how the purchase is paid, and nothing is sent."""
+    for method in ("CARD", "PAY_BY_CARD"):
+        order = an_open_order(klarna, sandbox, initial_payment_method=method)
+        with pytest.raises(Refusal, match="paid by card"):
+            do(klarna, order, OpKind.EXTEND_AUTH)
+        with reading() as session:
+            found = orders.get(session, order.id)
+            assert "paid by card" in str(reservation_acts.why_not_extend(session, CLERK, found))
+            assert reservation_acts.why_not_cancel(session, CLERK, found) is None
+    assert not sandbox.posts(operation="extend_authorization_time")
+    other = an_open_order(klarna, sandbox, initial_payment_method="INVOICE")
+    with reading() as session:
+        assert reservation_acts.why_not_extend(session, CLERK, orders.get(session, other.id)) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "prepare", "sentence"),
     [
