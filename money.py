@@ -20,6 +20,9 @@ MAX_QUANTITY_MILLI = 1_000_000_000
 _SPACES = " \u00a0\u202f"
 _AMOUNT = re.compile(r"(?P<whole>[0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,](?P<part>[0-9]*))?")
 _MINUS = "-\u2212"
+_TWO_WAYS = re.compile(r"(?P<whole>[1-9][0-9]{0,2})(?P<sign>[.,])(?P<rest>[0-9]{3})")
+"""A thousand and more as it is grouped in one language, or a figure with three decimals as it is written in another."""
+_GROUPED = re.compile(r"[0-9]{1,3}(?:[.,'\u2019 \u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,13 @@ def _digits(text: str, field: str | None) -> tuple[int, str]:
     if len(text) > 40:
         raise BadInput(N_("The number is too long."), field=field)
     found = _AMOUNT.fullmatch(text)
+    if found is None and _GROUPED.fullmatch(text):
+        raise BadInput(
+            N_(
+                "Write thousands with a space or together, for example 1239.00; a comma or a point begins the decimals."
+            ),
+            field=field,
+        )
     if found is None:
         raise BadInput(N_("Write the number with the digits 0–9 and at most one comma or point."), field=field)
     whole = re.sub(f"[{_SPACES}]", "", found["whole"])
@@ -85,13 +95,36 @@ def parse_amount(text: str, *, field: str | None = None, signed: bool = False, z
         sign, text = -1, text[1:]
     whole, part = _digits(text, field)
     if len(part) > 2:
-        raise BadInput(N_("An amount may have at most two decimals."), field=field)
+        raise BadInput(
+            N_(
+                "An amount may have at most two decimals. Thousands are written with a space or together, for example 1239.00."
+            ),
+            field=field,
+        )
     minor = whole * 100 + int(part.ljust(2, "0") or "0")
     if minor > MAX_AMOUNT_MINOR:
         raise BadInput(N_("At most %(most)s can be entered."), field=field, most=Amount(MAX_AMOUNT_MINOR))
     if minor == 0 and not zero:
         raise BadInput(N_("The amount must be more than 0."), field=field)
     return sign * minor
+
+
+def require_clear(text: str, decimal: str, *, field: str | None = None) -> str:
+    """Let a typed quantity pass that means one thing to whoever begins decimals with ``decimal``; gives it back.
+
+    «1,000» is a thousand pieces in English and one in Swedish. Raises BadInput naming both. An amount needs no such question:
+    it has two decimals at most.
+    """
+    found = _TWO_WAYS.fullmatch(text.strip(_SPACES + "\t"))
+    if found is not None and found["sign"] != decimal:
+        raise BadInput(
+            N_("%(typed)s can be read in two ways. Write %(together)s, or %(parts)s."),
+            field=field,
+            typed=found[0],
+            together=found["whole"] + found["rest"],
+            parts=found["whole"] + decimal + found["rest"],
+        )
+    return text
 
 
 def parse_quantity(text: str, *, field: str | None = None, zero: bool = False) -> int:

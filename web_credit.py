@@ -20,6 +20,7 @@ from services.credit_rows import Hit
 from web import ChoiceField, Form, LineField, RadioChoiceField, TickField, actor, done, fragment, page, say
 from web_access import is_htmx
 from web_documents import WORDS, off, reason_choices
+from web_fields import QuantityTextField, clear_quantity
 from web_words import gettext as _
 from web_words import percent
 
@@ -41,7 +42,7 @@ class FreeRowForm(Form):
     """A row that a person writes; what the fields hold is read by the service (K27, K28)."""
 
     name = LineField(lazy("Description"), required=False)
-    quantity = LineField(lazy("Quantity"), most=LONGEST_TYPED, default="1", required=False)
+    quantity = QuantityTextField(lazy("Quantity"), most=LONGEST_TYPED, default="1", required=False)
     price = LineField(lazy("Unit price"), most=LONGEST_TYPED, required=False)
     vat_rate = ChoiceField(lazy("VAT"))
 
@@ -73,7 +74,8 @@ def typed(name: str) -> str:
 
 
 def typed_row(line_id: int) -> credit_rows.Typed:
-    """The fields of a row as they were typed; those the request does not hold are None."""
+    """The fields of a row as they were typed; those the request does not hold are None. Raises BadInput."""
+    clear_quantity(typed(f"quantity-{line_id}"), f"quantity-{line_id}")
     names = {"quantity": "quantity", "price": "price", "name": "name", "vat_rate": "rate"}
     given = {field: f"{name}-{line_id}" for field, name in names.items()}
     return credit_rows.Typed(**{field: _given(name) for field, name in given.items()})

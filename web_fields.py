@@ -63,6 +63,11 @@ def read_whole(text: str, least: int, most: int, *, field: str | None = None) ->
     return int(text)
 
 
+def clear_quantity(text: str, field: str) -> str:
+    """A quantity as it was typed, where it means one thing in the language of the page. Raises BadInput (catalogue row 5)."""
+    return money.require_clear(text, spoken().decimal, field=field)
+
+
 class TypedField(Field):
     """A field that reads one typed text, keeps it when it is refused, and says why beside it.
 
@@ -117,6 +122,13 @@ class LineField(TypedField):
 
     def read(self, text: str) -> str:
         return check_text(unicodedata.normalize("NFC", text), self.most)
+
+
+class QuantityTextField(LineField):
+    """A quantity that is kept as it was typed, for a service to read; refused here only where it could mean two things."""
+
+    def read(self, text: str) -> str:
+        return clear_quantity(super().read(text), self.name)
 
 
 class LinesField(LineField):
@@ -174,7 +186,7 @@ class QuantityField(TypedField):
         self.zero = zero
 
     def read(self, text: str) -> int:
-        return money.parse_quantity(text, field=self.name, zero=self.zero)
+        return money.parse_quantity(clear_quantity(text, self.name), field=self.name, zero=self.zero)
 
     def write(self, value: int) -> str:
         return quantity(value).replace(spoken().group, "")

@@ -37,6 +37,7 @@ from web_credit import (
 )
 from web_document_list import list_answer, list_file
 from web_documents import WORDS, document_answer, document_url, money_form, read_page
+from web_fields import clear_quantity
 from web_words import day, gettext
 from web_words import quantity as quantity_text
 
@@ -111,6 +112,7 @@ def _row_saved(draft_id: int, line_id: int, field: str, text: str) -> Response:
     save = credit_drafts.set_quantity if field == "quantity" else credit_drafts.set_restock
     template = SUM_ONLY
     try:
+        clear_quantity(text, f"{field}-{line_id}")
         with writing(by_key=True) as made:
             now = as_saved(made, save(made, actor(), draft_id, line_id, text))
     except BadInput as no:

@@ -23,7 +23,7 @@ from states import DocKind
 from web import actor, done, needs, page, read_nonce, say, why_not
 from web_credit import Typed, read_form, typed
 from web_documents import off, read_page
-from web_fields import WHOLE_NUMBER
+from web_fields import WHOLE_NUMBER, clear_quantity
 from web_words import amount as amount_text
 
 blueprint = Blueprint("exchange", __name__)
@@ -52,7 +52,7 @@ class Chosen:
     def out(self) -> Out:
         """What goes out: quantity and price as typed, the article's own price where none is. Raises BadInput."""
         hit = self.require()
-        quantity = money.parse_quantity(typed("quantity") or "1", field="quantity")
+        quantity = money.parse_quantity(clear_quantity(typed("quantity") or "1", "quantity"), field="quantity")
         text = typed("price").strip()
         price = money.parse_amount(text, field="price") if text else hit.price_minor
         if price <= 0:
@@ -71,7 +71,8 @@ def _plan(form: CreditForm, chosen: Chosen) -> Plan:
     for row in (*form.rows, *form.removed):
         text = typed(f"back-{row.id}").strip()
         if row.counted and text and text != "0":
-            back[row.id] = money.parse_quantity(text, field=f"back-{row.id}")
+            name = f"back-{row.id}"
+            back[row.id] = money.parse_quantity(clear_quantity(text, name), field=name)
     return Plan(back, chosen.out(), _warehouse() or form.warehouse_id)
 
 

@@ -15,7 +15,7 @@ from services import credit_rows, documents, draft_visits, free_credits, registe
 from web import Form, LinesField, actor, done, needs, page, query_text, read_nonce, say
 from web_credit import Typed, around, correct_first, free_row, typed
 from web_documents import WORDS, off
-from web_fields import WHOLE_NUMBER
+from web_fields import WHOLE_NUMBER, clear_quantity
 from web_words import gettext as _
 
 blueprint = Blueprint("free_credits", __name__)
@@ -117,6 +117,7 @@ def change(document_id: int, line_id: int) -> Response:
     """Save a row's quantity and unit price."""
     texts = {name: typed(name) for name in (f"quantity-{line_id}", f"price-{line_id}")}
     try:
+        clear_quantity(texts[f"quantity-{line_id}"], f"quantity-{line_id}")
         with writing() as made:
             free_credits.change(made, actor(), document_id, line_id, *texts.values())
     except BadInput as no:

@@ -17,7 +17,7 @@ from states import Condition
 from web import actor, done, label, needs, page, read_nonce, say
 from web_credit import saved
 from web_documents import WORDS
-from web_fields import WHOLE_NUMBER, showable
+from web_fields import WHOLE_NUMBER, clear_quantity, showable
 from web_words import gettext as _
 
 blueprint = Blueprint("goods_returns", __name__)
@@ -74,6 +74,8 @@ def receive(document_id: int) -> Response:
     warehouse_id = int(place) if WHOLE_NUMBER.fullmatch(place) else None
     given: dict[str, Any] = {"warehouse_id": warehouse_id, "typed": typed, "note": request.form.get("note", "")}
     try:
+        for key, each in typed.items():
+            clear_quantity(each.quantity, f"quantity-{key}")
         transact(lambda made: goods_returns.receive(made, actor(), document_id, nonce, **given))
     except Refusal as no:
         if no.status not in (409, 422):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -114,6 +115,49 @@ def test_whatever_is_typed_gives_an_amount_in_range_or_a_sentence(typed: str) ->
 @given(st.integers(1, money.MAX_QUANTITY_MILLI), st.sampled_from(",."))
 def test_a_quantity_reads_back_with_its_three_decimals(milli: int, point: str) -> None:
     assert money.parse_quantity(f"{milli // 1000}{point}{milli % 1000:03d}") == milli
+
+
+@given(st.integers(1, 999), st.integers(0, 999), st.sampled_from(".,"))
+def test_a_quantity_is_never_taken_for_a_thousandth_of_what_was_meant(whole: int, rest: int, decimal: str) -> None:
+    """Catalogue row 5: what one language groups and the other divides is refused, and both ways to write it are read."""
+    other = ",."[decimal == ","]
+    typed = f"{whole}{other}{rest:03d}"
+    with pytest.raises(BadInput) as refused:
+        money.require_clear(typed, decimal, field="quantity")
+    values = refused.value.values
+    assert (refused.value.field, values["typed"]) == ("quantity", typed)
+    together, parts = str(values["together"]), str(values["parts"])
+    for clear, milli in ((together, (whole * 1000 + rest) * 1000), (parts, whole * 1000 + rest)):
+        assert money.require_clear(clear, decimal) == clear
+        assert money.parse_quantity(clear) == milli
+
+
+@given(st.integers(0, 10**9), st.sampled_from(".,"))
+def test_what_is_printed_in_a_language_is_clear_in_it(milli: int, decimal: str) -> None:
+    """B14: a quantity that is drawn in a field is read as it stands there."""
+    written = f"{milli // 1000}{decimal}{milli % 1000:03d}".rstrip("0").rstrip(decimal)
+    assert money.parse_quantity(money.require_clear(written, decimal), zero=True) == milli
+
+
+@given(st.text("0123456789., ", max_size=12), st.sampled_from(".,"))
+def test_a_quantity_that_is_clear_does_not_change_with_the_language(typed: str, decimal: str) -> None:
+    """Catalogue row 5: whatever is read means the same in both, or it has the thousandths of its own language."""
+    try:
+        milli = money.parse_quantity(money.require_clear(typed, decimal), zero=True)
+    except BadInput:
+        return
+    whole, _, part = typed.replace(" ", "").replace(",", ".").partition(".")
+    assert milli == int(whole) * 1000 + int(part.ljust(3, "0") or 0)
+    if part and len(part) == 3 and whole[0] != "0" and len(whole) <= 3 and " " not in typed:
+        assert decimal in typed
+
+
+@pytest.mark.parametrize("typed", ["1,239.00", "1.239,00", "1,000,000", "1.000.000", "1'239.50", "12,345,678.9"])
+@pytest.mark.parametrize("read", [money.parse_amount, money.parse_quantity])
+def test_who_groups_thousands_is_told_how_they_are_written(typed: str, read: Callable[[str], int]) -> None:
+    """Catalogue row 5: never guessed, and the sentence says what is."""
+    with pytest.raises(BadInput, match="Write thousands with a space or together"):
+        read(typed)
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "1,2345", "1000001", "x", ""])

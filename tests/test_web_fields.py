@@ -149,6 +149,13 @@ def test_what_is_no_quantity_is_refused(typed, text: str) -> None:
     assert typed(quantity=text).errors.keys() == {"quantity"}
 
 
+@pytest.mark.parametrize(("clear", "milli"), [("1.125", 1125), ("0,125", 125), ("1000,125", 1_000_125), ("1,25", 1250)])
+def test_a_quantity_is_read_where_it_means_one_thing_in_the_language_of_the_page(typed, clear: str, milli: int) -> None:
+    """Row 5: what that language would group is asked about, never divided by a thousand."""
+    assert typed(quantity=clear).quantity.data == milli
+    assert typed(quantity="1,125").errors.keys() == {"quantity"}
+
+
 def test_quantities_and_percentages_are_read(typed) -> None:
     form = typed(quantity="1,5", percent="33,33", whole="7")
     assert (form.quantity.data, form.percent.data, form.whole.data) == (1500, 3333, 7)
