@@ -32,6 +32,39 @@ def the_guide(client: WebClient, klarna: Any, sandbox: Any, price: int = 49_900)
     return page, str(page.find("input[name^=back-]")["name"])
 
 
+def test_the_guide_names_the_way_out_and_takes_it(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K30: before and after something was worked out; back to the draft, or the draft discarded and the invoice as it was."""
+    page, back = the_guide(clerk_client, klarna, sandbox)
+    draft = urlsplit(page.url).path.removesuffix("/exchange")
+    worked_out = clerk_client.submit("#exchange", **{back: "1", "article": "blå"}, press="act=look")
+    for shown in (page, worked_out):
+        assert (
+            "If there is to be no exchange, go back to the draft and credit there, or discard the draft" in shown.text
+        )
+        ways = [
+            each["href"]
+            for each in shown.all("main a.button")
+            if each.text in ("Back to the draft", "No exchange: back to the draft")
+        ]
+        assert ways == [draft, draft]
+    assert "Credit SEK 998.00 at Klarna" in clerk_client.get(draft).text, (
+        "looking at an exchange leaves the draft alone"
+    )
+    clerk_client.get(page.url)
+    gone = clerk_client.submit(f"{draft}/discard")
+    assert "The draft has been discarded." in gone.text and "/invoices/" in gone.url
+    assert not sandbox.posts(operation="create_refund")
+
+
+def test_the_replacement_invoice_can_be_left_unmade(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+    """K30."""
+    invoice = a_captured_invoice(klarna, sandbox)
+    clerk_client.post(f"/invoices/{invoice.id}/credit", follow=True)
+    note = clerk_client.submit("#sum")
+    page = clerk_client.get(f"{urlsplit(note.url).path}/replacement")
+    assert page.find("#replacement .actions a")["href"] == urlsplit(note.url).path
+
+
 def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K30: what it comes to is shown first; then both documents, linked both ways, from the order and the delivery page too."""
     _, back = the_guide(clerk_client, klarna, sandbox)
