@@ -55,6 +55,8 @@ def when_head(name: str) -> str:
 
 def when(name: str, item: Item) -> str:
     """When a row of a card happened, is due, or how long it has waited."""
+    if item.unlinked:
+        return gettext(N_("No reservation"))
     if name in EXPIRES:
         return since(item.at)
     if name in AGED and item.day is not None:

@@ -24,11 +24,12 @@ from models import (
     Order,
     OrderLine,
     Outbox,
+    PaymentMethod,
     Push,
 )
 from services import owed, pushes, to_invoice
 from services.settlement_report import Written, written
-from states import BreakKind, BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState
+from states import BreakKind, BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, PaymentKind
 
 MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
@@ -39,6 +40,11 @@ UNKNOWN_AFTER, NOT_SENT_AFTER = timedelta(minutes=5), timedelta(minutes=10)
 """From this age on an open operation is a person's work; a younger one settles by itself. Source: operations 11."""
 
 
+_PAID_BY_KLARNA = sa.exists(
+    sa.select(1)
+    .where(PaymentMethod.id == Order.payment_method_id, PaymentMethod.kind == PaymentKind.KLARNA)
+    .correlate(Order)
+)
 _OPEN = sa.text("klarna_op.state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')")
 _UNPAID = sa.text("document.open_minor <> 0")
 _HELD = sa.text("sales_order.hold_reason IS NOT NULL")
@@ -49,7 +55,8 @@ _HELD = sa.text("sales_order.hold_reason IS NOT NULL")
 class Item:
     """One row of a work list. Which ids are set depends on the list; amounts in minor units; ``fault`` is as a row keeps it.
 
-    ``changed`` tells of a draft that it is no more what was put before Finance.
+    ``changed`` tells of a draft that it is no more what was put before Finance, ``unlinked`` of an order that it has no
+    reservation.
     """
 
     order_id: int | None = None
@@ -67,6 +74,7 @@ class Item:
     what: str = ""
     fault: str | None = None
     changed: bool = False
+    unlinked: bool = False
 
     @property
     def written(self) -> Written | None:
@@ -172,13 +180,15 @@ def _to_invoice() -> sa.Select[*tuple[Any, ...]]:
             Order.currency,
             Order.expires_at.label("at"),
             Order.delivered.label("state"),
+            Order.account_id.is_(None).label("unlinked"),
         )
         .where(
             Order.state == OrderState.OPEN,
-            Order.account_id.is_not(None),
+            # One that is to be paid with Klarna and has no reservation is delivered for nothing, and nobody else tells.
+            sa.or_(Order.account_id.is_not(None), _PAID_BY_KLARNA),
             # With nothing left there is nothing to claim, and a refused invoice is a work list of its own.
             sa.or_(Order.remaining_minor.is_(None), Order.remaining_minor > 0),
-            Order.icon != "refused",
+            sa.or_(Order.icon.is_(None), Order.icon != "refused"),
             sa.or_(
                 sa.and_(Order.delivered == "all", Order.invoiced.in_(("none", "part"))),
                 sa.and_(Order.delivered == "part", Order.invoiced == "none"),

@@ -57,6 +57,14 @@ def test_after_such_a_delivery_the_page_says_what_was_done_and_what_was_not(unli
     assert len(_made(unlinked)) == 1
 
 
+def test_what_has_left_without_a_reservation_stands_on_the_start_page(unlinked: Order, client: WebClient) -> None:
+    """F21: with what is wrong where the others have the day their reservation expires."""
+    client.log_in("clerk").get(f"/orders/{unlinked.id}/deliver")
+    client.submit(FORM, press="then=deliver")
+    row_ = next(each for each in client.get("/").all("tbody tr") if f"Order {unlinked.number}" in each.text)
+    assert "Reservation saknas" in row_.text and "400,00" in row_.text and "Levererad" in row_.text
+
+
 def test_a_form_that_asks_for_the_invoice_all_the_same_delivers_nothing(unlinked: Order, client: WebClient) -> None:
     """F2: what the button says is said again on the server, before anything is stored."""
     form = client.log_in("clerk").get(f"/orders/{unlinked.id}/deliver").form(FORM)

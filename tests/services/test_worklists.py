@@ -98,6 +98,18 @@ def test_what_would_be_invoiced_is_the_same_for_many_orders_as_for_one(books: Fl
     assert list(alone.values()) == [0, 99_800 - 67 + 4_900, 99_800 - 67]
 
 
+def test_goods_that_left_on_an_order_without_its_reservation_are_work_until_it_has_one(books: Flask) -> None:
+    """F21, F2: nobody pays for them, and Klarna tells of nothing."""
+    with writing() as session:
+        order = builders.an_order(session, lines=[builders.row("Hatt", 20_000)])
+        order.payment_method = builders.a_payment_method(session)
+    assert counts() == {}
+    with writing() as session:
+        builders.a_delivery(session, orders.get(session, order.id))
+    (item,) = lists()["to_invoice"].items
+    assert (item.order_id, item.amount_minor, bool(item.unlinked)) == (order.id, 20_000, True)
+
+
 def test_orders_that_are_not_klarnas_are_left_out(books: Flask) -> None:
     with writing() as session:
         builders.a_delivery(session, builders.an_order(session))
