@@ -30,6 +30,7 @@ from web_credit import (
     draft_answer,
     options_of,
     read_form,
+    require_clear_row,
     row_answer,
     saved,
     typed,
@@ -234,11 +235,19 @@ def _unsaved(before: CreditForm) -> Iterator[Callable[[Session], object]]:
     for row in before.rows:
         text = typed_row(row.id).quantity
         if text is not None and text.strip() != quantity_text(row.quantity_milli):
-            yield partial(credit_drafts.set_quantity, actor=actor(), draft_id=before.id, line_id=row.id, text=text)
+            save = partial(credit_drafts.set_quantity, actor=actor(), draft_id=before.id, line_id=row.id, text=text)
+            yield partial(_save_clear, row.id, save)
     for new in before.added:
         fields = typed_row(new.id)
         if fields != credit_rows.Typed():
-            yield partial(credit_rows.change, actor=actor(), draft_id=before.id, line_id=new.id, typed=fields)
+            change = partial(credit_rows.change, actor=actor(), draft_id=before.id, line_id=new.id, typed=fields)
+            yield partial(_save_clear, new.id, change)
+
+
+def _save_clear(line_id: int, save: Callable[[Session], object], made: Session) -> object:
+    """Save a row whose quantity can be read in one way. Raises BadInput."""
+    require_clear_row(line_id)
+    return save(made)
 
 
 def _still_draft(document_id: int) -> bool:

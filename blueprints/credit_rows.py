@@ -17,6 +17,7 @@ from web_credit import (
     draft_answer,
     free_row,
     hits_answer,
+    require_clear_row,
     row_answer,
     saved,
     typed,
@@ -94,6 +95,7 @@ def change(document_id: int, line_id: int) -> Response:
     """Save a new row as it is typed; its words, the sum and the button follow in the same answer (K23, K28)."""
     template = "credit_notes/_new_row_saved.html"
     try:
+        require_clear_row(line_id)
         with writing() as made:
             credit_rows.change(made, actor(), document_id, line_id, typed_row(line_id))
     except BadInput as no:
