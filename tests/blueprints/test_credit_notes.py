@@ -239,13 +239,16 @@ def test_an_old_page_does_not_take_back_what_a_colleague_has_changed(
     assert not sandbox.posts(operation="create_refund")
 
 
-def test_what_can_be_read_is_saved_beside_what_cannot(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
+@pytest.mark.parametrize("wrong", ["7", "2,000"])
+def test_what_can_be_read_is_saved_beside_what_cannot(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, wrong: str
+) -> None:
     """K21: the first wrong quantity is marked, and the others are not lost."""
     drawn = a_draft(clerk_client, klarna, sandbox, [row("T-shirt", pieces=2), row("Jacka", pieces=2), row("Keps")])
     first, second, third = rows_of(drawn)
-    typed = {f"quantity-{first}": "7", f"quantity-{second}": "1", f"quantity-{third}": "x"}
+    typed = {f"quantity-{first}": wrong, f"quantity-{second}": "1", f"quantity-{third}": "x"}
     answer = clerk_client.post(f"{drawn.url}/create", {**drawn.form("#sum").values, **typed})
-    assert answer.status == 422 and answer.find(f"#quantity-{first}")["value"] == "7"
+    assert answer.status == 422 and answer.find(f"#quantity-{first}")["value"] == wrong
     assert answer.find(f"#quantity-{second}")["value"] == "1"
     assert clerk_client.get(drawn.url).find(f"#quantity-{second}")["value"] == "1", "it is saved"
     assert not sandbox.posts(operation="create_refund")

@@ -29,6 +29,7 @@ import config
 import db
 from demo.stack import CannotStart, Stack, free_port
 from klarna_sandbox.control import Control
+from services import workplace
 from services.gateway import Gateway
 from tests import builders, databases
 from tests.browser import chromium
@@ -161,7 +162,13 @@ def complaints(house: House) -> Complaints:
 
 @pytest.fixture
 def page(browser: Browser, house: House, complaints: Complaints, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh window in Swedish, logged out, 1280 by 900; mark ``@pytest.mark.window(width, height)`` for another size."""
+    """A fresh window in Swedish, logged out, 1280 by 900; mark ``@pytest.mark.window(width, height)`` for another size.
+
+    Whoever works begins at the main warehouse, wherever the test before has worked.
+    """
+    with house.writing() as session:
+        for who in (builders.CLERK, builders.FINANCE):
+            workplace.remember(session, who, builders.the_warehouse(session).id)
     size = request.node.get_closest_marker("window")
     width, height = size.args if size is not None else (1280, 900)
     context = browser.new_context(
