@@ -47,11 +47,11 @@ def document_sheet(document: document_page.DocumentPage, *, copy: bool) -> Sheet
     return Sheet("documents/_sheet.html", {"document": document, "copy": copy})
 
 
-WAIT_SECONDS = 3.0
+WAIT_SECONDS = 3
 """How long somebody at a page waits for other papers; the print page is there at once."""
 
 
-def _patience() -> float:
+def _patience() -> int:
     """How long to wait for one's turn: what is drawn for a mail has all night."""
     return WAIT_SECONDS if has_request_context() else printing.FOR_EVER
 

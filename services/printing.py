@@ -42,7 +42,7 @@ KEPT = timedelta(days=30)
 """How long a drawn file is kept. It can be drawn again at any time; it holds names and addresses, so it does not stay."""
 ADDRESS = "http://kvitta.invalid/"
 """What addresses on a paper are relative to. No such machine can exist (RFC 2606)."""
-FOR_EVER = -1.0
+FOR_EVER = -1
 """How long whoever draws in the background waits for its turn."""
 _SERVED = {".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".woff2": "font/woff2"}
 
@@ -96,7 +96,7 @@ class Printer:
         self._stylesheet = stylesheet
         self._one_at_a_time = threading.Lock()
 
-    def draw(self, html: str, wait_seconds: float = FOR_EVER) -> bytes:
+    def draw(self, html: str, wait_seconds: int = FOR_EVER) -> bytes:
         """The PDF of an HTML page; equal pages give equal bytes (fault 51).
 
         Raises Refusal where it cannot be made, or others are still being drawn after so long: somebody who waits in a web
@@ -143,7 +143,7 @@ class Printer:
 
     # --- Keeping -----------------------------------------------------------------------------------------------------------
 
-    def kept(self, owner: str, mark: str, html: Callable[[], str], wait_seconds: float = FOR_EVER) -> bytes:
+    def kept(self, owner: str, mark: str, html: Callable[[], str], wait_seconds: int = FOR_EVER) -> bytes:
         """The PDF that was drawn under this mark, or one drawn now from ``html`` and kept. Raises Refusal."""
         file = self._folder / f"{owner}-{hashlib.sha256(mark.encode()).hexdigest()[:40]}.pdf"
         try:

@@ -211,7 +211,7 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[printing.P
     made: list[str] = []
     printer = printing.Printer(STATIC, tmp_path)
 
-    def draw(html: str, wait_seconds: float = 0) -> bytes:
+    def draw(html: str, wait_seconds: int = 0) -> bytes:
         made.append(html)
         return f"%PDF {html}".encode()
 

@@ -290,7 +290,7 @@ def test_who_asks_for_a_pdf_while_others_are_drawn_gets_the_print_page_and_keeps
     app: Flask, client: WebClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Performance, other pages: ten who press «PDF» at once do not keep everybody else waiting. Documents say it, too."""
-    monkeypatch.setattr("web_papers.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("web_papers.WAIT_SECONDS", 0)
     with writing() as session:
         order = builders.an_order(session)
         builders.a_delivery(session, order)
