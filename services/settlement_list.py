@@ -177,10 +177,10 @@ def pile_counts(session: Session, payouts: Sequence[int]) -> dict[int, dict[Pile
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A document's rows in a reading, or one row without a document (B3): ``row_no`` is the first of them.
+    """A row of a reading with the costs of its document, or one that stands alone (B3).
 
     ``amount_minor`` is the document's, ``fee_minor`` and ``vat_minor`` its costs (negative), ``bank_minor`` their sum: what
-    Klarna pays for it. ``row_id`` is the row a person can act on. ``fault`` is as it is kept.
+    Klarna pays for it. ``row_id`` is the row a person can act on, ``row_no`` its number. ``fault`` is as it is kept.
     """
 
     row_no: int
@@ -210,6 +210,11 @@ class DocumentRow:
         return written(self.fault, self.amount_minor)
 
     @property
+    def stated_minor(self) -> int:
+        """The row's own amount: of a cost that stands alone, the cost."""
+        return self.fee_minor if self.type in FEE_TYPES and not self.amount_minor else self.amount_minor
+
+    @property
     def bank_minor(self) -> int:
         """What Klarna pays out for it."""
         return self.amount_minor + self.fee_minor + self.vat_minor
@@ -218,36 +223,32 @@ class DocumentRow:
 def document_rows(
     session: Session, payout_id: int, pile: Pile, *, kept: Sequence[int] = (), after: int | None = None, limit: int = 50
 ) -> tuple[Sequence[DocumentRow], int | None]:
-    """The rows of a reading in one pile, a line per document; ``after`` is the row number the page before ended with.
+    """The rows of a reading in one pile, the costs of a document in the line of what pays it; ``after`` is the row number
+    the page before ended with.
 
-    A document stands in the gravest pile of its rows; the lines of the rows ``kept`` stay whatever theirs is now. The
-    second value is the row number where the next page goes on.
+    Whatever a person can act on or take back is a line of its own, with its own number; the lines of the rows ``kept`` stay
+    whatever their pile is now. The second value is the row number where the next page goes on.
     """
     limit = min(limit, MOST_ROWS)
-    grave = sa.case({each: place for place, each in enumerate(PILES)}, value=RowMatch.pile, else_=len(PILES))
-    group = sa.func.coalesce(RowMatch.document_id, -PayoutRow.id)
-    is_fee = sa.and_(PayoutRow.type.in_(FEE_TYPES), RowMatch.document_id.is_not(None))
-    stays = sa.func.min(grave) == PILES.index(pile)
-    if kept:
-        stays |= sa.func.max(sa.case((PayoutRow.id.in_(kept), 1), else_=0)) == 1
-    first = sa.func.min(grave * 10_000_000 + sa.case((is_fee, 5_000_000), else_=0) + PayoutRow.row_no)
+    part = _parts(payout_id, kept).subquery("part").c
+    leads = part.row_id == part.lead
+    in_sight = sa.case((sa.and_(leads, part.pile == pile), 1), (part.row_id.in_(kept), 1), else_=0)
+    number = sa.func.max(sa.case((leads, part.row_no)))
     lines = (
         sa.select(
-            sa.func.min(PayoutRow.row_no).label("row_no"),
-            (first % 5_000_000).label("spokesman"),
-            sa.func.sum(sa.case((is_fee, 0), else_=PayoutRow.amount_minor)).label("amount_minor"),
-            sa.func.sum(sa.case((is_fee, PayoutRow.amount_minor), else_=0)).label("fee_minor"),
-            sa.func.sum(PayoutRow.vat_minor).label("vat_minor"),
+            part.lead,
+            number.label("row_no"),
+            sa.func.sum(sa.case((part.is_cost, 0), else_=part.amount_minor)).label("amount_minor"),
+            sa.func.sum(sa.case((part.is_cost, part.amount_minor), else_=0)).label("fee_minor"),
+            sa.func.sum(part.vat_minor).label("vat_minor"),
         )
-        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
-        .where(PayoutRow.payout_id == payout_id)
-        .group_by(group)
-        .having(stays)
-        .order_by(sa.func.min(PayoutRow.row_no))
+        .group_by(part.lead)
+        .having(sa.func.max(in_sight) == 1)
+        .order_by(number)
         .limit(limit + 1)
     )
     if after is not None:
-        lines = lines.having(sa.func.min(PayoutRow.row_no) > after)
+        lines = lines.having(number > after)
     # The page is cut before anything is looked up for it: its lines alone are joined.
     grouped = lines.cte("page_lines")
     query = (
@@ -273,13 +274,41 @@ def document_rows(
             grouped.c.fee_minor,
             grouped.c.vat_minor,
         )
-        .join(PayoutRow, sa.and_(PayoutRow.payout_id == payout_id, PayoutRow.row_no == grouped.c.spokesman))
+        .join(PayoutRow, PayoutRow.id == grouped.c.lead)
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)
         .outerjoin(Document, Document.id == RowMatch.document_id)
         .order_by(grouped.c.row_no)
     )
     rows = [DocumentRow(*_plain(row)) for row in session.execute(query)]
     return rows[:limit], rows[limit - 1].row_no if len(rows) > limit else None
+
+
+def _parts(payout_id: int, kept: Sequence[int]) -> sa.Select[*tuple[Any, ...]]:
+    """Every row of a payout with ``lead``, the row in whose line it is told.
+
+    A cost that matched by itself is told with the sale of its document, else with whatever else the payout has of that
+    document: nobody has to act on it. Every other row leads its own line, so that none is lost behind another.
+    """
+    is_cost = sa.and_(PayoutRow.type.in_(FEE_TYPES), RowMatch.document_id.is_not(None))
+    joins = sa.and_(is_cost, RowMatch.pile == Pile.MATCHED, PayoutRow.id.not_in(kept))
+
+    def first(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.min(sa.case((which, PayoutRow.id))).over(partition_by=RowMatch.document_id)
+
+    with_it = sa.func.coalesce(first(PayoutRow.type == "SALE"), first(sa.not_(is_cost)), first(joins))
+    return (
+        sa.select(
+            PayoutRow.id.label("row_id"),
+            PayoutRow.row_no,
+            PayoutRow.amount_minor,
+            PayoutRow.vat_minor,
+            RowMatch.pile,
+            is_cost.label("is_cost"),
+            sa.case((joins, with_it), else_=PayoutRow.id).label("lead"),
+        )
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .where(PayoutRow.payout_id == payout_id)
+    )
 
 
 _SUMS = tuple(field.name for field in fields(DocumentRow))[-3:]

@@ -15,7 +15,7 @@ import clock
 from db import reading, writing
 from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Document, FolderFile, Payout, ReadingFile, RowMatch
+from models import Document, FolderFile, Order, Payout, ReadingFile, RowMatch
 from services import settlement_import, settlements
 from services.gateway import Gateway
 from services.settlement_sentences import keep
@@ -476,8 +476,15 @@ def test_a_row_stays_where_it_was_after_each_act(
     )
     address, places = f"/settlements/{payout.id}?pile=faulty", [f"row-{each}" for each in (first, second, third)]
 
+    lines = {each: told(finance_client.get(address), each) for each in (first, second, third)}
+    assert {line[2] for line in lines.values()} == {"300,00"} and len({line[0] for line in lines.values()}) == 3
+
     def shown(page: Page) -> list[str]:
-        return [each for each in lines_of(page) if each in places]
+        """Every line in sight, each of its row with its number and amount."""
+        for each in lines_of(page):
+            row_id = int(each.removeprefix("row-"))
+            assert told(page, row_id) == lines[row_id]
+        return lines_of(page)
 
     assert shown(finance_client.get(address)) == places
     for htmx in (False, "reading"):
@@ -496,6 +503,71 @@ def test_a_row_stays_where_it_was_after_each_act(
         finance_client.get(f"/settlements/{payout.id}?pile=handled")
         page = finance_client.submit(f"#row-{third} form[action*=/undo]", htmx=htmx)
         assert shown(page) == places[2:] and page.has(f"#row-{third} form[action*=/handle]")
+
+
+def told(page: Page, row_id: int) -> list[str]:
+    """What a line of a reading says of its row: number, document and amount."""
+    cells = [plain(each.text) for each in page.all(f"#row-{row_id} td")]
+    return [cells[0], cells[1], cells[3]]
+
+
+@pytest.fixture
+def taken_back(sandbox: Control, klarna: Gateway, sale: Document) -> Payout:
+    """A payout with a sale, its cost, and two rows that take something back and belong to nobody."""
+    sandbox.next_payout(rows=[{"type": "REVERSAL", "amount": 40_00}, {"type": "REVERSAL", "amount": 55_00}])
+    made = sandbox.pay_out()[0]
+    fetched(klarna)
+    return payout_of(made)
+
+
+@pytest.mark.parametrize("htmx", [False, "reading"])
+def test_rows_that_are_given_a_document_with_a_line_of_its_own_stay_each_in_its_place(
+    htmx: Any, taken_back: Payout, sale: Document, finance_client: WebClient
+) -> None:
+    """B3, B4: each row keeps its number and its amount, and can be taken back by itself, here and under «Hanterad»."""
+    first, second = (row for row, _ in rows_of(taken_back) if row.type == "REVERSAL")
+    page = finance_client.get(f"/settlements/{taken_back.id}?pile=faulty")
+    places, amounts = lines_of(page), {first.id: "−40,00", second.id: "−55,00"}
+    assert places == [f"row-{first.id}", f"row-{second.id}"]
+    for row in (first, second):
+        form = f"#row-{row.id} form[action*=/assign]"
+        page = finance_client.submit(form, page=page, htmx=htmx, document_number=sale.number_text)
+        assert lines_of(page) == places
+        assert told(page, row.id) == [str(row.row_no), sale.number_text, amounts[row.id]]
+        assert page.has(f"#row-{row.id} form[action*=/undo]")
+    handled = finance_client.get(f"/settlements/{taken_back.id}?pile=handled")
+    assert lines_of(handled) == places
+    assert {row.id: told(handled, row.id)[2] for row in (first, second)} == amounts
+    (matched,) = lines_of(finance_client.get(f"/settlements/{taken_back.id}?pile=matched"))
+    assert matched not in places
+    page = finance_client.submit(f"#row-{second.id} form[action*=/undo]", page=handled, htmx=htmx)
+    assert lines_of(page) == places and "Felaktig" in page.find(f"#row-{second.id}").text
+    assert "Hanterad" in page.find(f"#row-{first.id}").text
+
+
+def test_two_warnings_of_one_document_are_two_lines(
+    sale: Document, sandbox: Control, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """B3, B4: neither hides behind the other, and the sale keeps its costs in its own line."""
+    with reading() as session:
+        klarna_order = session.scalar(
+            sa.select(Order.klarna_order_id).join(Document).where(Document.id == sale.id, Document.order_id == Order.id)
+        )
+    rows = [{"type": "REVERSAL", "amount": amount, "order_id": klarna_order} for amount in (40_00, 55_00)]
+    sandbox.next_payout(rows=rows)
+    made = sandbox.pay_out()[0]
+    fetched(klarna)
+    payout = payout_of(made)
+    first, second = (row for row, match in rows_of(payout) if match.pile is Pile.WARNING)
+    page = finance_client.get(f"/settlements/{payout.id}?pile=warning")
+    places = [f"row-{first.id}", f"row-{second.id}"]
+    assert lines_of(page) == places
+    assert [told(page, each.id)[2] for each in (first, second)] == ["−40,00", "−55,00"]
+    matched = finance_client.get(f"/settlements/{payout.id}?pile=matched")
+    (line,) = lines_of(matched)
+    assert [plain(each.text) for each in matched.all(f"#{line} td")][3:] == [
+        "2 435,00", "Matchad", "2 389,34", "36,53", "9,13",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kept", ["x", "-1", "9" * 30, "4711", "1&kept=2"])
