@@ -17,6 +17,7 @@ from errors import N_, BadInput
 from models import Payout
 from rights import Actor, Right
 from services import bank_list, settlement_changes, settlements
+from services.settlement_choice import Unseen
 from services.settlements import Filters
 from states import PayoutState, Pile
 from web import (
@@ -32,11 +33,12 @@ from web import (
     page,
     query_choice,
     query_whole,
+    read_nonce,
     say,
     why_not,
 )
 from web_access import is_htmx
-from web_documents import off
+from web_documents import document_url, off
 from web_query import Days, query_wholes, typed_days
 from web_reports import file_address, wants_file
 from web_settlement_files import SOURCES
@@ -69,9 +71,10 @@ class NoteForm(Form):
 
 
 class DocumentForm(Form):
-    """The document a row belongs to."""
+    """The document a row belongs to, and the mark of what was shown of it."""
 
     document_number = LineField(lazy("Invoice or credit note"), most=400)
+    seen = LineField(lazy("Document"), most=64, required=False)
 
 
 # --- The list ------------------------------------------------------------------------------------------------------------
@@ -224,6 +227,7 @@ def _shown(
         "changes": {each.id: change for each in found.breaks if (change := settlement_changes.of_break(each))},
         "failed": failed or {},
         "file_url": file_address("settlements.show", payout_id=payout_id),
+        "document_url": document_url,
     }
 
 
@@ -308,26 +312,38 @@ def _on_row(row_id: int, said: str, form: Form | None, act: Callable[[Session], 
         if form is None:
             raise
         return _failed(row_id, pile, form, form.refuse(refusal))
+    except Unseen as asked:
+        return _failed(row_id, pile, form or Form(), asked.status, asked=asked)
     return _drawn(payout_id, said, pile, row_id)
 
 
-def _failed(row_id: int, pile: Pile, form: Form, status: int) -> Response:
+def _failed(row_id: int, pile: Pile, form: Form, status: int, asked: Unseen | None = None) -> Response:
+    """The reading with what was wrong beside the row, or with what is asked before its document is tied to it."""
     with reading() as looked:
         payout_id = settlements.payout_of_row(looked, row_id)
-    shown = _shown(payout_id, pile, {"row_id": row_id, "form": form, "act": request.endpoint})
+    failed = {"row_id": row_id, "form": form, "act": request.endpoint}
+    if asked is not None:
+        failed["asked"] = {
+            "choice": asked.choice,
+            "says": say(asked),
+            "differs": [[say(each) for each in part.differs] for part in asked.choice.parts],
+        }
+    shown = _shown(payout_id, pile, failed)
     return page("settlements/show.html", panel="settlements/_reading.html", status=status, **shown)
 
 
 @blueprint.post("/settlements/rows/<int:row_id>/assign")
 @needs(Right.BOOKS)
 def assign(row_id: int) -> Response:
-    """Let a row belong to a document that was chosen."""
-    form = DocumentForm()
+    """Let a row belong to a document that was chosen; one that is not simply the row's is shown and asked about first."""
+    form, nonce = DocumentForm(), read_nonce(settlements.ASSIGN, row_id)
     return _on_row(
         row_id,
         _("The row has its document."),
         form,
-        lambda session: settlements.assign(session, actor(), row_id, form.document_number.data),
+        lambda session: settlements.assign(
+            session, actor(), row_id, nonce, document_number=form.document_number.data, seen=form.seen.data or ""
+        ),
     )
 
 

@@ -14,13 +14,15 @@ from errors import N_, BadInput, NotFound, Refusal
 from models import Document, KlarnaBreak, Order, Payout, PayoutRow, RowMatch, RowShare
 from money import Amount
 from rights import Actor, Right
-from services import audit, documents, settlement_matching
+from services import audit, documents, money_forms, settlement_choice, settlement_matching
 from services.settlement_sentences import Why
 from states import BreakState, DocKind, DocState, PayoutState, Pile
 
+ASSIGN = "settlement.assign"
+"""The act of the form that gives a row its document."""
 WITH_DOCUMENT = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION", "FEE", "FEE_REFUND", "CORRECTION")
 """Types of rows that can belong to a document."""
-SHARED = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION")
+SHARED = settlement_choice.CLAIMS
 """Types of rows that can be split over several, since their amount is a claim of a document."""
 
 
@@ -80,29 +82,43 @@ def accept(session: Session, actor: Actor, row_id: int, reason: str) -> Payout:
     return _settle(session, actor, found, "row_accepted", reason)
 
 
-def assign(session: Session, actor: Actor, row_id: int, document_number: str) -> Payout:
+def assign(session: Session, actor: Actor, row_id: int, nonce: str, *, document_number: str, seen: str = "") -> Payout:
     """Let a row belong to a document that a person chose, or to several, as «42580 300,00; 42581 500,00» (B4).
 
-    Raises BadInput when a document does not fit it, and when the parts do not add up to the row.
+    ``seen`` is the mark of what was shown; one form does it once. Raises BadInput when a document does not fit the row, and
+    when the parts do not add up to it; Unseen, with nothing tied, when what was written differs from the row and was not
+    shown as it is now; Refusal for a row that somebody has dealt with.
     """
-    found = _open_row(session, actor, row_id)
-    payout, row, match = found
+    payout, row, match = found = _open_row(session, actor, row_id)
+    values = [document_number, seen]
+    if money_forms.earlier_use(session, actor, nonce, ASSIGN, str(row_id), values) is not None:
+        return payout
     if row.type not in WITH_DOCUMENT or settlement_matching.is_commission_return(row):
         raise Refusal(N_("A row of this type belongs to no document."))
+    if match.pile not in (Pile.FAULTY, Pile.WARNING):
+        raise Refusal(N_("The row needs nothing done to it."))
+    is_split = ";" in document_number
+    parts = _split(session, payout, row, document_number) if is_split else [
+        (fitting(session, payout, row, document_number.strip(), lock=True), row.amount_minor)
+    ]  # fmt: skip
+    settlement_choice.require_seen(session, payout, row, document_number, parts, seen)
     _take_shares_back(session, match)
-    if ";" in document_number:
-        return _split(session, actor, found, document_number)
-    document = fitting(session, payout, row, document_number.strip(), lock=True)
-    match.document_id, match.because = document.id, Why.ASSIGNED
-    return _settle(session, actor, found, "row_assigned", document.number_text or "")
+    match.document_id, match.because = (None, Why.SPLIT) if is_split else (parts[0][0].id, Why.ASSIGNED)
+    session.flush()
+    if is_split:
+        session.add_all(
+            RowShare(row_id=row.id, document_id=document.id, amount_minor=minor) for document, minor in parts
+        )
+    note = " ".join(document_number.split())[:500] if is_split else parts[0][0].number_text or ""
+    money_forms.use_form(session, actor, nonce, ASSIGN, str(row_id), values, str(payout.id))
+    return _settle(session, actor, found, "row_split" if is_split else "row_assigned", note)
 
 
-def _split(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowMatch], text: str) -> Payout:
-    """Share a row out over several documents: each once, none by more than is open of it, all of the row to the öre."""
-    payout, row, match = found
+def _split(session: Session, payout: Payout, row: PayoutRow, text: str) -> list[tuple[Document, int]]:
+    """A row shared out over several documents: each once, none by more than is open of it, all of the row to the öre."""
     if row.type not in SHARED:
         raise Refusal(N_("Only what pays a document or is paid back of one can be split."))
-    shares: dict[int, int] = {}
+    shares: dict[int, tuple[Document, int]] = {}
     sign = 1 if row.amount_minor > 0 else -1
     for part in filter(None, (each.strip() for each in text.split(";"))):
         number, _, amount = part.partition(" ")
@@ -117,20 +133,16 @@ def _split(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowMa
                 number=number,
                 left=Amount(abs(document.open_minor), document.currency),
             )
-        shares[document.id] = sign * minor
-    if len(shares) < 2 or sum(shares.values()) != row.amount_minor:
+        shares[document.id] = (document, sign * minor)
+    total = sum(minor for _, minor in shares.values())
+    if len(shares) < 2 or total != row.amount_minor:
         raise BadInput(
             N_("The parts come to %(sum)s, the row to %(row)s. Write them as 42580 300,00; 42581 500,00."),
             field="document_number",
-            sum=Amount(abs(sum(shares.values())), payout.currency),
+            sum=Amount(abs(total), payout.currency),
             row=Amount(abs(row.amount_minor), payout.currency),
         )
-    match.document_id, match.because = None, Why.SPLIT
-    session.flush()
-    session.add_all(
-        RowShare(row_id=row.id, document_id=document_id, amount_minor=minor) for document_id, minor in shares.items()
-    )
-    return _settle(session, actor, found, "row_split", " ".join(text.split())[:500])
+    return list(shares.values())
 
 
 def _take_shares_back(session: Session, match: RowMatch) -> None:

@@ -45,11 +45,12 @@ from services.settlement_loading import Progress, finish, progress
 from services.settlement_page import TOTAL_NAMES, ProofLine, Reading, Step, reading
 from services.settlement_plan import Done, Fate, Outcome, Plan, Planned, preview
 from services.settlement_report import Report
-from services.settlement_rows import accept, assign, mark_handled, match_again, payout_of_row, undo
+from services.settlement_rows import ASSIGN, accept, assign, mark_handled, match_again, payout_of_row, undo
 from services.settlement_sentences import WHY, keep, told
 from states import PayoutState
 
 __all__ = (
+    "ASSIGN",
     "FETCHED_AT",
     "KINDS",
     "PILES",

@@ -233,11 +233,11 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!lost || document.activeElement !== document.body) return;
     const place = event.target;
-    const wrong = lost.sent && one("[data-errors]", place);
+    const wrong = one("[data-errors]", place);
     const again = all("a, button, input, select, summary", place).find((element) => mark(element) === lost.mark && !element.disabled);
-    const home = document.getElementById(lost.home);
+    const home = document.getElementById(lost.home), { sent } = lost;
     lost = null;
-    focusOn(wrong || again || (place.contains(home) && home) || place);
+    focusOn((sent && wrong) || again || wrong || (place.contains(home) && home) || place);
   });
 
   // A page that comes back with what is wrong begins there.

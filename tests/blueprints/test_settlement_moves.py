@@ -24,7 +24,10 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
     refused = client.submit(assign, page=page, document_number=wrong, htmx=True)
     assert refused.status == 422 and "Delarna blir 700,00 kr, raden är på 800,00 kr." in refused.text
     assert refused.find("input[aria-invalid=true]")["value"] == wrong
-    split = client.submit(assign, page=page, document_number=f"{numbers[0]} 300,00; {numbers[1]} 500,00")
+    asked = client.submit(assign, page=page, document_number=f"{numbers[0]} 300,00; {numbers[1]} 500,00")
+    assert asked.status == 409 and "Är det de här dokumenten?" in asked.text
+    assert [each.text for each in asked.all(".asked a[href^=/invoices/]")] == numbers
+    split = client.submit(assign, page=asked)
     assert "En person har delat den på flera dokument." in client.get(f"/settlements/{payout.id}?pile=handled").text
     assert split.status == 200
     page = client.get(f"/settlements/{payout.id}?pile=handled")

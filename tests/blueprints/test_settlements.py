@@ -15,7 +15,7 @@ import clock
 from db import reading, writing
 from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Document, FolderFile, Order, Payout, ReadingFile, RowMatch
+from models import Audit, Customer, Document, FolderFile, Order, Payout, ReadingFile, RowMatch
 from services import settlement_import, settlements
 from services.gateway import Gateway
 from services.settlement_sentences import keep
@@ -532,6 +532,8 @@ def test_rows_that_are_given_a_document_with_a_line_of_its_own_stay_each_in_its_
     for row in (first, second):
         form = f"#row-{row.id} form[action*=/assign]"
         page = finance_client.submit(form, page=page, htmx=htmx, document_number=sale.number_text)
+        assert page.status == 409 and lines_of(page) == places
+        page = finance_client.submit(form, page=page, htmx=htmx)
         assert lines_of(page) == places
         assert told(page, row.id) == [str(row.row_no), sale.number_text, amounts[row.id]]
         assert page.has(f"#row-{row.id} form[action*=/undo]")
@@ -595,15 +597,76 @@ def test_an_act_on_a_later_page_draws_that_page(
     assert lines_of(page) == lines_of(later) and page.has("#reading form[action*=/undo]")
 
 
-def test_a_row_gets_its_document(odd: Payout, klarna: Gateway, sandbox: Control, finance_client: WebClient) -> None:
-    invoice = a_sale(klarna, sandbox, 300_00)
-    finance_client.get(f"/settlements/{odd.id}")
-    page = finance_client.submit(
-        f"/settlements/rows/{faulty_row(odd)}/assign?pile=faulty", document_number=invoice.number_text
-    )
-    assert "Raden har fått sitt dokument." in page.find("#messages").text
+def document_of(row_id: int) -> int | None:
     with reading() as session:
-        assert session.scalar(sa.select(RowMatch.document_id).where(RowMatch.document_id == invoice.id))
+        return session.scalar(sa.select(RowMatch.document_id).where(RowMatch.row_id == row_id))
+
+
+def asked_of(page: Page) -> list[tuple[str, str]]:
+    """What a question about a row's document tells of it, line by line."""
+    terms = zip(page.all(".asked dt"), page.all(".asked dd"), strict=True)
+    return [(term.text, plain(value.text)) for term, value in terms]
+
+
+@pytest.mark.parametrize("htmx", [False, "reading"])
+def test_a_document_that_differs_from_the_row_is_shown_and_asked_about_before_it_is_tied(
+    htmx: Any, odd: Payout, klarna: Gateway, sandbox: Control, finance_client: WebClient
+) -> None:
+    """B4, operations 14: its customer, order, amount and what is open stand there, and the first press ties nothing."""
+    other, row_id = a_sale(klarna, sandbox, 450_00), faulty_row(odd)
+    assign = f"#row-{row_id} form[action*=/assign]"
+    page = finance_client.get(f"/settlements/{odd.id}?pile=faulty")
+    asked = finance_client.submit(assign, page=page, htmx=htmx, document_number=other.number_text)
+    assert asked.status == 409 and document_of(row_id) is None
+    with reading() as session:
+        customer, order = session.get_one(Customer, other.customer_id), session.get_one(Order, other.order_id)
+    assert asked_of(asked) == [
+        ("Faktura", str(other.number_text)), ("Kund", customer.name), ("Order", str(order.number)),
+        ("Belopp", "450,00 kr"), ("Öppet nu", "450,00 kr"), ("Från raden", "300,00 kr"), ("Öppet sedan", "150,00 kr"),
+    ]  # fmt: skip
+    text = plain(asked.find(f"#row-{row_id} .asked[data-errors]").text)
+    assert "Är det det här dokumentet?" in text and "Inget är knutet ännu." in text
+    assert f"dokumentet hör till order {order.number}." in text
+    assert "Dokumentet är på 450,00 kr, och det här är 300,00 kr." in text
+    left = finance_client.get(asked.find(f"#row-{row_id} .asked form a")["href"].split("#")[0])
+    assert left.has(assign) and document_of(row_id) is None
+    page = finance_client.submit(assign, page=asked, htmx=htmx)
+    assert document_of(row_id) == other.id and "Hanterad" in page.find(f"#row-{row_id}").text
+    finance_client.submit(assign, page=asked, htmx=htmx)
+    with reading() as session:
+        acts = sa.select(sa.func.count()).where(Audit.action == "settlement.row_assigned")
+        assert session.scalar(acts) == 1, "the same form again does nothing more"
+
+
+def test_what_has_changed_since_it_was_shown_is_shown_again(
+    odd: Payout, klarna: Gateway, sandbox: Control, finance_client: WebClient
+) -> None:
+    """Operations 12: a yes is to what stood there."""
+    other, row_id = a_sale(klarna, sandbox, 450_00), faulty_row(odd)
+    assign = f"#row-{row_id} form[action*=/assign]"
+    finance_client.get(f"/settlements/{odd.id}?pile=faulty")
+    asked = finance_client.submit(assign, document_number=other.number_text)
+    with writing() as session:
+        session.get_one(Customer, other.customer_id).name = "Stina Ek"
+    again = finance_client.submit(assign, page=asked)
+    assert again.status == 409 and document_of(row_id) is None
+    assert "Stina Ek" in again.find(f"#row-{row_id} .asked").text
+    finance_client.submit(assign, page=again)
+    assert document_of(row_id) == other.id
+
+
+def test_a_document_that_agrees_with_the_row_in_all_is_tied_at_once(
+    sale: Document, odd: Payout, finance_client: WebClient
+) -> None:
+    """B4: its order, its number and its amount."""
+    (row_id,) = [row.id for row, match in rows_of(odd) if match.document_id == sale.id and row.type == "SALE"]
+    with writing() as session:
+        match = session.get_one(RowMatch, row_id)
+        match.pile, match.because, match.document_id = Pile.FAULTY, "several", None
+    finance_client.get(f"/settlements/{odd.id}?pile=faulty")
+    page = finance_client.submit(f"#row-{row_id} form[action*=/assign]", document_number=sale.number_text)
+    assert page.status == 200 and "Raden har fått sitt dokument." in page.find("#messages").text
+    assert document_of(row_id) == sale.id
 
 
 def test_a_document_that_is_not_there_is_said_beside_the_row(odd: Payout, finance_client: WebClient) -> None:

@@ -96,6 +96,35 @@ def test_a_row_that_was_dealt_with_stays_in_its_place_and_keeps_the_focus(page: 
     assert page.locator(f"{second} form[action*='/handle']").count() == 1
 
 
+def test_a_document_that_differs_is_looked_at_and_tied_by_keys(
+    page: Page, house: House, complaints: Complaints
+) -> None:
+    """B4: the focus goes to what is asked, also in a narrow window, and the yes is reached by Tab."""
+    complaints.expect("status of 409")
+    with house.context():
+        house.sandbox.pay_out()
+        house.sandbox.next_payout(rows=[{"type": "REVERSAL", "amount": 49_00}])
+        invoice = a_captured_invoice(house.klarna, house.sandbox, lines=[row("Kofta", 1_000_00)])
+        made = house.sandbox.pay_out()[-1]
+        fetched(house.klarna)
+        payout = payout_of(made)
+        (row_id,) = [each.id for each, match in rows_of(payout) if match.pile is Pile.FAULTY]
+    page.set_viewport_size({"width": 390, "height": 800})
+    come_in(page, "finance", "en")
+    page.goto(f"/settlements/{payout.id}?pile=faulty")
+    press_tab_to(page, f"#row-{row_id} form[action*='/assign'] input.cell")
+    page.keyboard.type(str(invoice.number_text))
+    page.keyboard.press("Enter")
+    asked = f"#row-{row_id} .asked"
+    page.wait_for_function("asked => document.activeElement.matches(asked)", arg=asked)
+    assert "Is it this document?" in page.locator(asked).inner_text()
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    press_tab_to(page, f"{asked} [type=submit]")
+    page.keyboard.press("Enter")
+    says(page, "The row has its document.")
+    assert str(invoice.number_text) in page.locator(f"#row-{row_id}").inner_text()
+
+
 SIDEWAYS = "each => each.parentElement.scrollWidth > each.parentElement.clientWidth + 1"
 
 

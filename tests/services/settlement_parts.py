@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from klarna_sandbox.control import Control
 from models import Document, KlarnaBreak, Payout, PayoutRow, Posting, ReadingFile, RowMatch, Voucher
 from services import credit_drafts, reservations, settlements, verify
 from services.gateway import Gateway
+from services.settlement_choice import Unseen
 from services.settlements import Fetched, Outcome, Report
 from states import BreakState, PayoutState
 from tests.builders import FINANCE, a_captured_invoice, a_money_form, row, the_document
@@ -109,6 +111,21 @@ def csv_of(sandbox: Control, made: Doc, **switches: str) -> bytes:
 def upload(klarna: Gateway, content: bytes, name: str = "settlement.csv", **more: Any) -> Outcome:
     """Read a file in as Finance does."""
     return settlements.read_in(klarna, FINANCE, Report(content, name), **more)
+
+
+def tie(row_id: int, document_number: str) -> None:
+    """A row given its document as Finance does: what is asked about it is looked at and answered with yes."""
+
+    def press(seen: str) -> None:
+        with writing() as session:
+            settlements.assign(
+                session, FINANCE, row_id, secrets.token_hex(16), document_number=document_number, seen=seen
+            )
+
+    try:
+        press("")
+    except Unseen as asked:
+        press(asked.choice.seen)
 
 
 def counts() -> tuple[int, ...]:

@@ -516,7 +516,8 @@ def test_a_row_that_contradicts_a_decision_gets_a_new_invoice_that_refers_to_the
     assert made.replaces_id == void and not opened(order)
     with writing() as session:
         (row_id,) = session.scalars(sa.select(PayoutRow.id).where(PayoutRow.type == "SALE"))
-        settlement_rows.assign(session, finance, row_id, made.number_text or "")
+        nonce = secrets.token_hex(16)
+        settlement_rows.assign(session, finance, row_id, nonce, document_number=made.number_text or "")
         settlements.book(session, finance, payout_id)
     assert the_document(made.id).open_minor == 0
 

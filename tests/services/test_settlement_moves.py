@@ -29,7 +29,17 @@ from services.gateway import Gateway
 from states import PayoutState, Pile, WithoutKlarna
 from tests import worlds
 from tests.builders import CLERK, FINANCE, the_document
-from tests.services.settlement_parts import a_sale, all_is_well, booked, entries, fees, fetched, payout_of, rows_of
+from tests.services.settlement_parts import (
+    a_sale,
+    all_is_well,
+    booked,
+    entries,
+    fees,
+    fetched,
+    payout_of,
+    rows_of,
+    tie,
+)
 from tests.services.test_advances import an_advance, e3_order
 from tests.threads import in_threads
 
@@ -71,10 +81,10 @@ def test_a_row_is_split_over_several_documents_taken_back_and_booked(
         (f"{numbers[0]}; {numbers[1]} 500,00", "Enter an amount"),
     ):
         with pytest.raises(BadInput, match=sentence) as refused:
-            act(settlements.assign, row_id, typed)
+            tie(row_id, typed)
         assert refused.value.field == "document_number"
     typed = f"{numbers[0]} 300,00; {numbers[1]} 500,00"
-    act(settlements.assign, row_id, typed)
+    tie(row_id, typed)
     ((_, match),) = rows_of(payout)
     assert (match.pile, match.document_id, match.because, match.note) == (Pile.HANDLED, None, "split", typed)
     act(settlements.undo, row_id)
@@ -82,7 +92,7 @@ def test_a_row_is_split_over_several_documents_taken_back_and_booked(
     assert (match.pile, match.note) == (Pile.FAULTY, None)
     with reading() as session:
         assert not session.scalar(sa.select(sa.func.count()).select_from(RowShare))
-    act(settlements.assign, row_id, typed)
+    tie(row_id, typed)
     act(settlements.book, payout.id)
     with reading() as session:
         again = session.get_one(Payout, payout.id)
@@ -143,7 +153,7 @@ def test_rows_of_two_payouts_that_wait_are_given_to_one_invoice_at_once_and_one_
         return found
 
     monkeypatch.setattr(settlement_rows, "fitting", look_and_wait)
-    raised = in_threads(books, lambda n: act(settlements.assign, row_ids[n], invoice.number_text), 2)
+    raised = in_threads(books, lambda n: tie(row_ids[n], invoice.number_text), 2)
     assert [type(each) for each in raised] == [BadInput], raised
     with reading() as session:
         given = session.scalars(sa.select(RowMatch.document_id).where(RowMatch.row_id.in_(row_ids))).all()

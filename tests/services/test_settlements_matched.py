@@ -56,6 +56,7 @@ from tests.services.settlement_parts import (
     open_breaks,
     payout_of,
     rows_of,
+    tie,
     upload,
 )
 
@@ -393,7 +394,7 @@ def test_a_return_for_a_reversed_credit_note_waits_for_a_person(klarna: Gateway,
     assert (match.pile, match.because, match.document_id) == (Pile.FAULTY, "contradicts", None)
     assert [each.kind for each in open_breaks()] == [BreakKind.ROW_CONTRADICTS_DECISION]
     again = kept_without_klarna(klarna, sandbox, invoice)
-    act(settlements.assign, row_.id, again.number_text)
+    tie(row_.id, again.number_text)
     act(settlements.book, payout.id)
     assert [the_document(each).open_minor for each in (invoice.id, note.id, again.id)] == [0, 0, 0]
     all_is_well()
@@ -495,7 +496,7 @@ def test_what_was_done_is_taken_back_and_both_sides_are_as_before(odd: tuple[Pay
 def test_a_person_chooses_the_document(klarna: Gateway, sandbox: Control, odd: tuple[Payout, PayoutRow]) -> None:
     payout, row_ = odd
     invoice = a_sale(klarna, sandbox, 300_00)
-    act(settlements.assign, row_.id, f" {invoice.number_text} ")
+    tie(row_.id, f" {invoice.number_text} ")
     act(settlements.book, payout.id)
     assert the_document(invoice.id).paid_reference == payout.payment_reference
     all_is_well()
@@ -517,7 +518,7 @@ def test_a_document_that_does_not_fit_is_refused_beside_the_field(
         (taken, "Another settlement row"),
     ):
         with pytest.raises(BadInput, match=sentence) as refused:
-            act(settlements.assign, row_.id, number)
+            tie(row_.id, number)
         assert refused.value.field == "document_number"
 
 
@@ -537,23 +538,25 @@ def test_a_booked_payout_stays_as_it_is(klarna: Gateway, sandbox: Control) -> No
     a_sale(klarna, sandbox, 800_00)
     payout = booked(klarna, sandbox)
     row_, _ = the_row(payout, "SALE")
-    for function in (settlements.mark_handled, settlements.accept, settlements.assign):
+    for function in (settlements.mark_handled, settlements.accept):
         with pytest.raises(Refusal, match="booked"):
             act(function, row_.id, "x")
+    with pytest.raises(Refusal, match="booked"):
+        tie(row_.id, "x")
     with pytest.raises(Refusal, match="booked already"):
         act(settlements.book, payout.id)
 
 
 def test_only_finance_deals_with_rows(odd: tuple[Payout, PayoutRow]) -> None:
     payout, row_ = odd
-    for function, *given in (
+    for function, *values in (
         (settlements.mark_handled, row_.id, "x"),
         (settlements.undo, row_.id),
         (settlements.book, payout.id),
         (settlements.match_again, payout.id),
     ):
         with pytest.raises(NotAllowed), writing() as session:
-            function(session, CLERK, *given)
+            function(session, CLERK, *values)
 
 
 def test_an_unknown_row_is_not_found() -> None:
