@@ -44,7 +44,7 @@ from web_documents import (
     off,
     read_page,
 )
-from web_words import day, gettext
+from web_words import day, gettext, spoken
 from web_words import money as amount
 
 blueprint = Blueprint("invoices", __name__)
@@ -238,7 +238,7 @@ def _file_row(row: document_list.Row) -> list[str]:
         row.number or "",
         (row.original_number if credit else str(row.order_number or "")) or "",
         day(row.day),
-        row.payment_method["sv"],
+        row.payment_method[spoken().code] or row.payment_method["sv"],
         row.customer,
         label(row.type),
         gettext(row.badge[0]),

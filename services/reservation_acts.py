@@ -106,6 +106,8 @@ def _not_lasting(order: Order) -> Refusal | None:
     if order.klarna_status is KlarnaStatus.CANCELLED or order.state is OrderState.CANCELLED:
         return Refusal(N_("The purchase is cancelled at Klarna."))
     gone = order.expires_at is not None and order.expires_at <= clock.now()
+    if order.klarna_status is KlarnaStatus.CAPTURED:  # all of it has been used, so that its last day says nothing
+        gone = False
     return deliveries.expired(order) if gone or order.klarna_status is KlarnaStatus.EXPIRED else None
 
 

@@ -7,6 +7,7 @@ fits more than a list can hold is cut off and said so. What was typed is neither
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -219,11 +220,17 @@ def _kept(session: Session, what: str, text: str, of_customer: Any, ways: list[s
 # --- The one search box ----------------------------------------------------------------------------------------------------
 
 
+_GROUPED = re.compile(r"\d+( \d+)+")
+"""A number with blanks in it, as it is read out or printed: no key of ours has any."""
+
+
 def everything(session: Session, actor: Actor, text: str) -> Hits:
     """What fits the text: the one thing with exactly this key, else what has it or has it in its name, in short groups."""
     text = " ".join(text.split())
     if not text:
         return Hits(None, [])
+    if _GROUPED.fullmatch(text):
+        text = text.replace(" ", "")
     keys = _keys(session, actor, text)
     hits = _hits(session, keys)
     if len(hits) == 1:

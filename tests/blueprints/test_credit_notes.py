@@ -350,6 +350,11 @@ def test_already_credited_in_the_portal_needs_the_refund_or_the_clerks_word(
     sandbox.portal_refund(the_order_of(3), 49_900)
     page = clerk_client.submit("#sum")
     assert "Made outside Kvitta" in page.text
+    untied, tied = (clerk_client.get(f"/credit-notes/{number}/print").text for number in (2, 4))
+    assert "Nothing has been sent to Klarna" in untied and "Credited at Klarna" not in untied
+    assert "Credited at Klarna" in tied and "Nothing has been sent to Klarna" not in tied, (
+        "the paper does not contradict itself"
+    )
     with reading() as session:
         op = session.get_one(KlarnaOp, session.get_one(Document, 4).issued_by_op_id)
         assert op.state is OpState.EXTERNAL and op.document_id == 4

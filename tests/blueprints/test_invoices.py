@@ -432,10 +432,11 @@ def test_the_file_holds_the_list_and_no_formulas(clerk_client: WebClient, sandbo
     a_captured_invoice(klarna, sandbox)
     with writing() as session:
         session.execute(sa.text("UPDATE customer SET name = '=1+1'"))
+        session.execute(sa.text("UPDATE payment_method SET name_en = 'Pay later', name_sv = 'Betala sen'"))
     answer = clerk_client.get("/invoices.csv")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="invoices.csv"'
     rows = list(csv.reader(io.StringIO(answer.body.decode("utf-8-sig")), delimiter=";"))
-    assert rows[1][0] == "42580" and rows[1][4] == "'=1+1" and rows[1][7:9] == ["499.00", "499.00"]
+    assert rows[1][0] == "42580" and rows[1][3:5] == ["Pay later", "'=1+1"] and rows[1][7:9] == ["499.00", "499.00"]
 
 
 def test_the_last_step_and_the_outcome_in_swedish_to_the_letter(client: WebClient, sandbox: Any, klarna: Any) -> None:

@@ -528,6 +528,21 @@ def test_a_full_slot_or_a_silent_klarna_begins_nothing(books: Any, klarna: Any, 
         assert session.scalar(sa.select(KlarnaOp.id)) is None
 
 
+def test_of_a_purchase_that_is_activated_in_full_nothing_is_left_whatever_its_last_day(
+    books: Any, klarna: Any, sandbox: Any
+) -> None:
+    """F27: that it ran out afterwards is nobody's business, and nothing to ask Klarna about."""
+    order = an_open_order(klarna, sandbox)
+    sandbox.portal_capture(order.klarna_order_id)
+    reservations.look_at(klarna, order.id)
+    with writing() as session:
+        orders.get(session, order.id, lock=True).expires_at = clock.now() - timedelta(days=1)
+    with reading() as session:
+        found = orders.get(session, order.id)
+        for why_not in (reservation_acts.why_not_extend, reservation_acts.why_not_release):
+            assert "Nothing is left of the reservation" in str(why_not(session, CLERK, found))
+
+
 def test_a_card_purchase_is_not_extended_and_says_why(books: Any, klarna: Any, sandbox: Any) -> None:
     """F27; reference 2.8: the button is off as soon as Klarna has told how the purchase is paid, and nothing is sent."""
     for method in ("CARD", "PAY_BY_CARD"):

@@ -75,6 +75,11 @@ KEYS: dict[str, tuple[str, Callable[[Made], Any]]] = {
     "Klarna order id": ("order", lambda made: made.order.klarna_order_id),
     "key of an interface": ("order", lambda made: "shop:7"),
     "document number": ("document", lambda made: f"  {made.document.number_text} "),
+    "document number in groups": (
+        "document",
+        lambda made: f"{(number := str(made.document.number_text))[:2]}\u00a0{number[2:]}",
+    ),
+    "OCR number in groups": ("document", lambda made: "425 8017"),
     "OCR number": ("document", lambda made: "4258017"),
     "Klarna's number": ("document", lambda made: str(made.operation.klarna_short_ref).lower()),
     "capture id": ("document", lambda made: made.operation.klarna_object_id),
