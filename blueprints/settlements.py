@@ -238,8 +238,10 @@ def _pile(counts: Mapping[Pile, int]) -> Pile:
 
 
 def _why_no_booking(payout: Payout, why: str | None) -> str | None:
-    return why_not(Right.BOOKS) or (
-        None if payout.state is PayoutState.READY else why or _("The payout is still being read.")
+    return (
+        why_not(Right.BOOKS)
+        or why
+        or (None if payout.state is PayoutState.READY else _("The payout is still being read."))
     )
 
 

@@ -17,7 +17,7 @@ import money
 from errors import N_, BrokenRule, Refusal, Stale
 from models import KlarnaAccount, Payout, Voucher
 from rights import Actor, Right
-from services import advance_booking, audit, ledger, settlement_matching
+from services import advance_booking, audit, ledger, settlement_changes, settlement_matching, settlement_rows
 from services.ledger import Entry, Paid
 from services.settlement_booking_sql import ADVANCES, COSTS, MOVED, NOT_PLACED, SUMS, TICK, UNPLACED, UNTICK, WITHHELD
 from states import DocKind, FeesFrom, PayoutState
@@ -37,6 +37,9 @@ def book(session: Session, actor: Actor, payout_id: int) -> Voucher:
     why = settlement_matching.why_not_booked(session, payout_id) if payout.row_count else None
     if why is not None:
         raise why
+    changed = settlement_changes.why_not_booked(settlement_rows.open_breaks(session, payout_id))
+    if changed is not None:
+        raise changed
     if payout.state is not PayoutState.READY:
         raise Refusal(N_("The payout cannot be booked yet. Nothing has been booked."))
     return post(session, actor, payout_id)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from errors import N_, Refusal
 from models import KlarnaBreak
 from services.settlement_matching import rows_text
 from services.settlement_proof import Comparison
@@ -43,6 +44,17 @@ def of_break(found: KlarnaBreak) -> Change | None:
     if not found.expected.startswith("[") or not found.found.startswith("["):
         return None
     return Change(_pairs(found.expected, found.found), found.currency, found.difference_minor)
+
+
+def why_not_booked(breaks: Iterable[KlarnaBreak]) -> Refusal | None:
+    """Why a payout that came back different waits: which of its reports is right is for Klarna and Finance to say (fault 32)."""
+    if all(of_break(each) is None for each in breaks):
+        return None
+    return Refusal(
+        N_(
+            "The payout came back different from Klarna. Settle that difference before it is booked. Nothing has been booked."
+        )
+    )
 
 
 def of_comparison(comparison: Comparison, currency: str) -> Change:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import KlarnaAccount, KlarnaBreak, Payout, PayoutRow, ReadingFile, Voucher
-from services import settlement_matching, settlement_rows
+from services import settlement_changes, settlement_matching, settlement_rows
 from services.settlement_layouts import FEE_TYPES, Totals
 from services.settlement_list import pile_counts
 from services.settlement_proof import Group, tally
 from services.settlement_report import read_totals
 from services.settlement_sentences import told
-from states import Pile
+from states import PayoutState, Pile
 
 TOTAL_NAMES: dict[str, str] = {
     "sale": N_("Sales"),
@@ -98,7 +98,8 @@ def reading(session: Session, payout_id: int) -> Reading:
     booked = session.execute(
         sa.select(Voucher.id, Voucher.series, Voucher.number).where(Voucher.id == payout.voucher_id)
     ).one_or_none()
-    proof = _proof(session, payout)
+    proof, breaks = _proof(session, payout), settlement_rows.open_breaks(session, payout.id)
+    changed = settlement_changes.why_not_booked(breaks) if payout.state is PayoutState.READY else None
     return Reading(
         payout=payout,
         account=session.execute(
@@ -109,8 +110,8 @@ def reading(session: Session, payout_id: int) -> Reading:
         counts=pile_counts(session, [payout.id]).get(payout.id, {}),
         proof=proof,
         steps=_steps(proof, payout),
-        why=told(payout.parked_because) if payout.parked_because else None,
-        breaks=settlement_rows.open_breaks(session, payout.id),
+        why=told(payout.parked_because) if payout.parked_because else changed,
+        breaks=breaks,
     )
 
 

@@ -283,6 +283,33 @@ def test_a_payout_that_came_back_different_is_shown_row_beside_row(
     assert payout_of(made).state is PayoutState.BOOKED
 
 
+def test_a_payout_that_came_back_different_is_not_booked_before_that_is_settled(
+    sale: Document, sandbox: Control, finance_client: WebClient
+) -> None:
+    """Fault row 32: the rows that were read first may be the wrong ones."""
+    sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    made = sandbox.pay_out()[0]
+    content = csv_of(sandbox, made)
+    read_in(finance_client, content)
+    payout = payout_of(made)
+    finance_client.get(f"/settlements/{payout.id}?pile=faulty")
+    finance_client.submit(f"form[action^=/settlements/rows/{faulty_row(payout)}/handle]", note="testköp")
+    assert payout_of(made).state is PayoutState.READY
+    total = payout.settlement_minor
+    old, new = (f"{minor // 100}.{minor % 100:02d}".encode() for minor in (total, total + 10_00))
+    page = read_in(finance_client, content.replace(b"2435.00", b"2445.00").replace(old, new))
+    assert "kom tillbaka annorlunda" in page.find("#messages").text
+    page = finance_client.get(f"/settlements/{payout.id}")
+    assert "Red ut den skillnaden" in page.text
+    assert not page.has(f"form[action=/settlements/{payout.id}/book] button:not([aria-disabled])")
+    assert finance_client.post(f"/settlements/{payout.id}/book").status == 409
+    finance_client.get(page.find("#reading .change header a[href$=/explain]")["href"])
+    finance_client.submit("#settle form", number="", reason="Klarna tog fel")
+    finance_client.get(f"/settlements/{payout.id}")
+    finance_client.submit(f"/settlements/{payout.id}/book")
+    assert payout_of(made).state is PayoutState.BOOKED
+
+
 def test_what_could_not_be_read_in_the_folder_waits_on_the_page(
     app: Flask, client: WebClient, finance_client: WebClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
