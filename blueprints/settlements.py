@@ -222,6 +222,7 @@ def _shown(
         "why": off(found.why),
         "no_booking": _why_no_booking(found.payout, off(found.why)),
         "may_act": may_act,
+        "may_accept": may(Right.BOOKS) and found.payout.state is PayoutState.BOOKED,
         "may_decide": may(Right.DECIDE),
         "loading": loading,
         "changes": {each.id: change for each in found.breaks if (change := settlement_changes.of_break(each))},

@@ -1,6 +1,7 @@
 """What a person does with a settlement row: choose its document, accept it, mark it as handled, take that back (B4).
 
-Only rows of payouts that are not booked; each act says whether the payout can be booked now. Source: operations 14.
+Only rows of payouts that are not booked, whose acts say whether the payout can be booked now; a warning that stood when its
+payout was booked can still be accepted, which books nothing. Source: operations 14.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ SHARED = settlement_choice.CLAIMS
 """Types of rows that can be split over several, since their amount is a claim of a document."""
 
 
-def _open_row(session: Session, actor: Actor, row_id: int) -> tuple[Payout, PayoutRow, RowMatch]:
+def _open_row(
+    session: Session, actor: Actor, row_id: int, *, warnings_of_booked: bool = False
+) -> tuple[Payout, PayoutRow, RowMatch]:
     """A row that may still be changed, under its payout's lock. Raises NotAllowed, NotFound, Refusal."""
     actor.require(Right.BOOKS)
     row = session.get(PayoutRow, row_id)
     if row is None:
         raise NotFound
     payout = settlement_matching.get(session, row.payout_id, lock=True)
-    if payout.state is PayoutState.BOOKED:
-        raise Refusal(N_("The payout is booked, and its rows stay as they are."))
     match = session.get(RowMatch, row_id, populate_existing=True)
+    warns = match is not None and match.pile is Pile.WARNING
+    if payout.state is PayoutState.BOOKED and not (warnings_of_booked and warns):
+        raise Refusal(N_("The payout is booked, and its rows stay as they are."))
     if match is None or payout.state is PayoutState.LOADING:
         raise Refusal(N_("The payout is still being read. Try again in a moment."))
     return payout, row, match
@@ -46,7 +50,8 @@ def _settle(session: Session, actor: Actor, found: tuple[Payout, PayoutRow, RowM
     match.pile, match.note = Pile.HANDLED, note
     match.handled_by, match.handled_at = actor.name, clock.now()
     session.flush()
-    settlement_matching.restate(session, payout)
+    if payout.state is not PayoutState.BOOKED:
+        settlement_matching.restate(session, payout)
     audit.write(
         session, actor, f"settlement.{act}", f"payout:{payout.id}", {"row": row.row_no, "document": match.document_id}
     )
@@ -71,8 +76,12 @@ def mark_handled(session: Session, actor: Actor, row_id: int, note: str) -> Payo
 
 
 def accept(session: Session, actor: Actor, row_id: int, reason: str) -> Payout:
-    """Accept a warning as it stands, with the reason; the row keeps its document. Raises BadInput, Refusal."""
-    found = _open_row(session, actor, row_id)
+    """Accept a warning as it stands, with the reason; the row keeps its document, and nothing is booked.
+
+    Also of a payout that is booked: a warning keeps none from it, and waits on the start page until somebody has said why it
+    is as it is. Raises BadInput, Refusal.
+    """
+    found = _open_row(session, actor, row_id, warnings_of_booked=True)
     _payout, _row, match = found
     reason = documents.read_reason(reason)
     if match.pile is not Pile.WARNING:

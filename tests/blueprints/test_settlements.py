@@ -15,13 +15,15 @@ import clock
 from db import reading, writing
 from errors import BadInput
 from klarna_sandbox.control import Control
-from models import Audit, Customer, Document, FolderFile, Order, Payout, ReadingFile, RowMatch
-from services import settlement_import, settlements
+from models import Audit, Customer, Document, FolderFile, Order, Payout, ReadingFile, RowMatch, Voucher
+from services import owed, payments, settlement_import, settlements
 from services.gateway import Gateway
 from services.settlement_sentences import keep
 from states import PayoutState, Pile
 from tests import worlds
-from tests.services.settlement_parts import Doc, a_sale, csv_of, fees, fetched, payout_of, rows_of
+from tests.blueprints import document_pages
+from tests.builders import FINANCE
+from tests.services.settlement_parts import Doc, a_sale, all_is_well, csv_of, fees, fetched, payout_of, rows_of
 from tests.web_client import Page, WebClient
 
 
@@ -597,6 +599,34 @@ def test_two_warnings_of_one_document_are_two_lines(
     assert [plain(each.text) for each in matched.all(f"#{line} td")][3:] == [
         "2 435,00", "Matchad", "2 389,34", "36,53", "9,13",
     ]  # fmt: skip
+
+
+def test_a_warning_of_a_booked_payout_is_accepted_and_waits_no_more(
+    sale: Document, made: Doc, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """B4: a warning keeps no payout from being booked; accepting it afterwards books nothing and says who and why."""
+    with writing() as session:
+        typed = payments.Wanted(sale.open_minor, clock.today(), 1930, "betald till oss")
+        payments.register(session, FINANCE, sale.id, "1" * 32, typed)
+    fetched(klarna)
+    payout = payout_of(made)
+    (row_id,) = (row.id for row, match in rows_of(payout) if match.pile is Pile.WARNING)
+    assert payout.state is PayoutState.BOOKED
+    vouchers = document_pages.count(Voucher)
+    page = finance_client.get(f"/settlements/{payout.id}?pile=warning")
+    assert [each["action"].partition("?")[0] for each in page.all(f"#row-{row_id} form")] == [
+        f"/settlements/rows/{row_id}/accept"
+    ]
+    refused = finance_client.submit(f"#row-{row_id} form[action*=/accept]", note=" ")
+    assert refused.status == 422 and refused.has(f"#row-{row_id} .error")
+    page = finance_client.submit(f"#row-{row_id} form[action*=/accept]", page=page, note="återbetalas", htmx="reading")
+    assert "återbetalas · Ekonomen" in page.find(f"#row-{row_id}").text and not page.has(f"#row-{row_id} form")
+    with reading() as session:
+        assert session.execute(owed.rows_to_settle()).all() == []
+    assert document_pages.count(Voucher) == vouchers
+    assert finance_client.post(f"/settlements/rows/{row_id}/undo").status == 409
+    assert finance_client.post(f"/settlements/rows/{row_id}/handle", {"note": "x"}).status == 409
+    all_is_well()
 
 
 @pytest.mark.parametrize("kept", ["x", "-1", "9" * 30, "4711", "1&kept=2"])
