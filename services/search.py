@@ -7,7 +7,6 @@ fits more than a list can hold is cut off and said so. What was typed is neither
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,6 +118,17 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else None
 
 
+def _readings(text: str) -> list[str]:
+    """The text as it may be meant: as typed, then, of digits in groups, without the spaces (catalogue 92).
+
+    As typed comes first, for a shop's own number may have a space in it. ``split`` knows the no-break spaces too.
+    """
+    words = text.split()
+    joined = "".join(words)
+    as_typed = " ".join(words)
+    return [as_typed] if len(words) < 2 or not (joined.isascii() and joined.isdigit()) else [as_typed, joined]
+
+
 def _orders_by_key(text: str) -> list[sa.Select[*tuple[Any, ...]]]:
     """Orders with this number, shop number, Klarna reference or id, each one look into an index."""
     ways = [
@@ -167,15 +177,15 @@ def orders_found(session: Session, text: str) -> Found:
 
     A search with a digit in it is no name, so that numbers never wait for names to be looked through.
     """
-    return _kept(
-        session, "orders", text, Order.customer_id, [way.with_only_columns(Order.id) for way in _orders_by_key(text)]
-    )
+    ways = [way.with_only_columns(Order.id) for each in _readings(text) for way in _orders_by_key(each)]
+    return _kept(session, "orders", text, Order.customer_id, ways)
 
 
 def documents_found(session: Session, text: str) -> Found:
     """Documents that bear what is searched for, or whose order or customer does."""
-    orders = sa.union_all(*[way.with_only_columns(Order.id) for way in _orders_by_key(text)])
-    ways = [way.with_only_columns(way.selected_columns[0]) for way in _documents_by_key(text)]
+    readings = _readings(text)
+    orders = sa.union_all(*[way.with_only_columns(Order.id) for each in readings for way in _orders_by_key(each)])
+    ways = [way.with_only_columns(way.selected_columns[0]) for each in readings for way in _documents_by_key(each)]
     ways.append(sa.select(Document.id).where(Document.order_id.in_(orders)))
     return _kept(session, "documents", text, Document.customer_id, ways)
 
@@ -185,7 +195,7 @@ def documents_with(field: str, text: str) -> sa.ColumnElement[bool]:
     if field in ("order", "customer"):
         table: Any = Order if field == "order" else Customer
         column = Document.order_id if field == "order" else Document.customer_id
-        return column.in_(sa.select(table.id).where(table.number == _number(text)))
+        return column.in_(sa.select(table.id).where(table.number == _number(_readings(text)[-1])))
     if field == "external":
         written = sorted({text, text.upper()})
         acts = sa.select(KlarnaOp.document_id).where(
@@ -196,7 +206,7 @@ def documents_with(field: str, text: str) -> sa.ColumnElement[bool]:
         )
         return Document.id.in_(sa.union_all(acts, orders))
     columns = {"number": Document.number_text, "ocr": Document.ocr, "reference": Document.paid_reference}
-    return columns[field] == text
+    return columns[field].in_(_readings(text))
 
 
 def _kept(session: Session, what: str, text: str, of_customer: Any, ways: list[sa.Select[*tuple[Any, ...]]]) -> Found:
@@ -204,7 +214,7 @@ def _kept(session: Session, what: str, text: str, of_customer: Any, ways: list[s
     if (what, text) not in kept:
         customers: list[int] = []
         whole = True
-        if (number := _number(text)) is not None:
+        if (number := _number(_readings(text)[-1])) is not None:
             customers = list(session.scalars(sa.select(Customer.id).where(Customer.number == number)))
         elif not any(sign.isdigit() for sign in text):
             named, whole = customers_named(session, text)
@@ -220,23 +230,19 @@ def _kept(session: Session, what: str, text: str, of_customer: Any, ways: list[s
 # --- The one search box ----------------------------------------------------------------------------------------------------
 
 
-_GROUPED = re.compile(r"\d+( \d+)+")
-"""A number with blanks in it, as it is read out or printed: no key of ours has any."""
-
-
 def everything(session: Session, actor: Actor, text: str) -> Hits:
     """What fits the text: the one thing with exactly this key, else what has it or has it in its name, in short groups."""
     text = " ".join(text.split())
     if not text:
         return Hits(None, [])
-    if _GROUPED.fullmatch(text):
-        text = text.replace(" ", "")
-    keys = _keys(session, actor, text)
-    hits = _hits(session, keys)
+    hits: list[Hit] = []
+    for each in _readings(text):
+        hits = hits or _hits(session, _keys(session, actor, each))
     if len(hits) == 1:
         return Hits(hits[0], hits)
     if hits or any(sign.isdigit() for sign in text):
-        return Hits(None, hits, personal=not hits and mask_personal_numbers(text)[1])
+        personal = not hits and any(mask_personal_numbers(each)[1] for each in _readings(text))
+        return Hits(None, hits, personal=personal)
     named, whole = customers_named(session, text)
     hits = list(_by_name(session, named[:SHOWN]))
     return Hits(None, hits, more_names=not whole or len(named) > SHOWN)

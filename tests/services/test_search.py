@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
@@ -90,6 +91,43 @@ KEYS: dict[str, tuple[str, Callable[[Made], Any]]] = {
 }
 
 
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u202f"])
+@pytest.mark.parametrize("key", ["document number", "OCR number", "order number", "customer number"])
+def test_a_number_is_found_with_spaces_between_its_digits(key: str, space: str) -> None:
+    """B12, catalogue 92: in the box and in the lists, as figures are pasted."""
+    made = Made()
+    sort, of = KEYS[key]
+    number = str(of(made)).strip()
+    pasted = f"{number[:-3]}{space}{number[-3:]}"
+    wanted = {"order": made.order.id, "document": made.document.id, "customer": made.customer.id}[sort]
+    assert pasted != number and the_one(pasted) == (sort, wanted)
+    with reading() as session:
+        assert made.document.id in search.documents_found(session, pasted).ids
+        assert (made.order.id in search.orders_found(session, pasted).ids) == (
+            key not in ("document number", "OCR number")
+        )
+        field = {"document number": "number", "OCR number": "ocr"}.get(key, sort)
+        listed = session.scalars(select(Document.id).where(search.documents_with(field, pasted))).all()
+    assert listed == [made.document.id]
+
+
+def test_a_shops_own_number_with_a_space_is_found_as_it_is_written() -> None:
+    """B12: the digits together are asked for only when nothing bears the text as typed."""
+    with writing() as session:
+        spaced = an_order(session, [freight()], shop_number="77 001")
+        an_order(session, [freight()], shop_number="77001")
+    assert the_one("77 001") == ("order", spaced.id)
+    with reading() as session:
+        assert spaced.id in search.orders_found(session, "77 001").ids
+
+
+def test_words_with_digits_are_not_drawn_together() -> None:
+    """Catalogue 92: only where all the rest is digits."""
+    with writing() as session:
+        an_order(session, [freight()], shop_number="W99")
+    assert the_one("W 99") is None
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_leads_straight_to_its_thing(key: str) -> None:
     """B12, B13."""
@@ -165,7 +203,7 @@ def test_who_may_not_see_private_matters_does_not_find_by_them() -> None:
     assert find("Åsa", actor(Role.VIEWER)).hits
 
 
-@pytest.mark.parametrize("text", ["811218-9876", "19811218-9876", "198112189876"])
+@pytest.mark.parametrize("text", ["811218-9876", "19811218-9876", "198112189876", "19811218 9876"])
 def test_a_personal_number_finds_nothing_and_is_known_for_what_it_is(text: str) -> None:
     found = find(text)
     assert (found.hits, found.personal) == ([], True)
