@@ -438,6 +438,7 @@ def test_a_row_whose_direction_is_not_known_shows_the_amount_as_stated(
     assert (
         plain(row.text).count("49,00") == 1 and "riktning okänd" in row.text and "0,00" not in plain(row.text).split()
     )
+    assert "Bokför inget: det Klarna har betalat ut går ihop utan den här raden." in row.text
     card = finance_client.get("/").find("#rows")
     assert "49,00" in plain(card.text) and "riktning okänd" in card.text
 
