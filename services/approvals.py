@@ -15,7 +15,7 @@ import clock
 from errors import N_, NotFound, Refusal
 from models import ApprovalRequest, Document, DocumentEvent
 from rights import Actor, Right
-from services import audit, credit_notes, documents
+from services import audit, credit_limit, documents
 from states import DocKind, DocState
 
 
@@ -87,7 +87,7 @@ def on_draft(session: Session, actor: Actor, draft_id: int, gross_minor: int, cu
 
 def _above(session: Session, actor: Actor, gross_minor: int, currency: str) -> bool:
     try:
-        credit_notes.require_within_limit(session, actor, gross_minor, currency)
+        credit_limit.require(session, actor, gross_minor, currency)
     except Refusal:
         return True
     return False

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 import clock
-from errors import N_, BadInput, BrokenRule, NotAllowed, Refusal, Stale
+from errors import N_, BadInput, BrokenRule, Refusal, Stale
 from models import Document, KlarnaOp, RowMatch, RowShare, Voucher
 from money import Amount
 from rights import Actor, Right
@@ -22,6 +22,7 @@ from services import (
     audit,
     captured_elsewhere,
     credit_drafts,
+    credit_limit,
     credited,
     documents,
     goods_back,
@@ -30,7 +31,6 @@ from services import (
     orders,
     outbox,
     refund_lines,
-    settings,
     stock,
 )
 from states import DocKind, DocState, OpState, WithoutKlarna
@@ -60,7 +60,8 @@ def require_creatable(
         )
     sums = credit_drafts.figures(session, draft)
     require_sum(sums, draft.currency, even=is_even(draft))
-    require_within_limit(session, actor, sums.gross_minor, draft.currency)
+    credit_limit.hold(session, actor)
+    credit_limit.require(session, actor, sums.gross_minor, draft.currency, but=draft.id)
     captured_elsewhere.require_confirmed(session, actor, draft, warned)
 
 
@@ -89,19 +90,6 @@ def is_even(draft: Document) -> bool:
     """Whether a draft is goods against goods: new rows, nothing to Klarna, and the clerk's word that it is even (K30)."""
     even = not draft.with_klarna and draft.without_klarna_reason is WithoutKlarna.EVEN_EXCHANGE
     return even and bool(new_rows.of(draft))
-
-
-def require_within_limit(session: Session, actor: Actor, gross_minor: int, currency: str) -> None:
-    """Refuse a credit above what the person may do alone. Raises NotAllowed; the draft is saved (B31)."""
-    if actor.may(Right.CREDIT_ABOVE_LIMIT):
-        return
-    limit = settings.number(session, "refund_limit.clerk")
-    if gross_minor > limit:
-        raise NotAllowed(
-            N_("%(amount)s is above your limit of %(limit)s. The draft is saved; ask Finance to finish it."),
-            amount=Amount(gross_minor, currency),
-            limit=Amount(limit, currency),
-        )
 
 
 def drop_removed(session: Session, draft: Document) -> None:
@@ -197,7 +185,8 @@ def keep_without_klarna(
     if document.state is not DocState.REFUSED:
         raise Refusal(N_("Only a refused document can be kept without Klarna. Nothing has been changed."))
     chosen = credit_drafts.read_reason(reason)
-    require_within_limit(session, actor, document.gross_minor or 0, document.currency)
+    credit_limit.hold(session, actor)
+    credit_limit.require(session, actor, document.gross_minor or 0, document.currency, but=document.id)
     require_fits(session, document)
     if document.order is not None:
         orders.require_no_open_operation(session, document.order)

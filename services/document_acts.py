@@ -14,7 +14,7 @@ import clock
 from errors import N_, Refusal
 from models import Document, KlarnaOp
 from rights import Actor, Right
-from services import credit_notes, credited, documents, invoices, operations, orders
+from services import credit_limit, credit_notes, credited, documents, invoices, operations, orders
 from states import DocKind
 
 ASK_AGAIN = timedelta(minutes=1)
@@ -30,7 +30,7 @@ def _tried(check: Callable[[], None]) -> Refusal | None:
 
 def _within_limit(session: Session, actor: Actor, document: Document) -> None:
     if document.kind is DocKind.CREDIT_NOTE:
-        credit_notes.require_within_limit(session, actor, document.gross_minor or 0, document.currency)
+        credit_limit.require(session, actor, document.gross_minor or 0, document.currency, but=document.id)
 
 
 def why_not_retry(session: Session, actor: Actor, document: Document) -> Refusal | None:
@@ -130,6 +130,6 @@ def why_not_exceed(session: Session, actor: Actor, gross_minor: int, currency: s
 
     def check() -> None:
         actor.require(Right.CREDIT)
-        credit_notes.require_within_limit(session, actor, gross_minor, currency)
+        credit_limit.require(session, actor, gross_minor, currency)
 
     return _tried(check)

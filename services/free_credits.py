@@ -19,7 +19,7 @@ from errors import N_, BadInput, NotFound, Refusal, Stale
 from models import Article, Customer, Document, DocumentLine
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_notes, credit_rows, documents, new_rows, settings
+from services import audit, credit_limit, credit_notes, credit_rows, documents, new_rows, settings
 from services.card_checks import check_text, mask_personal_numbers
 from services.credit_rows import Typed
 from services.documents import VatSum
@@ -320,7 +320,7 @@ def _require_creatable(session: Session, actor: Actor, draft: Document) -> None:
         )
     if gross > money.MAX_AMOUNT_MINOR:
         raise BadInput(N_("At most %(most)s can be entered."), most=Amount(money.MAX_AMOUNT_MINOR))
-    credit_notes.require_within_limit(session, actor, gross, draft.currency)
+    credit_limit.require(session, actor, gross, draft.currency, but=draft.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +349,7 @@ def create(session: Session, actor: Actor, draft_id: int, pressed: Pressed) -> i
     now = sum(line.gross_minor for line in draft.lines)
     if draft.version != version or shown_minor != before or now != before:
         raise Stale(N_("The draft has been changed meanwhile. What stands there now is shown; look it through again."))
+    credit_limit.hold(session, actor)
     _require_creatable(session, actor, draft)
     draft.without_klarna_note = _read_reason(documents.read_reason(pressed.reason))
     use_form(session, actor, nonce, ACTION, str(draft_id), values, str(draft_id))

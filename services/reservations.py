@@ -20,7 +20,7 @@ from klarna_client import KlarnaClient
 from models import Document, KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
-from services import audit, credit_drafts, credit_notes, documents, drift, invoices, operations, orders
+from services import audit, credit_drafts, credit_limit, credit_notes, documents, drift, invoices, operations, orders
 from services.advance_booking import require_bookable
 from services.asking import LOOK_SECONDS, NotReached, access_for, note_reached, read_order
 from services.beats import PAGE_SECONDS, MoneyForm, carry_out, keep, look_at, look_before, once
@@ -309,7 +309,7 @@ def _require_retry(session: Session, actor: Actor, document: Document) -> None:
     if document.state is not DocState.REFUSED:
         raise Refusal(N_("Only a refused document can be tried again. Nothing has been sent."))
     if document.kind is DocKind.CREDIT_NOTE:
-        credit_notes.require_within_limit(session, actor, document.gross_minor or 0, document.currency)
+        credit_limit.require(session, actor, document.gross_minor or 0, document.currency, but=document.id)
 
 
 def _intend_retry(
@@ -319,6 +319,7 @@ def _intend_retry(
     earlier = operations.earlier_use(session, actor, form.nonce, "retry", str(document_id), form.values)
     if earlier is not None:
         return None
+    credit_limit.hold(session, actor)
     _require_retry(session, actor, document)
     order = document.order
     last = session.scalars(
@@ -385,7 +386,7 @@ def send_now(klarna: Gateway, actor: Actor, document_id: int) -> None:
             raise Refusal(N_("It has waited too long to be sent. Withdraw it and make a new one."))
         op_id, order_id = op.id, op.order_id
         if document.kind is DocKind.CREDIT_NOTE:
-            credit_notes.require_within_limit(session, actor, document.gross_minor or 0, document.currency)
+            credit_limit.require(session, actor, document.gross_minor or 0, document.currency, but=document_id)
         access, klarna_order_id = access_for(session, session.get_one(Order, order_id))
     with klarna.slot() as free:
         if not free:

@@ -77,6 +77,9 @@ LIMITS = (
           N_("What is paid through Klarna is never rounded."), choices=(
         ("none", N_("To the öre")), ("krona", N_("To whole kronor")))),
     Entry("refund_limit.clerk", N_("A clerk credits at most"), Kind.AMOUNT, N_("Above it Finance finishes the credit note.")),
+    Entry("refund_limit.counts", N_("The limit counts"), Kind.CHOICE,
+          N_("By the day, nobody passes the limit by crediting in parts."), choices=(
+        ("each", N_("Each credit note by itself")), ("day", N_("All that one person credits in a day")))),
     Entry("decision_limit.second_person", N_("Two people decide above"), Kind.AMOUNT,
           N_("When Klarna has not told what happened, and somebody has to decide.")),
     Entry("unpaid_days", N_("Not paid out for a long time, days"), Kind.DAYS,

@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, str] = {
     "stock.elsewhere": "0",
     "advance_vat_rule": "dormant",
     "refund_limit.clerk": "200000",
+    "refund_limit.counts": "each",
     "decision_limit.second_person": "500000",
     "match_field": "merchant_reference1",
     "unpaid_days": "30",
@@ -85,6 +86,7 @@ _CHOICES: Mapping[str, frozenset[str]] = {
     "mail.security": frozenset({"starttls", "tls", "none"}),
     "payment.ocr": frozenset({"check", "length"}),
     "payment.rounding": frozenset({"none", "krona"}),
+    "refund_limit.counts": frozenset({"each", "day"}),
     "company.f_tax": frozenset({"0", "1"}),
 }
 _APART = frozenset(

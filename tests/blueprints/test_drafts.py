@@ -105,6 +105,27 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     assert len(sandbox.posts(operation="create_refund")) == 1
 
 
+def test_a_draft_that_passes_the_limit_of_the_day_says_what_counts_and_is_put_before_finance(
+    app: Any, klarna: Any, sandbox: Any
+) -> None:
+    """B31, catalogue 83: chosen among the settings; two parts of what may not be credited in one."""
+    admin, clerk = WebClient(app).log_in("admin"), in_english(WebClient(app))
+    admin.get("/settings/limits/edit")
+    admin.submit("form[action^=/settings/limits]", counts="day", clerk="3500")
+    first, second = (f"/credit-notes/{a_draft(klarna, sandbox)}" for _ in range(2))
+    clerk.get(first)
+    clerk.submit("#sum")
+    assert len(sandbox.posts(operation="create_refund")) == 1
+    page = clerk.get(second)
+    assert (
+        "SEK 3,000.00, with the SEK 3,000.00 that you have credited today, is above your limit of SEK 3,500.00 a day"
+        in (page.find("#sum").text)
+    )
+    page = clerk.submit("#ask-form")
+    assert "Handläggaren put this draft before Finance" in page.text
+    assert len(sandbox.posts(operation="create_refund")) == 1
+
+
 def test_a_draft_is_not_put_before_finance_while_something_is_marked_wrong(app: Any, klarna: Any, sandbox: Any) -> None:
     """K21, B31: what was typed is not in the draft, so the button waits for the correction as the credit button does."""
     clerk = in_english(WebClient(app))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from freezegun import freeze_time
 
 import clock
 from db import reading, writing
@@ -15,16 +17,19 @@ from models import Document, Voucher
 from services import (
     credit_drafts,
     credit_form,
+    credit_limit,
     credit_notes,
     credited,
     document_acts,
     document_outcome,
     documents,
     reservations,
+    settings,
 )
 from services.credit_drafts import Figures
 from states import DocKind, DocState, OpState, RefusalKind, WithoutKlarna
 from tests.builders import a_captured_invoice, a_money_form, row, the_document
+from tests.threads import while_open
 
 
 def a_draft(klarna: Any, sandbox: Any, actor: Any, lines: Any = 1) -> int:
@@ -75,11 +80,78 @@ def test_one_ore_above_the_limit_is_for_finance(
 ) -> None:
     """B31, catalogue 83."""
     with reading() as session:
-        credit_notes.require_within_limit(session, clerk, 200_000, "SEK")
-        credit_notes.require_within_limit(session, finance, 200_001, "SEK")
+        credit_limit.require(session, clerk, 200_000, "SEK")
+        credit_limit.require(session, finance, 200_001, "SEK")
         with pytest.raises(NotAllowed, match="above your limit"):
-            credit_notes.require_within_limit(session, clerk, 200_001, "SEK")
+            credit_limit.require(session, clerk, 200_001, "SEK")
         assert document_acts.why_not_exceed(session, clerk, 200_001, "SEK") is not None
+
+
+def by_the_day(admin: Any) -> None:
+    with writing() as session:
+        settings.change(session, admin, "refund_limit.counts", "day", clock.today())
+        settings.change(session, admin, "refund_limit.clerk", "100000", clock.today())
+
+
+def test_a_limit_of_the_day_counts_what_one_person_has_credited_and_still_stands(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, finance: Any, admin: Any
+) -> None:
+    """Catalogue 83: to the öre, over several notes, whoever drafted them; not what was reversed, nor another day's."""
+    first = without_klarna(a_draft(klarna, sandbox, clerk), clerk)
+    with reading() as session:
+        credit_limit.require(session, clerk, 200_000, "SEK")
+    by_the_day(admin)
+
+    def may(minor: int, who: Any = clerk, **more: Any) -> bool:
+        with reading() as session:
+            try:
+                credit_limit.require(session, who, minor, "SEK", **more)
+            except NotAllowed:
+                return False
+            return True
+
+    assert may(50_100) and not may(50_101) and may(200_000, finance)
+    assert may(100_000, but=first.id), "a note is not counted beside itself"
+    second = a_draft(klarna, sandbox, finance)
+    reservations.credit(klarna, clerk, second, a_money_form(49_900))
+    assert may(200) and not may(201)
+    third = a_draft(klarna, sandbox, clerk)
+    sent = len(sandbox.posts(operation="create_refund"))
+    with pytest.raises(NotAllowed, match=r"with the SEK 998\.00 that you have credited today"):
+        reservations.credit(klarna, clerk, third, a_money_form(49_900))
+    assert len(sandbox.posts(operation="create_refund")) == sent
+    with writing() as session:
+        credit_notes.reverse(session, finance, first.id, "fel kund")
+    assert may(50_100) and not may(50_101)
+    with freeze_time(clock.now() + timedelta(days=1)):
+        assert may(100_000)
+    reservations.credit(klarna, finance, third, a_money_form(49_900))
+    assert may(50_100), "what Finance credits is not the clerk's"
+
+
+@pytest.mark.only_on("postgres")
+def test_two_credit_notes_at_once_do_not_both_pass_a_limit_of_the_day(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, admin: Any
+) -> None:
+    """Catalogue 83: the second waits for the first and counts it. Seen red without the lock."""
+    drafts = [a_draft(klarna, sandbox, clerk) for _ in range(2)]
+    by_the_day(admin)
+    with writing() as session:
+        settings.change(session, admin, "refund_limit.clerk", "50000", clock.today())
+        for draft_id in drafts:
+            credit_drafts.set_options(
+                session, clerk, draft_id, restock=False, warehouse_id=None, without_klarna=True, reason="even_exchange"
+            )
+
+    def create(number: int) -> Any:
+        def work(session: Any) -> None:
+            draft = credit_drafts.get_draft(session, clerk, drafts[number])
+            credit_notes.require_creatable(session, clerk, draft, 49_900)
+            credit_notes.issue_without_klarna(session, clerk, draft, portal_confirmed=False, external=None)
+
+        return work
+
+    assert isinstance(while_open(books, create(0), create(1)), NotAllowed)
 
 
 def test_an_even_exchange_is_reversed_once_by_finance_and_its_rows_are_free(
