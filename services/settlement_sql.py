@@ -53,10 +53,14 @@ _IS_OFFSET = (
     'EXISTS (SELECT 1 FROM "offset" f WHERE (f.invoice_id = d.id OR f.credit_note_id = d.id)'
     " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = f.voucher_id))"
 )
+_ADOPTED = f"""EXISTS (
+    SELECT 1 FROM klarna_op k WHERE k.document_id = d.id AND k.state = 'EXTERNAL' AND k.klarna_object_id = {_OBJECT}
+  )"""  # noqa: S608
+"""The document stands for this very act, made outside Kvitta and adopted: its day is that of the adoption, and no surprise."""
 _WHY = f"""CASE WHEN d.currency <> :currency THEN '{Why.OTHER_CURRENCY}'
   WHEN d.gross_minor <> abs(r.amount_minor) THEN '{Why.AMOUNT}'
   WHEN {_SHORT} THEN CASE WHEN {_IS_OFFSET} THEN '{Why.CREDITED}' ELSE '{Why.PAID}' END
-  WHEN {{apart}} > 1 THEN '{Why.OTHER_DAY}' END"""
+  WHEN {{apart}} > 1 AND NOT {_ADOPTED} THEN '{Why.OTHER_DAY}' END"""
 """Why a row of a sale or a return and its document are a warning, or nothing: the first that applies is the reason."""
 
 BY_NUMBER = f"""

@@ -11,9 +11,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
-from models import Audit, Document, KlarnaBreak, KlarnaOp, NumberSeries, Order, PayoutRow, StockMovement, Voucher
+from models import (
+    Audit,
+    Document,
+    KlarnaBreak,
+    KlarnaOp,
+    NumberSeries,
+    Order,
+    Payout,
+    PayoutRow,
+    StockMovement,
+    Voucher,
+)
 from services import (
     adoption,
     adoption_rows,
@@ -37,7 +49,7 @@ from services import captured_elsewhere as elsewhere
 from services.adoption_rows import ADVANCE, ROW, Rest, Wish
 from services.authorizations import AmendForm
 from services.document_page import overview
-from states import BreakKind, DocKind, DocState, DocType, LineKind, MovementKind, OpKind, OpState
+from states import BreakKind, DocKind, DocState, DocType, LineKind, MovementKind, OpKind, OpState, Pile
 from tests import threads
 from tests.builders import (
     FREIGHT,
@@ -49,7 +61,7 @@ from tests.builders import (
     row,
     the_document,
 )
-from tests.services.settlement_parts import fetched, payout_of
+from tests.services.settlement_parts import fetched, payout_of, rows_of
 from tests.services.test_reservations import count, draft_of, last_op, run_again
 
 CHECKS = ("A3", "A5", "A9", "I1", "I2", "I3", "I4", "I7", "I10", "I12", "M1", "M5", "M8", "M15", "S3")
@@ -344,6 +356,24 @@ def test_a_refund_made_in_the_portal_becomes_an_issued_credit_note_with_its_good
     assert left == 49_900
     reservations.credit(klarna, finance, draft_id, a_money_form(left))
     assert the_document(draft_id).state is DocState.ISSUED
+
+
+def test_the_row_of_an_adopted_refund_is_matched_by_its_id_whatever_day_it_was_adopted(
+    books: Any, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """B4: that the credit note is dated when it was adopted is nothing a bookkeeper has to look at; the sale's day still is."""
+    sandbox.set_clock(clock.now() - timedelta(days=20))
+    invoice, _, found = refunded_elsewhere(
+        klarna, sandbox, 49_900, lines=[row("T-shirt", 49_900, pieces=2)], expires_at=clock.now() + timedelta(days=30)
+    )
+    note = adopt(klarna, finance, found, invoice_id=invoice.id, quantities={invoice.lines[0].id: 1_000})
+    sandbox.move_clock(days=19)
+    fetched(klarna)
+    with reading() as session:
+        payout = session.scalars(sa.select(Payout)).one()
+    told = {row_.type: (match.pile, match.because, match.document_id) for row_, match in rows_of(payout)}
+    assert told["RETURN"] == (Pile.MATCHED, None, note.id)
+    assert told["SALE"][:2] == (Pile.WARNING, "other_day")
 
 
 def test_a_refund_of_part_of_a_price_gets_a_row_of_its_own_and_never_passes_the_invoice(
