@@ -21,7 +21,21 @@ def period(starts: date, ends: date) -> str:
     return _("%(first)s to %(last)s", first=day(starts), last=day(ends))
 
 
-def balance_table(rows: Sequence[BalanceRow], starts: date, ends: date) -> Table:
+def warned(session: Session, ends: date, starts: date = date.min) -> list[str]:
+    """What has to be said above sums in which another currency was added as though it were kronor; empty where none was."""
+    found = book_lists.other_currencies(session, ends, starts)
+    if not found:
+        return []
+    told = _(
+        "The sums are not right: %(count)s vouchers of these days are in %(currencies)s, and were added as though they were "
+        "kronor. The books are kept in kronor, and Kvitta knows no rates of exchange.",
+        count=sum(found.values()),
+        currencies=", ".join(found),
+    )
+    return [told]
+
+
+def balance_table(rows: Sequence[BalanceRow], starts: date, ends: date, notes: Sequence[str] = ()) -> Table:
     """«Saldobalans»."""
     sums = book_lists.balance_sums(rows)
     columns = [
@@ -37,7 +51,7 @@ def balance_table(rows: Sequence[BalanceRow], starts: date, ends: date) -> Table
         Line(["", _("Sum of the movements"), None, sums.debit, sums.credit, None]),
         Line(["", _("Result: a profit is positive"), None, None, None, sums.result]),
     ]
-    return Table("trial-balance", _("Trial balance"), period(starts, ends), columns, lines, foot)
+    return Table("trial-balance", _("Trial balance"), period(starts, ends), columns, lines, foot, notes)
 
 
 def _columns() -> list[Column]:
@@ -81,8 +95,8 @@ def sheet_table(session: Session, balance: BalanceRow, starts: date, ends: date,
 
 def ledger_table(session: Session, starts: date, ends: date) -> Table:
     """«Huvudbok»: every account that has a figure in the period, with all its rows; read while it is written."""
-    lines = _ledger_lines(session, starts, ends)
-    return Table("ledger", _("General ledger"), period(starts, ends), _columns(), lines)
+    lines, notes = _ledger_lines(session, starts, ends), warned(session, ends)
+    return Table("ledger", _("General ledger"), period(starts, ends), _columns(), lines, notes=notes)
 
 
 def series_table(reports: Sequence[SeriesReport], names: Mapping[str, str]) -> Table:

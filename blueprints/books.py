@@ -27,7 +27,7 @@ from web import (
     query_text,
     why_not,
 )
-from web_book_tables import balance_table, series_table, sheet_table
+from web_book_tables import balance_table, series_table, sheet_table, warned
 from web_documents import document_url, reason
 from web_labels import VOUCHER_SERIES_NAMES
 from web_query import Days, typed_days
@@ -217,6 +217,7 @@ def trial_balance() -> Response:
     with reading() as looked:
         starts, ends, days = _period(looked)
         rows = book_lists.trial_balance(looked, starts, ends)
+        wrong = warned(looked, ends)
         shows_costs = stock_booking.is_booked(looked, starts, ends)
         years = _years(looked, "books.trial_balance", starts, ends)
     given = {"from": starts, "to": ends}
@@ -228,6 +229,7 @@ def trial_balance() -> Response:
             status=days.status,
             days=days,
             rows=rows,
+            wrong=wrong,
             sums=book_lists.balance_sums(rows),
             starts=starts,
             ends=ends,
@@ -237,7 +239,7 @@ def trial_balance() -> Response:
             no_ledger=why_not(Right.SEE_PRIVATE) if shows_costs else None,
         )
 
-    return answer("" if days.wrong else shape(), [balance_table(rows, starts, ends)], shown)
+    return answer("" if days.wrong else shape(), [balance_table(rows, starts, ends, wrong)], shown)
 
 
 @blueprint.get("/books/accounts/<int:account>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -19,7 +20,7 @@ from services.ageing import GROUPS, Ageing
 from services.vat_report import DUE
 from states import DocKind
 from web import actor, needs, page
-from web_book_tables import ledger_table, period
+from web_book_tables import ledger_table, period, warned
 from web_query import Days, typed_days
 from web_reports import MOST_IN_FILE, MOST_ON_PAPER, Column, Line, Table, answer, kronor, shape, ways
 from web_words import amount, day, percent
@@ -51,7 +52,7 @@ def _box_name(number: int) -> str:
     return _(chart_changes.BOXES[number])
 
 
-def _vat_tables(report: vat_report.Report) -> list[Table]:
+def _vat_tables(report: vat_report.Report, wrong: Sequence[str]) -> list[Table]:
     columns = [
         Column(_("Box")),
         Column(_("What"), "wide"),
@@ -69,7 +70,7 @@ def _vat_tables(report: vat_report.Report) -> list[Table]:
                 else url_for("books.account", account=part.account, **_between(report.starts, report.ends))
             )
             lines.append(Line(["" if url is None else str(part.account), name, None, part.minor], url=url))
-    notes = [_("Whole kronor are declared, öre left out, box by box.")]
+    notes = [*wrong, _("Whole kronor are declared, öre left out, box by box.")]
     if report.dormant_minor:
         notes.append(_("VAT on advances that is not due yet: SEK %(amount)s.", amount=amount(report.dormant_minor)))
     if report.basis_missing:
@@ -105,7 +106,8 @@ def vat() -> Response:
         days = Days(starts, ends, {"from": starts.isoformat(), "to": ends.isoformat()}, {})
     with reading() as looked:
         report = vat_report.report(looked, starts, max(starts, ends))
-    tables = _vat_tables(report)
+        wrong = warned(looked, max(starts, ends), starts)
+    tables = _vat_tables(report, wrong)
 
     def shown() -> Response:
         choices = [
@@ -118,7 +120,7 @@ def vat() -> Response:
         ]
         return page(
             "books/vat.html", status=days.status, days=days, tables=tables, report=report, choices=choices,
-            due=kronor(abs(report.due_whole)),
+            due=kronor(abs(report.due_whole)), wrong=len(wrong),
             ways=ways("reports.vat", **_between(starts, ends)),
         )  # fmt: skip
 
@@ -140,7 +142,7 @@ def group_names() -> list[str]:
     return [*told, _("Over %(days)s days", days=GROUPS[-1])]
 
 
-def _ageing_tables(found: Ageing) -> list[Table]:
+def _ageing_tables(found: Ageing, wrong: Sequence[str]) -> list[Table]:
     heads = group_names()
     sums = [
         Line([name, *told.groups, told.minor])
@@ -150,6 +152,7 @@ def _ageing_tables(found: Ageing) -> list[Table]:
     notes = [
         _("What customers pay to us ages from its due date; what Klarna pays, and credit notes, from the day of issue.")
     ]
+    notes += wrong
     if found.total_minor != found.ledger_minor:
         told = amount(found.ledger_minor)
         notes.append(_("The customer ledger accounts hold SEK %(amount)s: something does not add up.", amount=told))
@@ -202,7 +205,8 @@ def ageing() -> Response:
     on = days.ends or clock.today()
     with reading() as looked:
         found = ages.ageing(looked, on, MOST_OF_SHAPE[shape()])
-    tables = _ageing_tables(found)
+        wrong = warned(looked, on)
+    tables = _ageing_tables(found, wrong)
     if not days.wrong:
         days = Days(None, on, {"day": on.isoformat()}, {})
 

@@ -64,6 +64,17 @@ def trial_balance(session: Session, starts: date, ends: date) -> list[BalanceRow
     return [row for row in made if row.opening or row.debit or row.credit]
 
 
+def other_currencies(session: Session, ends: date, starts: date = date.min) -> dict[str, int]:
+    """How many vouchers of these days are in a currency that is not the books': a sum of them with kronor means nothing."""
+    found = session.execute(
+        sa.select(Voucher.currency, sa.func.count())
+        .where(Voucher.currency != "SEK", Voucher.day >= starts, Voucher.day <= ends)
+        .group_by(Voucher.currency)
+        .order_by(Voucher.currency)
+    )
+    return {each[0]: int(each[1]) for each in found}
+
+
 @dataclass(frozen=True, slots=True)
 class BalanceSums:
     """The foot of a trial balance: what was booked, and the result so far (a profit is positive)."""

@@ -304,3 +304,19 @@ def test_who_asks_for_a_pdf_while_others_are_drawn_gets_the_print_page_and_keeps
         assert answer.status == 409 and said in answer.text
     assert client.get("/books/trial-balance?as=pdf").headers["Content-Type"] == "application/pdf"
     assert client.get(f"/documents/{invoice.id}/pdf").headers["Content-Type"] == "application/pdf"
+
+
+def test_sums_of_several_currencies_are_not_passed_off_as_kronor(app: Flask, client: WebClient) -> None:
+    """A1, catalogue row 69: what was booked in another currency is told above every report that adds it."""
+    post(TODAY, Entry(6060, 1_00))
+    client.log_in("viewer")
+    reports = (f"/books/trial-balance?to={TODAY}", f"/books/vat?from={TODAY}&to={TODAY}", f"/books/ageing?day={TODAY}")
+    for path in reports:
+        assert "Summorna är inte rätta" not in client.get(path).text, path
+    with writing() as session:
+        ledger.post(
+            session, builders.FINANCE, series="I", day=TODAY, text="i euro", source="euro", currency="EUR",
+            entries=[Entry(6570, 12_345), Entry(1930, -12_345)],
+        )  # fmt: skip
+    for path in (*reports, *(f"{each}&as=print" for each in reports), "/books/ledger"):
+        assert "Summorna är inte rätta: 1 verifikationer i de här dagarna är i EUR" in client.get(path).text, path
