@@ -65,6 +65,7 @@ ROOMS = (
     "owed",
     "batches",
     "settlements",
+    "settlement_foreign",
     "settlement_moves",
     "settlement_files",
     "bank",

@@ -144,7 +144,9 @@ WITHIN = {
     ),
     **dict.fromkeys(("sie", "closing", "reports", "history"), "books"),
     **dict.fromkeys(("batches", "deliveries", "incoming", "klarna_orders", "new_orders", "order_files"), "orders"),
-    **dict.fromkeys(("bank", "flow", "offsets", "owed", "settlement_files", "settlement_moves"), "settlements"),
+    **dict.fromkeys(
+        ("bank", "flow", "offsets", "owed", "settlement_files", "settlement_foreign", "settlement_moves"), "settlements"
+    ),
     **dict.fromkeys(("credit_rows", "exchange", "free_credits"), "credit_notes"),
     **dict.fromkeys(("agreement", "adoption"), "start"),
     **dict.fromkeys(("goods_in", "stocktakes", "stock_value"), "stock"),

@@ -122,7 +122,7 @@ def _settle_answer(break_id: int, act: str, form: Form, status: int = 200) -> Re
         if act not in settling.acts_of(looked, found):
             raise Refusal(N_("This difference cannot be settled that way. Nothing has been changed."))
         told, order_id = agreement.told(looked, found), found.order_id
-        needs_number = found.kind in settling.UNKNOWN_ACTS
+        needs_number = settling.needs_number(found)
         lapses = found.kind in settling.UNTIL
     return page(
         "agreement/settle.html",

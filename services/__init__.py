@@ -34,5 +34,5 @@
 - ``klarna_accounts`` with ``account_rules`` and ``account_trial``, ``set_up``, ``hosts``: store ids, a first start, who may send.
 - ``setting_groups``, ``company``, ``payment_methods``, ``vat_rates``: what an administrator changes.
 - ``settings``, ``audit``, ``users``, ``preferences``, ``logins``, ``register`` with ``anonymising``: the company, its log,
-  its people and cards.
+  its people and cards; ``currencies``: the one the books are kept in.
 """

@@ -21,6 +21,7 @@ from services import (
     breaks,
     credit_drafts,
     credit_notes,
+    currencies,
     documents,
     drift,
     goods_back,
@@ -81,6 +82,9 @@ def _adopt(session: Session, actor: Actor, break_id: int, wish: Wish, nonce: str
     operations.require_sending(session)
     order = orders.get(session, order_of(found), lock=True)
     drift.require_same_currency(order, look)
+    foreign = currencies.why_not_booked(order.currency)
+    if foreign is not None:
+        raise foreign
     op = external_of(session, found)
     if op is None:
         raise Refusal(N_("Klarna does not show it on the purchase. Nothing has been booked."))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import Document, KlarnaBreak, KlarnaOp, Order
-from services import adoption, adoption_rows, agreement, breaks, captured_elsewhere, credited, drift, orders
+from services import adoption, adoption_rows, agreement, breaks, captured_elsewhere, credited, currencies, drift, orders
 from services.agreement import Difference
 from services.captured_elsewhere import Marked, Priced
 from services.looks import Found, Line, Look
@@ -91,8 +91,8 @@ def form(session: Session, break_id: int, look: Look | None, invoice_id: int | N
     rows = _of_order(session, order, op, lines)
     if refund:
         rows = _of_invoice(session, chosen, op, lines) if chosen is not None else []
-    refusal = None
-    if refund and chosen is None and not refused:
+    refusal = currencies.why_not_booked(order.currency)
+    if refusal is None and refund and chosen is None and not refused:
         refusal = Refusal(
             N_(
                 "No invoice of the order has anything left to credit. Adopt the activation first, or explain the refund."

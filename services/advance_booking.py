@@ -36,7 +36,8 @@ def require_bookable(session: Session, actor: Actor, document: Document) -> None
     Raises Refusal and BrokenRule as ``ledger.post`` does.
     """
     if any(line.gross_minor for line in document.lines):
-        ledger.require_bookable(session, actor, clock.today(), of_document(session, document, clock.today()))
+        today = clock.today()
+        ledger.require_bookable(session, actor, today, of_document(session, document, today), document.currency)
     if document.restock and stock_booking.is_on(session):
         stock_booking.require_bookable(session, actor)
 

@@ -22,7 +22,7 @@ from errors import N_, Refusal
 from models import BankEntry, Document, KlarnaBreak, KlarnaOp, Order, Payout, PayoutRow, Posting, RowMatch, Voucher
 from money import Amount
 from rights import Actor
-from services import accounts, audit, bank_ties, ledger, periods
+from services import accounts, audit, bank_ties, ledger, periods, settlement_foreign
 from states import OPEN_OPS, BreakState, DocKind, DocState, PayoutState, Pile
 
 SHOWN = 5
@@ -120,7 +120,11 @@ def _operation(row: Any) -> Item:
 def _payouts(end: datetime) -> sa.Select[*tuple[Any, ...]]:
     return (
         sa.select(Payout.id, Payout.payment_reference, Payout.payout_date)
-        .where(Payout.state != PayoutState.BOOKED, Payout.payout_date < end)
+        .where(
+            Payout.state != PayoutState.BOOKED,
+            sa.not_(settlement_foreign.is_explained()),
+            Payout.payout_date < end,
+        )
         .order_by(Payout.payout_date, Payout.id)
     )
 

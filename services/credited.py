@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import money
 from errors import N_, Refusal
 from models import Document, DocumentLine
-from services import advances, documents
+from services import advances, currencies, documents
 from states import DocKind, DocState, DocType, LineKind
 
 
@@ -86,6 +86,9 @@ def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
     """Why no credit note can be begun on a document; None when one can (K8, K9)."""
     if invoice.kind is not DocKind.INVOICE or invoice.state is not DocState.ISSUED:
         return Refusal(N_("The invoice has not been issued and cannot be credited."))
+    foreign = currencies.why_not_invoiced(invoice.currency)
+    if foreign is not None:
+        return foreign
     done = credited(session, invoice.id)
     gives_back = any(line.kind is LineKind.ADVANCE_DEDUCTION for line in invoice.lines)
     total, gross = credited_total(session, invoice.id), invoice.gross_minor or 0

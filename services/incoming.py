@@ -22,7 +22,7 @@ from errors import N_, BadInput, NotFound, Refusal
 from models import Customer, KlarnaAccount, Order, PaymentMethod
 from money import Amount
 from rights import Actor, Right
-from services import drift, orders, register
+from services import currencies, drift, orders, register
 from services.card_checks import mask_personal_numbers
 from services.incoming_rows import AT_ONCE, Row, Shelf, masked
 from services.looks import Look
@@ -177,7 +177,11 @@ def party_of(customer: Customer, buyer: Buyer, delivery: Buyer | None = None) ->
 
 
 def lines_of(session: Session, incoming: IncomingOrder, shelf: Shelf | None = None) -> list[NewLine]:
-    """The rows as they will stand, compared with the stated sum to the öre. Raises BadInput; a difference is never hidden."""
+    """The rows as they will stand, compared with the stated sum to the öre, of an order whose currency is booked.
+
+    Raises BadInput; a difference is never hidden.
+    """
+    currencies.require_taken_in(incoming.currency)
     found = shelf or Shelf(session, incoming.rows)
     lines = [found.line(row, foreign=incoming.source == "klarna") for row in incoming.rows]
     total = sum(line.gross_minor for line in lines)

@@ -20,7 +20,7 @@ from columns import Day
 from errors import N_, BrokenRule, Refusal
 from models import Account, Document, NumberSeries, Posting, Voucher
 from rights import Actor
-from services import accounts, numbering
+from services import accounts, currencies, numbering
 from services.account_sheets import AccountSheet, account_sheet
 from services.accounts import dormant_vat_account, role, sales_account, vat_account
 from services.book_lists import (
@@ -111,7 +111,7 @@ def post(
     document_id: int | None = None,
     payout_id: int | None = None,
     reverses: Voucher | None = None,
-    currency: str = "SEK",
+    currency: str = currencies.BOOKS,
     paid: Paid | None = None,
 ) -> Voucher:
     """Write a voucher in series F, I, K or L; zero entries are dropped. Needs a writing session.
@@ -119,10 +119,12 @@ def post(
     In a locked period it is dated the first open day, and its text names the day of the event (operations 2.3). What it
     books on receivable accounts is added to ``open_minor`` of the documents named, and those of which nothing is left are
     marked as ``paid`` in the same write. Raises BrokenRule when it does not balance or a receivable entry names no
-    document, Refusal when an account is closed or no financial year fits.
+    document, Refusal when an account is closed, no financial year fits or it is in another currency than the books.
     """
     rows = [entry for entry in entries if entry.amount_minor != 0]
     _check_rows(rows, series)
+    if reverses is None:
+        _check_currency(currency)
     year = year_for_booking(session, actor, day)
     receivable = _check_accounts(session, rows)
     booked = first_open_day(session, day)
@@ -186,10 +188,11 @@ def post(
     return made
 
 
-def require_bookable(session: Session, actor: Actor, day: date, entries: Sequence[Entry]) -> None:
+def require_bookable(session: Session, actor: Actor, day: date, entries: Sequence[Entry], currency: str) -> None:
     """Let pass what ``post`` would write. Raises Refusal and BrokenRule as it does."""
     rows = [entry for entry in entries if entry.amount_minor != 0]
     _check_rows(rows, "F")
+    _check_currency(currency)
     year_for_booking(session, actor, first_open_day(session, day))
     _check_accounts(session, rows)
 
@@ -204,6 +207,12 @@ def _check_rows(rows: Sequence[Entry], series: str) -> None:
     total = sum(row.amount_minor for row in rows)
     if total != 0:
         raise BrokenRule(f"a voucher sums to zero, not to {total}")
+
+
+def _check_currency(currency: str) -> None:
+    refusal = currencies.why_not_booked(currency)
+    if refusal is not None:
+        raise refusal
 
 
 def _check_accounts(session: Session, rows: Sequence[Entry]) -> frozenset[int]:

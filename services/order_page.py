@@ -17,6 +17,7 @@ from errors import N_, Refusal
 from models import Delivery, DeliveryLine, Document, KlarnaOp, Order, OrderLine, Warehouse
 from services import (
     breaks,
+    currencies,
     deliveries,
     document_outcome,
     exchanged,
@@ -299,6 +300,9 @@ def why_not_invoice(session: Session, order: Order) -> Refusal | None:
         return Refusal(N_("The order is cancelled and cannot be invoiced."))
     if order.invoiced == "all":
         return Refusal(N_("Everything on the order has been invoiced."))
+    refusal = currencies.why_not_invoiced(order.currency)
+    if refusal is not None:
+        return refusal
     refusal = deliveries.lacks_reservation(order) if orders.total(order) > 0 else None
     if order.klarna_order_id is not None:
         refusal = deliveries.klarna_says_no(order) or orders.open_operation_refusal(session, order)

@@ -330,6 +330,7 @@ def _intend_retry(
     orders.require_no_open_operation(session, order)
     fits: Any = invoices.require_fits if document.kind is DocKind.INVOICE else credit_notes.require_fits
     fits(session, document)
+    require_bookable(session, actor, document)
     operations.use_form(session, actor, form.nonce, "retry", str(document_id), form.values, str(document_id))
     documents.move(session, document, DocState.PENDING, actor, reason="try again")
     op = operations.intend(

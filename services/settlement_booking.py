@@ -34,7 +34,7 @@ def book(session: Session, actor: Actor, payout_id: int) -> Voucher:
     payout = settlement_matching.get(session, payout_id, lock=True)
     if payout.state is PayoutState.BOOKED:
         raise Refusal(N_("The payout is booked already."))
-    why = settlement_matching.why_not_booked(session, payout_id) if payout.row_count else None
+    why = settlement_matching.why_not_booked(session, payout) if payout.row_count else None
     if why is not None:
         raise why
     changed = settlement_changes.why_not_booked(settlement_rows.open_breaks(session, payout_id))

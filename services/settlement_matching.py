@@ -19,7 +19,7 @@ from errors import N_, NotFound, Refusal, Stale
 from models import Document, KlarnaBreak, KlarnaOp, Payout, PayoutRow, RowMatch
 from money import Amount
 from rights import Actor
-from services import audit, operations, settings, settlement_unknown
+from services import audit, currencies, operations, settings, settlement_unknown
 from services.reservations import FOLLOW
 from services.settlement_layouts import COMMISSION_RETURNS, Row
 from services.settlement_report import read_fault, read_fields
@@ -224,9 +224,12 @@ def blocking(session: Session, payout_id: int) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def why_not_booked(session: Session, payout_id: int) -> Refusal | None:
-    """Why a payout cannot be booked yet; None when every row is explained."""
-    faulty, foreign = blocking(session, payout_id)
+def why_not_booked(session: Session, payout: Payout) -> Refusal | None:
+    """Why a payout cannot be booked yet, or ever; None when every row is explained."""
+    foreign_payout = currencies.why_not_settled(payout.currency)
+    if foreign_payout is not None:
+        return foreign_payout
+    faulty, foreign = blocking(session, payout.id)
     if faulty:
         return Refusal(
             N_("Faulty rows: %(count)s. Settle them before the payout is booked. Nothing has been booked."),
@@ -240,7 +243,7 @@ def why_not_booked(session: Session, payout_id: int) -> Refusal | None:
             ),
             count=foreign,
         )
-    stated = int(session.connection().execute(VAT_FROM_ABROAD, {"payout": payout_id}).scalar_one())
+    stated = int(session.connection().execute(VAT_FROM_ABROAD, {"payout": payout.id}).scalar_one())
     if stated:
         return Refusal(
             N_(
@@ -266,7 +269,7 @@ def restate_all(session: Session, account_id: int) -> None:
 def restate(session: Session, payout: Payout) -> PayoutState:
     """Let the payout's state follow its rows: ready when nothing stands in the way, else parked with the reason."""
     session.flush()
-    why = why_not_booked(session, payout.id)
+    why = why_not_booked(session, payout)
     new = PayoutState.READY if why is None else PayoutState.PARKED
     old = payout.state
     if new is not old:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from errors import N_, Refusal
 from models import KlarnaAccount, KlarnaBreak, Payout, PayoutRow, ReadingFile, Voucher
-from services import settlement_changes, settlement_matching, settlement_rows
+from services import currencies, settlement_changes, settlement_matching, settlement_rows
 from services.settlement_layouts import FEE_TYPES, Totals
 from services.settlement_list import pile_counts
 from services.settlement_proof import Group, tally
@@ -89,6 +89,13 @@ class Reading:
     steps: Sequence[Step]
     why: Refusal | None
     breaks: Sequence[KlarnaBreak]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is in another currency than the books' and somebody has yet to say where it is booked."""
+        return self.payout.currency != currencies.BOOKS and any(
+            self.counts.get(pile) for pile in Pile if pile is not Pile.HANDLED
+        )
 
 
 def reading(session: Session, payout_id: int) -> Reading:

@@ -18,7 +18,7 @@ from errors import N_, BadInput, NotFound, Refusal
 from models import Audit, Document, KlarnaBreak, KlarnaOp, Order, Voucher
 from money import Amount
 from rights import Actor, Right
-from services import audit, breaks, changes, documents, operations, orders
+from services import audit, breaks, changes, currencies, documents, operations, orders
 from states import BreakKind, BreakState, DocKind, DocState, KlarnaStatus, OpKind, OpState, OrderState
 
 FITS: dict[BreakKind, tuple[str, ...]] = {
@@ -50,9 +50,15 @@ def acts_of(session: Session, found: KlarnaBreak) -> list[str]:
     fitting = list(FITS[found.kind])
     if found.kind in UNKNOWN_ACTS and not _before_us(session, found):
         fitting.remove(breaks.IGNORE)
-    if found.order_id is None and breaks.ADOPT in fitting:
+    foreign = found.kind not in STANDING and currencies.why_not_booked(found.currency) is not None
+    if (foreign or found.order_id is None) and breaks.ADOPT in fitting:
         fitting.remove(breaks.ADOPT)
     return fitting
+
+
+def needs_number(found: KlarnaBreak) -> bool:
+    """Whether «Förklara» asks for what stands for it: of an act that these books could hold, and not of foreign money."""
+    return found.kind in UNKNOWN_ACTS and currencies.why_not_booked(found.currency) is None
 
 
 def _before_us(session: Session, found: KlarnaBreak) -> bool:
@@ -97,14 +103,14 @@ def _end(session: Session, actor: Actor, found: KlarnaBreak, act: str, reason: s
 def explain(session: Session, actor: Actor, break_id: int, number: str, reason: str, nonce: str) -> None:
     """«Förklara»: books nothing; ties an act to what already stands for it, with a reason.
 
-    ``number`` is that of an invoice, a credit note or a voucher; an act without partner needs one, other differences may name
-    one. Raises BadInput, Refusal, Stale, NotAllowed.
+    ``number`` is that of an invoice, a credit note or a voucher; an act without partner needs one (``needs_number``), other
+    differences may name one. Raises BadInput, Refusal, Stale, NotAllowed.
     """
     number, reason = number.strip(), documents.read_reason(reason)
     found = _begin(session, actor, break_id, breaks.EXPLAIN, nonce, [number, reason])
     if found is None:
         return
-    if not number and found.kind in UNKNOWN_ACTS:
+    if not number and needs_number(found):
         raise BadInput(N_("Write the invoice, credit note or voucher that already stands for it."), field="number")
     document_id = None
     if number:

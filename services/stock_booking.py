@@ -21,7 +21,7 @@ import money
 from errors import N_, BadInput, Refusal, Stale
 from models import Article, Posting, Setting, StockMovement, Voucher
 from rights import Actor, Right
-from services import accounts, keyset, ledger, money_forms, periods, settings
+from services import accounts, currencies, keyset, ledger, money_forms, periods, settings
 
 ACTION = "stock_booking"
 SUBJECT = "begin"
@@ -178,7 +178,7 @@ def require_bookable(session: Session, actor: Actor) -> None:
 
     Asked before booking begins, and before Klarna is asked for what moves stock afterwards (operations 3, T1).
     """
-    ledger.require_bookable(session, actor, clock.today(), _entries(session, 1))
+    ledger.require_bookable(session, actor, clock.today(), _entries(session, 1), currencies.BOOKS)
 
 
 # --- What moves -----------------------------------------------------------------------------------------------------------

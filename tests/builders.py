@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
+from unittest.mock import patch
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -40,7 +42,7 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import deliveries, invoices, orders, periods, reservations, settings, stock
+from services import currencies, deliveries, invoices, orders, periods, reservations, settings, stock
 from services.gateway import Gateway
 from services.orders import NewLine
 from services.reservations import MoneyForm
@@ -397,6 +399,13 @@ def an_invoice(klarna: Gateway, order: Order, *, kind: DocType = DocType.DELIVER
     with reading() as session:
         proposed = invoices.propose(session, orders.get(session, order.id), kind).gross_minor
     return the_document(reservations.invoice(klarna, actor, order.id, kind, a_money_form(proposed)))
+
+
+@contextmanager
+def books_kept_in(currency: str) -> Iterator[None]:
+    """Books that book another currency, as Kvitta's once did: what was booked then has to be readable now."""
+    with patch.object(currencies, "BOOKS", currency):
+        yield
 
 
 def the_document(document_id: int) -> Document:

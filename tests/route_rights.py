@@ -235,6 +235,8 @@ ROUTES: dict[str, Right | str] = {
     "reports.ledger": Right.READ,
     "reports.vat": Right.READ,
     "search.index": Right.READ,
+    "settlement_foreign.set_aside": Right.BOOKS,
+    "settlement_foreign.show": Right.READ,
     "settlement_moves.move": Right.BOOKS,
     "settlement_moves.show": Right.READ,
     "settlement_moves.take_back": Right.BOOKS,

@@ -259,6 +259,7 @@ WRONG = [
     ),
     ({"total": 17_799}, "total"),
     ({"currency": "kr"}, "currency"),
+    ({"currency": "EUR"}, "currency"),
     ({"payment": "cash"}, "payment"),
     ({"ordered_at": "2026-02-30T10:00:00Z"}, "ordered_at"),
     ({"ordered_at": "2026-02-03T10:00:00"}, "ordered_at"),

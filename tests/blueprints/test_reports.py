@@ -313,7 +313,7 @@ def test_sums_of_several_currencies_are_not_passed_off_as_kronor(app: Flask, cli
     reports = (f"/books/trial-balance?to={TODAY}", f"/books/vat?from={TODAY}&to={TODAY}", f"/books/ageing?day={TODAY}")
     for path in reports:
         assert "Summorna är inte rätta" not in client.get(path).text, path
-    with writing() as session:
+    with builders.books_kept_in("EUR"), writing() as session:
         ledger.post(
             session, builders.FINANCE, series="I", day=TODAY, text="i euro", source="euro", currency="EUR",
             entries=[Entry(6570, 12_345), Entry(1930, -12_345)],

@@ -208,6 +208,14 @@ def test_the_same_file_twice_is_told_and_the_same_orders_in_another_file_are_lef
     assert [order.shop_number for order in taken()] == ["W1", "W2", "W3"]
 
 
+def test_an_order_in_another_currency_is_a_problem_of_its_first_row(books: Flask) -> None:
+    """Catalogue row 69: the books are kept in kronor, and nothing of the file is read in."""
+    head = HEAD.replace("order;", "order;valuta;")
+    found = plan_of(f"{head}\nW1;SEK;Anna;a@example.com;Vara;1;5;25\nW2;EUR;Bo;b@example.com;Vara;1;5;25\n")
+    assert [(each.row, each.column) for each in found.problems] == [(3, "currency")]
+    assert [each.total_minor for each in found.orders] == [500, None]
+
+
 def test_a_known_order_with_another_content_is_a_problem(books: Flask) -> None:
     read_in(FILE)
     assert [(each.row, each.column) for each in plan_of(FILE.replace("89,00", "88,00")).problems] == [(4, "order")]

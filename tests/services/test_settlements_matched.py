@@ -437,7 +437,7 @@ def test_a_document_in_another_currency_warns_and_waits(klarna: Gateway, sandbox
     made = sandbox.pay_out()[0]
     content = csv_of(sandbox, made).replace(b"SEK", b"EUR")
     (done,) = upload(klarna, content).payouts
-    assert done.state is PayoutState.PARKED and "another currency" in str(
+    assert done.state is PayoutState.PARKED and "The payout is in EUR" in str(
         settlements.told(payout_of(made).parked_because or "")
     )
     odd, match = the_row(payout_of(made), "SALE")
@@ -445,7 +445,8 @@ def test_a_document_in_another_currency_warns_and_waits(klarna: Gateway, sandbox
     with pytest.raises(Refusal, match="Two currencies"):
         act(settlements.accept, odd.id, "Så är det")
     act(settlements.mark_handled, odd.id, "Utreds")
-    act(settlements.book, payout_of(made).id)
+    with pytest.raises(Refusal, match="The payout is in EUR"):
+        act(settlements.book, payout_of(made).id)
     assert the_document(invoice.id).open_minor == 800_00
 
 

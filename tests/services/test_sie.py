@@ -24,7 +24,7 @@ from services.gateway import Gateway
 from services.ledger import Entry
 from services.sie import Kind, Made, Per, Wish
 from tests import sie_reader
-from tests.builders import FREIGHT, a_captured_invoice, row
+from tests.builders import FREIGHT, a_captured_invoice, books_kept_in, row
 from tests.services.settlement_parts import booked, fees
 from tests.services.test_verify import a_credit
 from tests.sie_reader import SieFile
@@ -255,7 +255,7 @@ def test_the_check_before_download_sees_what_is_wrong(part: str, instead: str) -
 @pytest.mark.usefixtures("books")
 @pytest.mark.only_on("sqlite")
 def test_what_is_in_another_currency_is_not_exported_as_kronor(finance: Actor) -> None:
-    with writing() as session:
+    with books_kept_in("EUR"), writing() as session:
         ledger.post(
             session, finance, series="I", day=TODAY, text="euro", source="euro", currency="EUR",
             entries=[Entry(1930, 5), Entry(2890, -5)],
@@ -355,7 +355,7 @@ def test_verify_reads_each_year_back(
 @pytest.mark.usefixtures("books")
 def test_verify_tells_what_no_sie_file_can_hold(finance: Actor) -> None:
     """A12: a year with vouchers in another currency is not called well."""
-    with writing() as session:
+    with books_kept_in("EUR"), writing() as session:
         ledger.post(
             session, finance, series="I", day=TODAY, text="i euro", source="euro", currency="EUR",
             entries=[Entry(6570, 12_345), Entry(1930, -12_345)],
