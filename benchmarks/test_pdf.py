@@ -16,7 +16,7 @@ from benchmarks.serving import Visitor
 from db import reading
 from klarna_sandbox.control import Control
 from rights import SYSTEM, Right
-from services import document_page, printing
+from services import document_page, drawing, printing
 from tests.builders import a_captured_invoice, row
 from web_access import needs
 from web_papers import Papers, document_sheet
@@ -57,7 +57,7 @@ def test_an_invoice_as_pdf(house: Flask, invoice_id: int, report: Report) -> Non
         return papers.printer.kept("document-0", str(next(number)), lambda: the_html(papers, invoice_id))
 
     floor, archived, drawn = side_by_side(
-        lambda: bare(html), lambda: bare(html, pdf_variant=printing.VARIANT), ours, rounds=7, each=3, warm=2
+        lambda: bare(html), lambda: bare(html, pdf_variant=drawing.VARIANT), ours, rounds=7, each=3, warm=2
     )
     report.compare(
         "8",
@@ -99,7 +99,7 @@ def test_a_kept_pdf(house: Flask, invoice_id: int, report: Report) -> None:
 
 def draw(html: str) -> int:
     """One paper in a worker."""
-    return len(printing.Printer(STATIC, Path("/nowhere")).draw(html))
+    return len(drawing.draw(html, STATIC, "pdf.css"))
 
 
 def test_many_with_two_workers(house: Flask, invoice_id: int, report: Report) -> None:

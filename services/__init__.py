@@ -23,7 +23,8 @@
   ``payments``, ``payment_terms``: what a customer pays to us; ``advances``, ``advance_credits``, ``advance_booking``:
   shares charged in advance, deducted, given back, and what is booked of them.
 - ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.
-- ``papers``, ``printing``: papers beside invoices, and HTML as PDF; ``postman``, ``outbox``, ``mail``, ``mail_settings``: e-mail.
+- ``papers``, ``printing`` with ``drawing``: papers beside invoices, and HTML as PDF; ``postman``, ``outbox``, ``mail``,
+  ``mail_settings``: e-mail.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``changes``, ``breaks``, ``holds``, ``captured_elsewhere``: ours against Klarna's, differences, stops, rows to

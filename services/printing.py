@@ -1,34 +1,40 @@
 """A paper as a PDF file: HTML in, PDF out, kept in the data folder until something on the paper changes.
 
-WeasyPrint draws it, which needs Pango from the operating system; where that is missing everything else works and ``missing``
-says why. The renderer fetches our own static files and nothing else, from the network or from the disk (catalogue row 71).
-The HTML comes from the same templates as the print pages; drawing those is the business of ``web_papers``.
+WeasyPrint draws it (``drawing``), in a process beside this one, and needs Pango from the operating system; where that is
+missing everything else works and ``missing`` says why. The HTML comes from the same templates as the print pages; drawing
+those is the business of ``web_papers``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib
+import importlib.metadata
 import importlib.util
+import multiprocessing
 import os
 import secrets
 import threading
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
+import structlog
+from pebble import ProcessExpired, ProcessPool
 from sqlalchemy.orm import Session, aliased
 
 import clock
 from errors import N_, NotFound, Refusal
 from models import Document, KlarnaOp, Order, PaymentMethod
+from services import drawing
 from states import DocKind, DocState
+
+log = structlog.get_logger()
 
 LIBRARIES = (
     ("libpango-1.0.so.0", "libpango-1.0.dylib", "libpango-1.0-0"),
@@ -36,15 +42,14 @@ LIBRARIES = (
     ("libharfbuzz-subset.so.0", "libharfbuzz-subset.dylib", "libharfbuzz-subset-0"),
 )
 """What WeasyPrint loads from the operating system, by its names on Linux, macOS and Windows."""
-VARIANT = "pdf/a-3b"
-"""Made to be kept for seven years: fonts and colours inside the file, and nothing that needs a program of its own."""
 KEPT = timedelta(days=30)
 """How long a drawn file is kept. It can be drawn again at any time; it holds names and addresses, so it does not stay."""
-ADDRESS = "http://kvitta.invalid/"
-"""What addresses on a paper are relative to. No such machine can exist (RFC 2606)."""
 FOR_EVER = -1
 """How long whoever draws in the background waits for its turn."""
-_SERVED = {".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".woff2": "font/woff2"}
+LONGEST_SECONDS = 120
+"""How long one paper may take; a process that is still at it is ended."""
+PAPERS_A_PROCESS = 500
+"""After so many papers the process that draws is a new one, whatever it has gathered."""
 
 
 # --- Whether it can be done ----------------------------------------------------------------------------------------------
@@ -74,21 +79,38 @@ def _loads(names: tuple[str, ...]) -> bool:
     return False
 
 
-@cache
-def _renderer() -> Any:
-    return importlib.import_module("weasyprint")
-
-
 def version() -> str:
     """What draws, for telling old files from new; empty where nothing can."""
-    return "" if missing() else f"{_renderer().__version__} {VARIANT}"
+    return "" if missing() else f"{importlib.metadata.version('weasyprint')} {drawing.VARIANT}"
 
 
 # --- Drawing -------------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _beside() -> ProcessPool:
+    """The process that draws for this one: drawing keeps a processor busy, and pages are answered meanwhile."""
+    return ProcessPool(max_workers=1, max_tasks=PAPERS_A_PROCESS, context=multiprocessing.get_context("spawn"))
+
+
+def _drawn(html: str, static: Path, stylesheet: str) -> bytes:
+    """Drawn beside this process. Raises Refusal when it takes too long, or the process that draws has died of it."""
+    pool = _beside()
+    try:
+        made: bytes = pool.schedule(drawing.draw, (html, static, stylesheet), timeout=LONGEST_SECONDS).result()
+    except (TimeoutError, ProcessExpired, BrokenProcessPool) as error:
+        log.exception("printing.failed", characters=len(html), cause=type(error).__name__)
+        raise Refusal(
+            N_("The paper could not be drawn. It may be too long: choose less, or print from the browser instead.")
+        ) from error
+    finally:
+        if not pool.active:
+            _beside.cache_clear()
+    return made
+
+
 class Printer:
-    """Makes PDF files for one installation, one at a time in a process, and keeps them in a folder of its own."""
+    """Makes PDF files for one installation, one at a time for a process, and keeps them in a folder of its own."""
 
     def __init__(self, static: Path, data_dir: Path, stylesheet: str = "pdf.css") -> None:
         self._static = static.resolve()
@@ -99,47 +121,20 @@ class Printer:
     def draw(self, html: str, wait_seconds: int = FOR_EVER) -> bytes:
         """The PDF of an HTML page; equal pages give equal bytes (fault 51).
 
-        Raises Refusal where it cannot be made, or others are still being drawn after so long: somebody who waits in a web
-        process holds one of the few places in which pages are answered.
+        Raises Refusal where it cannot be made or takes too long, or others are still being drawn after so long: somebody who
+        waits in a web process holds one of the few places in which pages are answered.
         """
         refusal = missing()
         if refusal is not None:
             raise refusal
-        renderer = _renderer()
         if not self._one_at_a_time.acquire(timeout=wait_seconds):
             raise Refusal(
                 N_("Other papers are being drawn just now. Print from the browser instead, or try again in a moment.")
             )
         try:
-            page = renderer.HTML(string=html, base_url=ADDRESS, url_fetcher=self._fetcher())
-            looks = renderer.CSS(filename=str(self._static.joinpath(self._stylesheet)))
-            made: bytes = page.write_pdf(stylesheets=[looks], pdf_variant=VARIANT)
+            return _drawn(html, self._static, self._stylesheet)
         finally:
             self._one_at_a_time.release()
-        return made
-
-    def _fetcher(self) -> Any:
-        """What the renderer asks for files: our own static ones, and no others."""
-        serve, renderer = self.serve, _renderer()
-
-        class OwnFilesOnly(renderer.urls.URLFetcher):  # type: ignore[misc, name-defined]
-            def fetch(self, url: str, headers: object = None) -> Any:  # noqa: ARG002 - the library's signature
-                content, kind = serve(url)
-                return renderer.urls.URLFetcherResponse(url, content, {"Content-Type": kind})
-
-        return OwnFilesOnly()
-
-    def serve(self, url: str) -> tuple[bytes, str]:
-        """A static file of ours by its address, with its type. Raises ValueError for every other address."""
-        parts = urlsplit(url)
-        path = unquote(parts.path)
-        kind = _SERVED.get(Path(path).suffix)
-        if not url.startswith(f"{ADDRESS}static/") or kind is None:
-            raise ValueError("a paper fetches our own static files and nothing else")
-        file = self._static.joinpath(path.removeprefix("/static/")).resolve()
-        if not file.is_relative_to(self._static):
-            raise ValueError("a paper fetches our own static files and nothing else")
-        return file.read_bytes(), kind
 
     # --- Keeping -----------------------------------------------------------------------------------------------------------
 

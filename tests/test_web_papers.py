@@ -9,9 +9,11 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pypdf
 import pytest
@@ -22,7 +24,7 @@ from db import reading, writing
 from errors import NotFound, Refusal
 from models import Document
 from rights import Actor
-from services import mail_settings, outbox, postman, printing, reservations
+from services import drawing, mail_settings, outbox, postman, printing, reservations
 from services.gateway import Gateway
 from services.mail import PLAIN
 from services.mail_settings import Facts
@@ -125,7 +127,8 @@ def test_the_same_document_gives_the_same_bytes_in_another_process(drawn: Papers
     here = drawn.printer.draw(html)
     code = (
         "import sys; from pathlib import Path; from services.printing import Printer;"
-        f"sys.stdout.buffer.write(Printer(Path({str(STATIC)!r}), Path('/nowhere')).draw(sys.stdin.read()))"
+        f"sys.stdout.buffer.write(Printer(Path({str(STATIC)!r}), Path('/nowhere')).draw(sys.stdin.read()));"
+        "assert 'weasyprint' not in sys.modules, 'drawn in the process that was asked'"
     )
     there = subprocess.run(
         [sys.executable, "-c", code], input=html.encode(), capture_output=True, check=True, cwd=STATIC.parent
@@ -170,14 +173,14 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("url", FOREIGN)
-def test_the_renderer_is_served_our_own_static_files_and_nothing_else(tmp_path: Path, url: str) -> None:
+def test_the_renderer_is_served_our_own_static_files_and_nothing_else(url: str) -> None:
     """Catalogue 71; security: nothing from the network, nothing from the disk."""
     with pytest.raises((ValueError, FileNotFoundError)):
-        printing.Printer(STATIC, tmp_path).serve(url)
+        drawing.serve(STATIC, url)
 
 
-def test_the_renderer_is_served_the_stylesheet(tmp_path: Path) -> None:
-    content, kind = printing.Printer(STATIC, tmp_path).serve("http://kvitta.invalid/static/print.css?v=abc")
+def test_the_renderer_is_served_the_stylesheet() -> None:
+    content, kind = drawing.serve(STATIC, "http://kvitta.invalid/static/print.css?v=abc")
     assert content == (STATIC / "print.css").read_bytes()
     assert kind == "text/css"
 
@@ -187,20 +190,89 @@ def test_a_page_full_of_foreign_addresses_is_drawn_without_asking_for_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    printer = printing.Printer(STATIC, tmp_path)
-    serve = printer.serve
-    monkeypatch.setattr(printer, "serve", lambda url: (asked.append(url), serve(url))[1])
+    serve = drawing.serve
+    monkeypatch.setattr(drawing, "serve", lambda static, url: (asked.append(url), serve(static, url))[1])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"the secret")
-    content = printer.draw(
+    content = drawing.draw(
         f"<p>Hej<img src='{secret}'><img src='{secret.as_uri()}'><img src='http://127.0.0.1:9/x.png'>"
         "<link rel=stylesheet href='https://example.com/x.css'><object data='file:///etc/passwd'></object>"
-        f"<link rel=attachment href='{secret.as_uri()}'>"
+        f"<link rel=attachment href='{secret.as_uri()}'>",
+        STATIC,
+        "pdf.css",
     )
     assert "Hej" in read(content)
     assert b"the secret" not in content
     assert not pypdf.PdfReader(io.BytesIO(content)).attachments
     assert len(asked) >= 4
+
+
+# --- The process that draws --------------------------------------------------------------------------------------------------
+
+
+def dies(html: str, static: Path, stylesheet: str) -> bytes:
+    """A paper that takes its process with it."""
+    os._exit(3)
+
+
+def never_ends(html: str, static: Path, stylesheet: str) -> bytes:
+    """A paper that is never done."""
+    time.sleep(600)
+    return b""
+
+
+@needs_pango
+@pytest.mark.parametrize("draw", [dies, never_ends])
+def test_a_paper_that_cannot_be_drawn_is_refused_and_the_next_one_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw: Any
+) -> None:
+    """What goes wrong in the process that draws ends with it, and nobody waits for ever."""
+    printer = printing.Printer(STATIC, tmp_path)
+    monkeypatch.setattr(printing, "LONGEST_SECONDS", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(drawing, "draw", draw)
+        with pytest.raises(Refusal, match="could not be drawn"):
+            printer.draw("<p>Hej</p>")
+    monkeypatch.undo()
+    assert "Hej" in read(printer.draw("<p>Hej</p>"))
+
+
+@needs_pango
+def test_pages_are_answered_while_a_long_paper_is_drawn(tmp_path: Path) -> None:
+    """Performance, "PDFs in the worker": drawing holds the interpreter, so it has one of its own."""
+    printer = printing.Printer(STATIC, tmp_path)
+    printer.draw("<p>Hej</p>")
+    rows = "".join(f"<tr><td>{n}</td><td>Ett ord till</td></tr>" for n in range(800))
+    began = time.process_time()
+    printer.draw(f"<table>{rows}</table>")
+    here = time.process_time() - began
+    began = time.process_time()
+    drawing.draw(f"<table>{rows}</table>", STATIC, "pdf.css")
+    assert here * 5 < time.process_time() - began
+
+
+@needs_pango
+def test_the_process_that_draws_ends_with_the_one_it_draws_for(tmp_path: Path) -> None:
+    """Fault rows of kill -9: a web process that is killed leaves nothing behind."""
+    code = (
+        "import multiprocessing, sys; from pathlib import Path; from services.printing import Printer;"
+        f"Printer(Path({str(STATIC)!r}), Path('/nowhere')).draw('<p>Hej</p>');"
+        "print(multiprocessing.active_children()[0].pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=STATIC.parent
+    ) as asking:
+        assert asking.stdout is not None
+        beside = int(asking.stdout.readline())
+        os.kill(beside, 0)
+        asking.kill()
+    for _ in range(200):
+        try:
+            os.kill(beside, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the process that draws is still there")
 
 
 # --- Keeping -----------------------------------------------------------------------------------------------------------------
