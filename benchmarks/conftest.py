@@ -15,6 +15,7 @@ import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +77,54 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.fixture
-def house(folder: Path) -> Iterator[Flask]:
-    """The whole app on SQLite, set up as in production, with a company in it; garbage that lives on is frozen."""
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[str, str]]:
+    """A database with a company in it, on each kind in turn: what the kind is called, and its address."""
+    if request.param == "SQLite":
+        url = f"sqlite:///{folder / 'kvitta.db'}"
+        databases.furnish(url, builders.furnish_company)
+        yield request.param, url
+        return
+    try:
+        server = databases.Postgres(folder)
+    except databases.CannotBeHad as why:
+        pytest.skip(str(why))
+    try:
+        server.template("company", builders.furnish_company)
+        yield request.param, server.make("company")
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _open(url: str, folder: Path) -> Iterator[Flask]:
+    """The whole app, set up as in production; garbage that lives on is frozen."""
     from app import create_app
 
-    url = f"sqlite:///{folder / 'kvitta.db'}"
-    databases.furnish(url, builders.furnish_company)
     made = create_app(config_for(url, folder))
-
     with made.app_context():
         gc.collect()
         gc.freeze()
         yield made
         db.db.engine.dispose()
         gc.unfreeze()
+
+
+@pytest.fixture
+def house(folder: Path) -> Iterator[Flask]:
+    """The app on SQLite, with a company in it."""
+    url = f"sqlite:///{folder / 'kvitta.db'}"
+    databases.furnish(url, builders.furnish_company)
+    with _open(url, folder) as made:
+        yield made
+
+
+@pytest.fixture
+def house_of(place: tuple[str, str], folder: Path) -> Iterator[tuple[str, Flask]]:
+    """The app on each kind of database in turn, with the kind's name."""
+    name, url = place
+    with _open(url, folder) as made:
+        yield name, made
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def recorded(engine: Engine) -> Iterator[list[Transaction]]:
 
     def sent(_connection: Any, statement: Any, many: Any, one: Any, _options: Any) -> None:
         kept[-1].statements.append((statement, list(many) if many else dict(one)))
+        kept[-1].writes |= getattr(statement, "is_dml", False)
 
     event.listen(engine, "begin", begun)
     event.listen(engine, "before_execute", sent)

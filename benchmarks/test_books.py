@@ -77,13 +77,13 @@ def a_sie_file() -> None:
         assert sie.export(session, sie.year_wish(session, year.id), "bench", file).report.sound
 
 
-def test_books(house: Flask, report: Report, request: pytest.FixtureRequest) -> None:
-    rows = request.config.getoption("--rows")
+def test_books(house_of: tuple[str, Flask], report: Report, request: pytest.FixtureRequest) -> None:
+    rows, (where, house) = request.config.getoption("--rows"), house_of
     a_full_year(rows)
     floor, made = side_by_side(plain_lines, a_sie_file, rounds=3, each=1, warm=1)
     report.compare(
         "7",
-        f"A year of {rows:,} rows as a SIE file, read back and checked",
+        f"A year of {rows:,} rows as a SIE file, read back and checked; {where}",
         floor.median,
         made.median,
         made.over(floor),
@@ -95,8 +95,10 @@ def test_books(house: Flask, report: Report, request: pytest.FixtureRequest) -> 
         path = address.format(**days)
         ask = visitor.fetches(path)
         ask()
-        report.tell("7", f"{name}, {rows:,} rows booked", kvitta=in_words(once(ask)))
+        report.tell("7", f"{name}, {rows:,} rows booked; {where}", kvitta=in_words(once(ask)))
     with reading() as session:
         report.tell(
-            "7", f"`flask verify`, {rows:,} rows booked", kvitta=in_words(once(lambda: list(verify.run(session))))
+            "7",
+            f"`flask verify`, {rows:,} rows booked; {where}",
+            kvitta=in_words(once(lambda: list(verify.run(session)))),
         )

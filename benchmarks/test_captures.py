@@ -14,15 +14,14 @@ from benchmarks.capturing import InstantKlarna, app_on, capture, make_tx7, tx7, 
 from benchmarks.filling import fill
 from benchmarks.floors import recorded
 from benchmarks.measuring import Report, cpu, quantile, side_by_side, wall
-from tests import builders, databases
+from tests import builders
 
 BEFORE = 1_000
 TO_CAPTURE = 4_000
 
 
-def test_captures(folder: Path, report: Report) -> None:
-    url = f"sqlite:///{folder / 'kvitta.db'}"
-    databases.furnish(url, builders.furnish_company)
+def test_captures(place: tuple[str, str], folder: Path, report: Report) -> None:
+    where, url = place
     app, klarna = app_on(url, folder)
     with app.app_context():
         engine = db.db.engine
@@ -45,7 +44,7 @@ def test_captures(folder: Path, report: Report) -> None:
                 )  # fmt: skip
                 report.compare(
                     "5",
-                    f"Capture through the services, {word}; one tx7, FULL",
+                    f"{where}: capture through the services, {word}; one tx7, FULL",
                     bare.median,
                     ours.median,
                     ours.over(bare),
@@ -53,12 +52,12 @@ def test_captures(folder: Path, report: Report) -> None:
                 )
                 report.tell(
                     "5",
-                    f"The same against as many tx7 as a capture has commits ({len(writes)})",
+                    f"{where}: the same against as many tx7 as a capture has commits ({len(writes)})",
                     kvitta="",
                     ratio=f"{ours.over(bare) / len(writes):.2f}",
                 )
             statements = sum(len(each.statements) for each in sent)
-            report.tell("5", "Statements of one capture; of one tx7", floor="5", kvitta=str(statements))
+            report.tell("5", f"{where}: statements of one capture; of one tx7", floor="5", kvitta=str(statements))
         engine.dispose()
     at = next(numbers)
     one = write_at_once(url, folder, [list(range(at, at + 800))])
@@ -72,14 +71,14 @@ def test_captures(folder: Path, report: Report) -> None:
     slow = quantile([second for each in paced for second in each.seconds], 0.99)
     report.tell(
         "5",
-        "8 writers: lock errors and other failures",
+        f"{where}: 8 writers: lock errors and other failures",
         kvitta=str(len(wrong)) + (f" ({wrong[0]})" if wrong else ""),
         wanted="0",
         met=not wrong,
     )
     report.tell(
         "5",
-        "8 writers together against one, captures per second",
+        f"{where}: 8 writers together against one, captures per second",
         floor=f"{alone:.0f}/s",
         kvitta=f"{together:.0f}/s",
         ratio=f"{together / alone:.2f}",
@@ -88,14 +87,14 @@ def test_captures(folder: Path, report: Report) -> None:
     )
     report.tell(
         "5",
-        "8 writers without a pause: the longest capture",
+        f"{where}: 8 writers without a pause: the longest capture",
         kvitta=f"{longest:.2f} s",
         wanted="≤ 1 s",
         met=longest <= 1,
     )
     report.tell(
         "5",
-        "8 writers, each half a second apart: p99 of a capture",
+        f"{where}: 8 writers, each half a second apart: p99 of a capture",
         kvitta=f"{slow * 1000:.0f} ms",
         wanted="≤ 15 ms",
         met=slow <= 0.015,
