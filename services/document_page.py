@@ -28,7 +28,8 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import document_acts, document_outcome, document_payment, documents, invoices, ledger
+from services import afterwards, document_acts, document_outcome, document_payment, documents, invoices, ledger
+from services.afterwards import Happened
 from services.document_outcome import Outcome
 from services.document_payment import Payment
 from services.invoices import Choices
@@ -106,13 +107,14 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of the history: a move of the document or of its operation."""
+    """A line of the history: a move of the document or of its operation, or what happened once it was issued."""
 
     at: datetime
     who: str
     document_state: DocState | None
     op_state: OpState | None
     detail: str
+    after: Happened | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,8 @@ def _movements(session: Session, document: Document) -> list[Movement]:
 
 
 def _events(session: Session, document: Document) -> list[Event]:
-    """What happened, newest first: moves of the document, and moves of its operations that no such move tells of.
+    """What happened, newest first: moves of the document, moves of its operations that no such move tells of, and what came
+    after its issue.
 
     A sending that came back with nothing done at Klarna is told by its return alone, as PREPARED.
     """
@@ -319,6 +322,9 @@ def _events(session: Session, document: Document) -> list[Event]:
         .limit(MOST_EVENTS)
     )
     found += [Event(at, who, None, state, "") for at, who, state in acts]
+    if document.state is DocState.ISSUED:
+        later = afterwards.of_document(session, document.id)
+        found += [Event(each.at, each.who, None, None, each.detail, each) for each in later]
     return sorted(found, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 

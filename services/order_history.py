@@ -1,4 +1,4 @@
-"""What has happened to an order, newest first: taken, delivered, its documents' moves, and acts at Klarna without one."""
+"""What has happened to an order, newest first: taken, delivered, its documents' moves and what came after, acts at Klarna."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from models import (
     OrderHold,
     Warehouse,
 )
-from services import klarna_call_rules
+from services import afterwards, klarna_call_rules
+from services.afterwards import Happened
 from states import BreakKind, BreakState, CallKind, CallOutcome, DocKind, DocState, OpKind, OpState
 
 MOST = 200
@@ -43,6 +44,7 @@ class What(StrEnum):
     ROWS = "rows"
     CANCELLED = "cancelled"
     CALL = "call"
+    AFTER = "after"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Event:
     before_minor: int | None = None
     call_kind: CallKind | None = None
     call_outcome: CallOutcome | None = None
+    after: Happened | None = None
 
 
 _NOTED = {"order.take": What.TAKEN, "order.rows": What.ROWS, "order.cancel": What.CANCELLED}
@@ -153,6 +156,7 @@ def events(session: Session, order: Order) -> list[Event]:
         *_holds(session, order),
         *_settled(session, order),
         *_calls(session, order),
+        *_afterwards(session, order),
     ]
     return sorted(found, key=lambda event: event.at, reverse=True)[:MOST]
 
@@ -237,4 +241,21 @@ def _settled(session: Session, order: Order) -> list[Event]:
             reason=(each.reason or "") if each.resolution != "adopt" else "",
         )
         for each in rows
+    ]
+
+
+def _afterwards(session: Session, order: Order) -> list[Event]:
+    """What has happened to the order's documents once they were issued."""
+    return [
+        Event(
+            What.AFTER,
+            each.at,
+            each.who,
+            number=each.document_number,
+            document_id=each.document_id,
+            document_kind=each.document_kind,
+            reason=each.detail,
+            after=each,
+        )
+        for each in afterwards.of_order(session, order.id)
     ]

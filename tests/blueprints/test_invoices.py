@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 
 import clock
 from db import reading, writing
+from klarna_sandbox.control import Control
 from models import Document, Installation, Order, OrderLine
 from services import orders
+from services.gateway import Gateway
 from states import DocState, DocType
 from tests.blueprints.document_pages import E1, a_new_order, booked, count, in_english
 from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row, the_document
+from tests.services.settlement_parts import a_sale, fees
+from tests.services.settlement_parts import booked as read_and_booked
 from tests.web_client import Page, WebClient
 
 
@@ -454,3 +459,20 @@ def test_the_last_step_and_the_outcome_in_swedish_to_the_letter(client: WebClien
     number = f"{order.klarna_reference}-1"
     assert f"Faktura 42580 är skapad och aktiverad hos Klarna: 2 435,00 kr, Klarnas nummer {number}." in page.text
     assert "Aktiverad hos Klarna via Kvitta" in page.find(".state-icon.captured")["aria-label"]
+
+
+def test_the_history_of_a_paid_invoice_leads_to_its_payout_on_both_pages(
+    app: Flask, client: WebClient, klarna: Gateway, sandbox: Control
+) -> None:
+    """Screens, invoice and order page: what came after the issue stands in both histories."""
+    fees(sandbox, 0)
+    invoice = a_sale(klarna, sandbox, 800_00)
+    payout = read_and_booked(klarna, sandbox)
+    client.log_in("clerk")
+    for page, begins in (
+        (client.get(f"/invoices/{invoice.id}"), "Betald genom"),
+        (client.get(f"/orders/{invoice.order_id}"), f"Faktura {invoice.number_text}: Betald genom"),
+    ):
+        told = next(each for each in page.all(".timeline li") if "Betald genom utbetalning" in each.text)
+        assert f"{begins} utbetalning {payout.payment_reference}, 800,00 kr" in told.text.replace("\u00a0", " ")
+    assert client.get(f"/invoices/{invoice.id}").has(f".timeline a[href=/settlements/{payout.id}]")
