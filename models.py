@@ -7,6 +7,7 @@ days local. Append-only tables and columns that are set once are also guarded by
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -71,6 +72,11 @@ APPEND_ONLY = (
 """Tables whose rows are never changed or removed; triggers hold it, ``flask verify`` looks for the triggers."""
 
 Money = Mapped[int]
+
+
+def _of_rows(condition: str) -> dict[str, Any]:
+    """Of an index: only these rows are in it."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 # --- The company, its people and its settings ---------------------------------------------------------------------------
@@ -272,7 +278,7 @@ class Outbox(Base):
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index(None, "done_at", "created_at"), STRICT)
+    __table_args__ = (Index(None, "done_at", "created_at"), Index(None, "document_id"), STRICT)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
@@ -420,7 +426,7 @@ class StockMovement(Base):
 
     __tablename__ = "stock_movement"
     __table_args__ = (
-        Index(None, "article_id", "warehouse_id"),
+        Index(None, "article_id", "warehouse_id", "quantity_milli"),
         UniqueConstraint("delivery_line_id"),
         UniqueConstraint("document_line_id", "kind"),
         Index(None, "stocktake_id", "article_id", unique=True),
@@ -455,8 +461,7 @@ class Stocktake(Base):
             None,
             "warehouse_id",
             unique=True,
-            sqlite_where=text("state = 'open'"),
-            postgresql_where=text("state = 'open'"),
+            **_of_rows("state = 'open'"),
         ),
         CheckConstraint("state IN ('open','booked','discarded')", "state"),
         CheckConstraint("(state = 'open') = (ended_at IS NULL)", "ended"),
@@ -584,14 +589,12 @@ class Order(Base):
         Index(
             "ix_sales_order_held",
             "held_at",
-            sqlite_where=text("hold_reason IS NOT NULL"),
-            postgresql_where=text("hold_reason IS NOT NULL"),
+            **_of_rows("hold_reason IS NOT NULL"),
         ),
         Index(
             "ix_sales_order_cancelled",
             "id",
-            sqlite_where=text("state = 'cancelled'"),
-            postgresql_where=text("state = 'cancelled'"),
+            **_of_rows("state = 'cancelled'"),
         ),
         Index(None, "changed_at", "id"),
         Index(None, "icon", "ordered_at", "id"),
@@ -600,13 +603,9 @@ class Order(Base):
             "ix_sales_order_cancelled_ordered_at",
             "ordered_at",
             "id",
-            sqlite_where=text("state = 'cancelled'"),
-            postgresql_where=text("state = 'cancelled'"),
+            **_of_rows("state = 'cancelled'"),
         ),
-        *(
-            Index(f"ix_sales_order_{name}", *columns, sqlite_where=text(AT_WORK), postgresql_where=text(AT_WORK))
-            for name, columns in _WORKED.items()
-        ),
+        *(Index(f"ix_sales_order_{name}", *columns, **_of_rows(AT_WORK)) for name, columns in _WORKED.items()),
         CheckConstraint("delivered IN ('none','part','all')", "delivered"),
         CheckConstraint("invoiced IN ('none','part','all')", "invoiced"),
         CheckConstraint("(klarna_order_id IS NULL) = (account_id IS NULL)", "klarna_link"),
@@ -799,8 +798,7 @@ class Document(Base):
         Index(
             "ix_document_replaces_id",
             "replaces_id",
-            sqlite_where=text("replaces_id IS NOT NULL"),
-            postgresql_where=text("replaces_id IS NOT NULL"),
+            **_of_rows("replaces_id IS NOT NULL"),
         ),
         *(Index(None, column, "id") for column in SORTED),
         Index(
@@ -810,8 +808,7 @@ class Document(Base):
             "listed_on",
             "currency",
             "open_minor",
-            sqlite_where=text("open_minor <> 0"),
-            postgresql_where=text("open_minor <> 0"),
+            **_of_rows("open_minor <> 0"),
         ),
         Index(
             "ix_document_at_klarna",
@@ -819,21 +816,19 @@ class Document(Base):
             "listed_on",
             "currency",
             "open_minor",
-            sqlite_where=text(AT_KLARNA),
-            postgresql_where=text(AT_KLARNA),
+            **_of_rows(AT_KLARNA),
         ),
         Index(
             "ix_document_open",
             "number",
-            sqlite_where=text("open_minor <> 0"),
-            postgresql_where=text("open_minor <> 0"),
+            **_of_rows("open_minor <> 0"),
         ),
         *(
-            Index(f"ix_document_{what}_{column}", column, "id", sqlite_where=text(where), postgresql_where=text(where))
+            Index(f"ix_document_{what}_{column}", column, "id", **_of_rows(where))
             for what, where in (("unpaid", "open_minor <> 0"), ("note", "kind <> 'invoice'"))
             for column in SORTED
         ),
-        Index("ix_document_without", "id", sqlite_where=text(WITHOUT), postgresql_where=text(WITHOUT)),
+        Index("ix_document_without", "id", **_of_rows(WITHOUT)),
         CheckConstraint("(number IS NULL) = (state = 'draft')", "number"),
         CheckConstraint(
             "(number IS NULL) = (series IS NULL) AND (number IS NULL) = (number_text IS NULL)"
@@ -932,6 +927,11 @@ class DocumentLine(Base):
         UniqueConstraint("document_id", "position"),
         Index(None, "order_line_id"),
         Index(None, "original_line_id"),
+        Index(
+            "ix_document_line_deducts",
+            "deducts_id",
+            **_of_rows("deducts_id IS NOT NULL"),
+        ),
         CheckConstraint("quantity_milli >= 0", "quantity"),
         CheckConstraint("restock_milli BETWEEN 0 AND quantity_milli", "restock"),
         CheckConstraint("vat_rate BETWEEN 0 AND 10000", "vat_rate"),
@@ -1044,24 +1044,21 @@ class KlarnaOp(Base):
             "uq_klarna_op_open_order",
             "klarna_order_id",
             unique=True,
-            sqlite_where=text(_OPEN),
-            postgresql_where=text(_OPEN),
+            **_of_rows(_OPEN),
         ),
         Index(
             "uq_klarna_op_open_document",
             "document_id",
             unique=True,
-            sqlite_where=text(_OPEN),
-            postgresql_where=text(_OPEN),
+            **_of_rows(_OPEN),
         ),
         Index(
             "uq_klarna_op_confirmed_document",
             "document_id",
             unique=True,
-            sqlite_where=text("state = 'CONFIRMED'"),
-            postgresql_where=text("state = 'CONFIRMED'"),
+            **_of_rows("state = 'CONFIRMED'"),
         ),
-        Index("ix_klarna_op_open", "next_run_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+        Index("ix_klarna_op_open", "next_run_at", **_of_rows(_OPEN)),
         UniqueConstraint("document_id", "try_no"),
         UniqueConstraint("account_id", "kind", "klarna_object_id"),
         Index(None, "order_id"),
@@ -1251,6 +1248,7 @@ class KlarnaBreak(Base):
     __table_args__ = (
         Index(None, "state", "opened_at"),
         Index(None, "order_id"),
+        Index(None, "op_id"),
         CheckConstraint("(state = 'closed') = (resolution IS NOT NULL)", "resolution"),
         STRICT,
     )
@@ -1382,8 +1380,7 @@ class Posting(Base):
         Index(
             "ix_posting_document",
             "document_id",
-            sqlite_where=text("document_id IS NOT NULL"),
-            postgresql_where=text("document_id IS NOT NULL"),
+            **_of_rows("document_id IS NOT NULL"),
         ),
         CheckConstraint("amount_minor <> 0", "amount"),
         STRICT,

@@ -1,7 +1,8 @@
 """The rules. No Flask here. Read from the bottom up; imports run downward only.
 
 - ``search`` and ``keyset``: how things are found and lists go on; ``owed``, ``to_invoice``: figures of the start page.
-- ``verify`` with its ``checks_*``, ``worklists``, and what pages show (``*_list``, ``*_page``, ``*_form``, ``afterwards``): look at everything.
+- ``verify`` with its ``checks_*``, ``worklists``, and what pages show (``*_list``, ``*_page``, ``*_form``, ``afterwards``): look
+  at everything.
 - ``batches``, ``batch_run``: many orders at once, row by row in the background.
 - ``janitor``, ``decisions``: finish what a crash or a silence left open, by the clock or by a person.
 - ``settlements`` with ``settlement_*``: a payout fetched, read, matched, proved, booked.

@@ -78,7 +78,11 @@ def why_not_due_date(session: Session, document: Document) -> Refusal | None:
     """Why no later due date can be asked for: whether the last one was given, and paid for, is not known yet."""
     last = session.scalar(
         select(KlarnaCall)
-        .where(KlarnaCall.document_id == document.id, KlarnaCall.kind == CallKind.DUE_DATE)
+        .where(
+            KlarnaCall.order_id == document.order_id,
+            KlarnaCall.document_id == document.id,
+            KlarnaCall.kind == CallKind.DUE_DATE,
+        )
         .order_by(KlarnaCall.id.desc())
         .limit(1)
     )

@@ -353,7 +353,8 @@ def made(session: Session, number: str = "", after: int | None = None) -> tuple[
         .limit(MOST + 1)
     )
     if number:
-        query = query.where(sa.or_(_invoice.number_text == number, _note.number_text == number))
+        named = sa.select(Document.id).where(Document.number_text == number).scalar_subquery()
+        query = query.where(sa.or_(Offset.invoice_id == named, Offset.credit_note_id == named))
     if after is not None:
         query = query.where(Offset.id < after)
     found = [

@@ -203,17 +203,19 @@ class StockRow:
 
 def _wanted() -> sa.Subquery:
     """Per article: ordered on open orders and not yet delivered."""
-    delivered = (
-        sa.select(DeliveryLine.order_line_id, sa.func.sum(DeliveryLine.quantity_milli).label("done"))
-        .group_by(DeliveryLine.order_line_id)
-        .subquery()
+    done = (
+        sa.select(sa.func.sum(DeliveryLine.quantity_milli))
+        .where(DeliveryLine.order_line_id == OrderLine.id)
+        .correlate(OrderLine)
+        .scalar_subquery()
     )
-    left = OrderLine.quantity_milli - sa.func.coalesce(delivered.c.done, 0)
     return (
-        sa.select(OrderLine.article_id, sa.func.sum(left).label("wanted"))
+        sa.select(
+            OrderLine.article_id,
+            sa.func.sum(OrderLine.quantity_milli - sa.func.coalesce(done, 0)).label("wanted"),
+        )
         .join(Order, Order.id == OrderLine.order_id)
-        .outerjoin(delivered, delivered.c.order_line_id == OrderLine.id)
-        .where(OrderLine.article_id.is_not(None), Order.state == OrderState.OPEN, Order.delivered != "all")
+        .where(OrderLine.article_id.is_not(None), Order.state == OrderState.OPEN, Order.delivered.in_(("none", "part")))
         .group_by(OrderLine.article_id)
         .subquery()
     )
