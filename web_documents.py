@@ -241,6 +241,14 @@ def _just_made(document: DocumentPage) -> bool:
     return mine and document.state is DocState.ISSUED and document.issue_date == clock.today()
 
 
+MAIL_STATES = {
+    "waiting": (N_("Waits to be sent"), "busy"),
+    "sent": (N_("Sent"), "ok"),
+    "gave_up": (N_("Could not be sent"), "bad"),
+    "dropped": (N_("Never sent"), "off"),
+}
+"""How an e-mail stands, in words, and the tone of its mark."""
+
 WORDS: dict[str, Any] = {
     "told": told,
     "off": off,
@@ -248,6 +256,7 @@ WORDS: dict[str, Any] = {
     "linked": linked,
     "voucher_url": voucher_url,
     "document_url": document_url,
+    "mail_states": MAIL_STATES,
     "no_pdf": lambda: off(printing.missing()),
 }
 """What templates about documents call."""

@@ -15,7 +15,7 @@ from errors import N_, BadInput, Malformed, Refusal
 from rights import Right
 from services import batches, deliveries, workplace
 from services.batches import Chosen, Plan
-from states import DocType
+from states import DocState, DocType
 from web import ChoiceField, Form, actor, done, needs, page, query_whole, read_nonce, say
 from web_documents import WORDS
 from web_words import gettext as _
@@ -167,6 +167,7 @@ def show(batch_id: int) -> Response:
     with reading() as looked:
         shown = batches.progress(looked, batch_id)
     left = [each.order_id for each in shown.rows if each.state in (batches.REFUSED, batches.FAILED)]
+    made = [each.document_id for each in shown.rows if each.document_state is DocState.ISSUED]
     again: dict[str, Any] = {"act": shown.act, "selected": left}
     return page(
         "batches/show.html",
@@ -174,6 +175,7 @@ def show(batch_id: int) -> Response:
         batch=shown,
         states=STATES,
         acts=ACT_NAMES,
+        made=made if shown.ended_at else [],
         again=url_for("batches.new", **again) if left and shown.ended_at else None,
         **WORDS,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from collections.abc import Sequence
+
+from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
-from db import writing
-from errors import BadInput
+from db import reading, writing
+from errors import BadInput, Refusal
 from rights import Right
-from services import documents, mail_settings, outbox
-from web import actor, done, needs, read_nonce
-from web_documents import MailForm, document_answer, document_url, read_page
+from services import documents, mail_settings, mailing, outbox
+from web import actor, done, needs, page, read_nonce, say
+from web_documents import WORDS, MailForm, document_answer, document_url, off, read_page
 from web_words import gettext as _
+from web_words import ngettext
 
 blueprint = Blueprint("mails", __name__)
 
@@ -36,6 +39,59 @@ def send(document_id: int) -> Response:
         except BadInput as no:
             refused = form.refuse(no)
     return document_answer(read_page(document_id), status=refused or 422, mail_form=form)
+
+
+# --- Many at once --------------------------------------------------------------------------------------------------------
+
+
+def _many(
+    ids: Sequence[int], ticked: Sequence[int] | None = None, refused: str | None = None, status: int = 200
+) -> Response:
+    with reading() as looked:
+        plans = mailing.plan(looked, actor(), ids)
+        no_mail = mail_settings.why_not(looked)
+    chosen = [each.document_id for each in plans if each.suggested] if ticked is None else ticked
+    return page(
+        "mails/many.html",
+        status=status,
+        plans=plans,
+        ticked=[each.document_id for each in plans if each.document_id in chosen and each.refusal is None],
+        refused=refused,
+        no_mail=off(no_mail),
+        **WORDS,
+    )
+
+
+@blueprint.get("/documents/mail")
+@needs(Right.WORK)
+def many() -> Response:
+    """What would be e-mailed where, of the documents the address names; nothing is sent."""
+    try:
+        return _many(mailing.read_ids([*request.args.getlist("ids"), *request.args.getlist("selected")]))
+    except BadInput as no:
+        return _many([], refused=say(no), status=no.status)
+
+
+@blueprint.post("/documents/mail")
+@needs(Right.WORK)
+def send_many() -> Response:
+    """Put a mail in the outbox for each ticked document; the page then says of each that it is on its way."""
+    nonce = read_nonce(mailing.ACTION, "documents")
+    ids = mailing.read_ids(request.form.getlist("shown"))
+    ticked: list[int] = []
+    try:
+        ticked = mailing.read_ids(request.form.getlist("selected"))
+        with writing() as asked:
+            shown = {each: request.form.get(f"seen_{each}", "") for each in ticked}
+            queued = mailing.send(asked, actor(), nonce, shown)
+    except Refusal as no:
+        if no.status not in (409, 422):
+            raise
+        return _many(ids, ticked, say(no), no.status)
+    said = ngettext("%(num)s e-mail is on its way out.", "%(num)s e-mails are on their way out.", queued) % {
+        "num": queued
+    }
+    return done(url_for("mails.many", ids=",".join(map(str, ids))), ("success", said))
 
 
 def _back(document_id: int, said: str) -> Response:

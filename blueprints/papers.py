@@ -174,7 +174,7 @@ def batch() -> Response:
     what = query_choice("what", BATCHES, BATCHES[0])
     sheets: list[Sheet] = []
     notes: list[str] = []
-    ids = papers.read_ids(",".join([query_text("ids", 2_000), *request.args.getlist("selected")]))
+    ids = papers.read_ids(",".join([query_text("ids", 4_000), *request.args.getlist("selected")]))
     for each in ids:
         try:
             sheets.append(DRAW[what](each))

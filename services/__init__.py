@@ -25,7 +25,7 @@
   shares charged in advance, deducted, given back, and what is booked of them.
 - ``order_amending``, ``order_ending``, ``releases``: rows changed before invoicing, orders cancelled, the rest let go.
 - ``papers``, ``printing`` with ``drawing``: papers beside invoices, and HTML as PDF; ``postman``, ``outbox``, ``mail``,
-  ``mail_settings``: e-mail.
+  ``mail_settings``, ``mailing``: e-mail, one and many.
 - ``deliveries``, ``orders``: what has left, what was bought.
 - ``operations`` with ``outcomes``, ``answers``, ``op_log``, ``money_forms``: intend, send, record; knows no business.
 - ``drift``, ``changes``, ``breaks``, ``holds``, ``captured_elsewhere``: ours against Klarna's, differences, stops, rows to

@@ -22,7 +22,7 @@ from models import Article, Batch, BatchRow, Customer, Document, KlarnaOp, Order
 from money import Amount
 from rights import Actor, Right
 from services import audit, deliveries, document_outcome, invoice_form, money_forms, orders, stock, workplace
-from states import DocType, PaymentKind
+from states import DocState, DocType, PaymentKind
 
 DELIVER, INVOICE, BOTH = "deliver", "invoice", "deliver_and_invoice"
 ACTS = (DELIVER, INVOICE, BOTH)
@@ -78,6 +78,7 @@ class Done:
     told: Refusal | None
     document_id: int | None
     document_number: str | None
+    document_state: DocState | None
     badge: tuple[str, str] | None
 
 
@@ -342,6 +343,7 @@ def _done(row: BatchRow, number: int, customer: str, document: Document | None, 
         told=read_refusal(row.result),
         document_id=document.id if document else None,
         document_number=document.number_text if document else None,
+        document_state=document.state if document else None,
         badge=badge,
     )
 

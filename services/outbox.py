@@ -253,19 +253,26 @@ def of_document(session: Session, actor: Actor, document_id: int) -> Sequence[Ma
         sa.select(Outbox).where(Outbox.kind == MAIL, Outbox.document_id == document_id).order_by(Outbox.id.desc())
     )
     private = actor.may(Right.SEE_PRIVATE)
-    return [
-        Mail(
-            id=row.id,
-            to=_payload(row)["to"] if private else None,
-            asked_at=row.created_at,
-            asked_by=row.created_by,
-            state=_state(row),
-            tries=row.attempts,
-            error=(row.last_error or "") if private else "",
-            at=row.done_at or row.gave_up_at or row.next_run_at,
-        )
-        for row in rows
-    ]
+    return [_shown(row, private=private) for row in rows]
+
+
+def latest_to(mails: Sequence[Outbox], address: str) -> Mail | None:
+    """The latest of a document's mails, oldest first, that goes to this address; None when none does."""
+    same = [row for row in mails if _payload(row)["to"].casefold() == address.casefold()]
+    return _shown(same[-1], private=False) if same else None
+
+
+def _shown(row: Outbox, *, private: bool) -> Mail:
+    return Mail(
+        id=row.id,
+        to=_payload(row)["to"] if private else None,
+        asked_at=row.created_at,
+        asked_by=row.created_by,
+        state=_state(row),
+        tries=row.attempts,
+        error=(row.last_error or "") if private else "",
+        at=row.done_at or row.gave_up_at or row.next_run_at,
+    )
 
 
 def _state(row: Outbox) -> str:

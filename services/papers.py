@@ -20,7 +20,7 @@ from services import deliveries, documents, orders, settings
 from services.documents import Row, VatSum
 from states import DocKind, LineKind, OrderState, PaymentKind
 
-MOST = 100
+MOST = 200
 """Papers that are printed at once; a page of more would keep everybody else waiting."""
 _PARTS = re.compile(r"([0-9]+)")
 

@@ -8,7 +8,7 @@ from flask import Flask
 from db import writing
 from errors import Refusal
 from models import Document, Order
-from services import preferences, printing
+from services import papers, preferences, printing
 from services.preferences import Preferences
 from states import DocType
 from tests.builders import CLERK, a_delivery, a_warehouse, an_invoice, an_order, row
@@ -95,7 +95,7 @@ def test_many_papers_are_one_page_with_a_sheet_each_and_what_cannot_be_printed_i
     page = client.get("/print?ids=99999")
     assert page.status == 409
     assert "Inget av det valda kan skrivas ut." in page.text
-    for wrong in ("", "1,x", ",".join(map(str, range(101)))):
+    for wrong in ("", "1,x", ",".join(map(str, range(papers.MOST + 1)))):
         assert client.get(f"/print?ids={wrong}").status == 422
 
 
