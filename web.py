@@ -142,6 +142,7 @@ WITHIN = {
     **dict.fromkeys(
         ("setting_books", "setting_chart", "klarna_accounts", "payment_methods", "mail_settings"), "settings"
     ),
+    "mails": "invoices",
     **dict.fromkeys(("sie", "closing", "reports", "history"), "books"),
     **dict.fromkeys(("batches", "deliveries", "incoming", "klarna_orders", "new_orders", "order_files"), "orders"),
     **dict.fromkeys(

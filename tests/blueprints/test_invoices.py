@@ -471,8 +471,8 @@ def test_the_history_of_a_paid_invoice_leads_to_its_payout_on_both_pages(
     client.log_in("clerk")
     for page, begins in (
         (client.get(f"/invoices/{invoice.id}"), "Betald genom"),
-        (client.get(f"/orders/{invoice.order_id}"), f"Faktura {invoice.number_text}: Betald genom"),
+        (client.get(f"/orders/{invoice.order_id}"), f"Faktura {invoice.number_text}: betald genom"),
     ):
-        told = next(each for each in page.all(".timeline li") if "Betald genom utbetalning" in each.text)
+        told = next(each for each in page.all(".timeline li") if "etald genom utbetalning" in each.text)
         assert f"{begins} utbetalning {payout.payment_reference}, 800,00 kr" in told.text.replace("\u00a0", " ")
     assert client.get(f"/invoices/{invoice.id}").has(f".timeline a[href=/settlements/{payout.id}]")
