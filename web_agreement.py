@@ -9,15 +9,32 @@ from flask import url_for
 
 from errors import N_, Refusal
 from services.agreement import Difference
+from services.settling import STANDING
+from states import BreakKind
 from web_words import gettext, say
 
 ACTS = {
     "adopt": (N_("Adopt"), "adoption.adopt_page"),
-    "note": (N_("Adopt"), "agreement.note_page"),
+    "note": (N_("Accept"), "agreement.note_page"),
     "explain": (N_("Explain"), "agreement.explain_page"),
     "ignore": (N_("Ignore"), "agreement.ignore_page"),
 }
 """The acts on a difference, in the words of operations 13, and where each is done."""
+
+
+ENDED = {
+    "adopt": N_("Adopted"),
+    "explain": N_("Explained"),
+    "ignore": N_("Ignored"),
+    "gone": N_("No longer there"),
+}
+
+
+def ended(kind: BreakKind, resolution: str) -> str:
+    """How a difference was settled; where there was nothing to book, what Klarna shows was taken note of."""
+    if resolution == "adopt" and kind in STANDING:
+        return gettext(N_("Taken note of"))
+    return gettext(ENDED[resolution])
 
 
 def shown(differences: Iterable[Difference]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from errors import N_
 from services import agreement, bank_list, offsets, owed_lists, settlement_export, settlements
 from services.owed_lists import Row
 from services.settlements import Filters
-from web_agreement import shown
+from web_agreement import ended, shown
 from web_reports import Column, answer, every, listed
 from web_words import gettext as _
 from web_words import label, named, say
@@ -265,8 +265,8 @@ def deposits(session: Session, *, of_klarna: bool) -> Response:
     return answer("csv", [listed("deposits", "", columns, lines)])
 
 
-def differences(session: Session, view: str, names: Mapping[str, str]) -> Response:
-    """Differences against Klarna of one kind of end (operations 13); ``names`` are the words for how they ended."""
+def differences(session: Session, view: str) -> Response:
+    """Differences against Klarna of one kind of end (operations 13)."""
     columns = [
         Column(_("Since"), "moment"),
         Column(_("Order")),
@@ -287,7 +287,7 @@ def differences(session: Session, view: str, names: Mapping[str, str]) -> Respon
             each.payout_id or "",
             label(each.kind),
             shown([each.difference])[0]["text"],
-            names[each.resolution] if each.resolution else "",
+            ended(each.kind, each.resolution) if each.resolution else "",
             each.document[2] if each.document else "",
             each.voucher[1] if each.voucher else "",
             each.reason or "",

@@ -35,7 +35,7 @@ from web import (
     read_nonce,
     say,
 )
-from web_agreement import shown
+from web_agreement import ended, shown
 from web_documents import document_url
 from web_reports import file_address, wants_file
 
@@ -43,7 +43,7 @@ blueprint = Blueprint("agreement", __name__)
 
 VIEW_NAMES = {
     "open": N_("Not settled"),
-    "adopt": N_("Adopted"),
+    "adopt": N_("Adopted or accepted"),
     "explain": N_("Explained"),
     "ignore": N_("Ignored"),
     "gone": N_("No longer there"),
@@ -197,10 +197,9 @@ def _close(break_id: int, name: str, form: Form, act: Callable[[Session, str], N
 def index() -> Response:
     """Every difference there was, open and settled: how, why and by whom (operations 13)."""
     view = query_choice("view", agreement.VIEWS, agreement.VIEWS[0])
-    names = {name: gettext(word) for name, word in VIEW_NAMES.items()}
     if wants_file():
         with reading() as looked:
-            return web_settlement_files.differences(looked, view, names)
+            return web_settlement_files.differences(looked, view)
     with reading() as looked:
         counts = agreement.counts(looked)
         rows, older = agreement.report(looked, view, query_whole("after", 0) or None)
@@ -219,7 +218,7 @@ def index() -> Response:
         rows=[{"told": each, **shown([each.difference])[0]} for each in rows],
         older=url_for("agreement.index", view=view, after=older) if older else None,
         document_url=document_url,
-        names=names,
+        ended=ended,
         file_url=file_address("agreement.index", view=view),
     )
 

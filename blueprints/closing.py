@@ -26,7 +26,7 @@ NAMES = {
     Kind.ROW: (N_("Settlement rows without an explanation"), N_("Assign them, accept them or mark them as handled.")),
     Kind.BREAK: (
         N_("Differences against Klarna"),
-        N_("Adopt, explain or ignore them. All count, whatever their day: each may be about any day before."),
+        N_("Settle each as its page offers. All count, whatever their day: each may be about any day before."),
     ),
     Kind.NOT_AT_BANK: (
         N_("Payouts that are not found at the bank"),

@@ -202,7 +202,7 @@ def test_a_purchase_cancelled_at_klarna_is_taken_note_of_and_cancels_the_order(
     assert "The purchase was cancelled at Klarna, outside Kvitta." in page.text
     finance_client.open(page.all("#klarna .differences a")[0]["href"])
     after = finance_client.submit("main form")
-    assert "The difference is settled." in after.text and "Difference adopted: Status differs" in after.text
+    assert "The difference is settled." in after.text and "Difference accepted: Status differs" in after.text
     with reading() as session:
         assert orders.get(session, order.id).state == "cancelled"
 
