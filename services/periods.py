@@ -156,6 +156,11 @@ def unlock(session: Session, actor: Actor, through: date | None, reason: str) ->
     _move_lock(session, actor, through, reason, "period.unlock")
 
 
-def lock_history(session: Session) -> list[PeriodLock]:
-    """Every lock and unlock, the newest first."""
-    return list(session.scalars(sa.select(PeriodLock).order_by(PeriodLock.id.desc())))
+def lock_history(session: Session) -> list[tuple[PeriodLock, bool]]:
+    """Every lock and unlock, the newest first, each with whether it opened days that were locked."""
+    found = list(session.scalars(sa.select(PeriodLock).order_by(PeriodLock.id.desc())))
+    history, was = [], None
+    for each in reversed(found):
+        history.append((each, was is not None and (each.locked_through is None or each.locked_through < was)))
+        was = each.locked_through
+    return history[::-1]

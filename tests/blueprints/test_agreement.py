@@ -95,6 +95,7 @@ def test_an_order_that_cannot_be_read_at_klarna_says_so_and_is_shown(
     sandbox.fault("drop_before", operation="get_order", times=0)
     page = page_of(finance_client, order)
     assert page.status == 200 and "Klarna could not be reached" in page.text
+    assert "Kvitta and Klarna agreed." in page.text and not page.has("#klarna .banner.ok"), "as of then, not of now"
 
 
 # --- Adopt -----------------------------------------------------------------------------------------------------------------

@@ -321,7 +321,10 @@ def test_locking_and_unlocking_is_for_finance_with_a_reason(books: Flask, financ
     with writing() as session:
         ledger.unlock(session, finance, None, "rättelse")
         assert ledger.first_open_day(session, day) == day
-        assert [row.reason for row in ledger.lock_history(session)] == ["rättelse", "månadsslut"]
+        assert [(row.reason, opened) for row, opened in ledger.lock_history(session)] == [
+            ("rättelse", True),
+            ("månadsslut", False),
+        ]
 
 
 def test_a_voucher_written_while_the_period_is_locked_goes_to_the_open_one(books: Flask, finance: Actor) -> None:
