@@ -150,8 +150,8 @@ def fetch() -> Response:
     """
     steps = is_htmx()
     found = settlements.fetch_all(gateway(), actor(), **({"seconds": STEP_SECONDS} if steps else {}))
-    new = len(found.payouts) + _so_far("new")
-    booked = sum(each.state is PayoutState.BOOKED for each in found.payouts) + _so_far("booked")
+    new = len(found.payouts) + _whole("new", 5)
+    booked = sum(each.state is PayoutState.BOOKED for each in found.payouts) + _whole("booked", 5)
     if steps and found.more and found.payouts and not found.trouble:
         known = found.known + len(found.payouts)
         return fragment("settlements/_fetching.html", known=known, listed=found.listed, new=new, booked=booked)
@@ -167,10 +167,10 @@ def fetch() -> Response:
     return done(url_for("settlements.index"), None if found.trouble and not new else ("success", said))
 
 
-def _so_far(name: str) -> int:
-    """What earlier steps of a fetch brought; only said, never relied on."""
+def _whole(name: str, digits: int) -> int:
+    """A whole number that the page itself sent, like what earlier steps of a fetch brought; 0 for anything else."""
     typed = request.form.get(name, "")
-    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 6 else 0
+    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) <= digits else 0
 
 
 # --- One reading ---------------------------------------------------------------------------------------------------------
@@ -222,6 +222,7 @@ def _shown(
         "why": off(found.why),
         "no_booking": _why_no_booking(found.payout, off(found.why)),
         "may_act": may_act,
+        "claims": settlements.CLAIMS,
         "may_accept": may(Right.BOOKS) and found.payout.state is PayoutState.BOOKED,
         "may_decide": may(Right.DECIDE),
         "loading": loading,
@@ -376,3 +377,24 @@ def undo(row_id: int) -> Response:
     return _on_row(
         row_id, _("It has been taken back."), None, lambda session: settlements.undo(session, actor(), row_id)
     )
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/unmatch")
+@needs(Right.BOOKS)
+def unmatch(row_id: int) -> Response:
+    """Take back a match that was made by itself; ``shown`` is the document that the page showed."""
+    shown_id = _whole("shown", 18)
+    return _on_row(
+        row_id,
+        _("The match has been taken back. The row waits for a document or a note."),
+        None,
+        lambda session: settlements.unmatch(session, actor(), row_id, shown_id=shown_id),
+    )
+
+
+@blueprint.post("/settlements/rows/<int:row_id>/rematch")
+@needs(Right.BOOKS)
+def rematch(row_id: int) -> Response:
+    """Match a row by itself after all whose match was taken back."""
+    said = _("The row has been matched again.")
+    return _on_row(row_id, said, None, lambda session: settlements.rematch(session, actor(), row_id))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import money
-from errors import N_, BadInput, NotFound, Refusal
+from errors import N_, BadInput, NotFound, Refusal, Stale
 from models import Document, KlarnaBreak, Order, Payout, PayoutRow, RowMatch, RowShare
 from money import Amount
 from rights import Actor, Right
@@ -25,6 +25,8 @@ WITH_DOCUMENT = ("SALE", "RETURN", "REVERSAL", "REVERSAL_MERCHANT_PROTECTION", "
 """Types of rows that can belong to a document."""
 SHARED = settlement_choice.CLAIMS
 """Types of rows that can be split over several, since their amount is a claim of a document."""
+FOLLOWING = ("FEE", "FEE_REFUND", "CORRECTION")
+"""Types of rows that belong to the document of the sale they were charged with."""
 
 
 def _open_row(
@@ -96,11 +98,15 @@ def assign(session: Session, actor: Actor, row_id: int, nonce: str, *, document_
 
     ``seen`` is the mark of what was shown; one form does it once. Raises BadInput when a document does not fit the row, and
     when the parts do not add up to it; Unseen, with nothing tied, when what was written differs from the row and was not
-    shown as it is now; Refusal for a row that somebody has dealt with.
+    shown as it is now; Refusal for a row that somebody has dealt with; Stale when the form did it and that was taken back.
     """
     payout, row, match = found = _open_row(session, actor, row_id)
     values = [document_number, seen]
     if money_forms.earlier_use(session, actor, nonce, ASSIGN, str(row_id), values) is not None:
+        if match.because not in (Why.ASSIGNED, Why.SPLIT) or match.note != _as_noted(document_number):
+            raise Stale(
+                N_("The row was given its document, and that has been taken back since. Nothing more has been done.")
+            )
         return payout
     if row.type not in WITH_DOCUMENT or settlement_matching.is_commission_return(row):
         raise Refusal(N_("A row of this type belongs to no document."))
@@ -118,9 +124,36 @@ def assign(session: Session, actor: Actor, row_id: int, nonce: str, *, document_
         session.add_all(
             RowShare(row_id=row.id, document_id=document.id, amount_minor=minor) for document, minor in parts
         )
-    note = " ".join(document_number.split())[:500] if is_split else parts[0][0].number_text or ""
+    if not is_split:
+        _let_costs_follow(session, payout, row, None, parts[0][0].id)
     money_forms.use_form(session, actor, nonce, ASSIGN, str(row_id), values, str(payout.id))
-    return _settle(session, actor, found, "row_split" if is_split else "row_assigned", note)
+    return _settle(session, actor, found, "row_split" if is_split else "row_assigned", _as_noted(document_number))
+
+
+def _as_noted(document_number: str) -> str:
+    """What was written for a row, as its note keeps it."""
+    return " ".join(document_number.split())[:500]
+
+
+def _costs_of(payout: Payout, row: PayoutRow) -> sa.ColumnElement[bool]:
+    """The costs of the same activation that were matched by themselves."""
+    costs = (
+        sa.select(PayoutRow.id)
+        .where(PayoutRow.payout_id == payout.id, PayoutRow.capture_id == row.capture_id)
+        .where(PayoutRow.type.in_(FOLLOWING))
+    )
+    return sa.and_(RowMatch.row_id.in_(costs), RowMatch.pile == Pile.MATCHED)
+
+
+def _let_costs_follow(session: Session, payout: Payout, row: PayoutRow, before: int | None, after: int | None) -> None:
+    """The costs of a sale go with it from one document to another, or to none."""
+    if row.type == "SALE" and row.capture_id is not None:
+        session.execute(
+            sa.update(RowMatch)
+            .where(_costs_of(payout, row), RowMatch.document_id.is_not_distinct_from(before))
+            .values(document_id=after)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _split(session: Session, payout: Payout, row: PayoutRow, text: str) -> list[tuple[Document, int]]:
@@ -207,15 +240,57 @@ def undo(session: Session, actor: Actor, row_id: int) -> Payout:
     payout, row, match = _open_row(session, actor, row_id)
     if match.pile is not Pile.HANDLED:
         raise Refusal(N_("Nobody has dealt with the row, so there is nothing to take back."))
-    session.delete(match)
-    session.flush()
+    return _match_anew(session, actor, payout, row, "row_undone")
+
+
+def _match_anew(session: Session, actor: Actor, payout: Payout, row: PayoutRow, act: str) -> Payout:
+    session.execute(sa.delete(RowShare).where(RowShare.row_id == row.id))
+    forgotten = RowMatch.row_id == row.id
+    if row.type == "SALE" and row.capture_id is not None:
+        forgotten = sa.or_(forgotten, _costs_of(payout, row))
+    session.execute(sa.delete(RowMatch).where(forgotten).execution_options(synchronize_session=False))
+    session.expire_all()
     settlement_matching.settle(session, actor, payout.id)
-    audit.write(session, actor, "settlement.row_undone", f"payout:{payout.id}", {"row": row.row_no})
+    audit.write(session, actor, f"settlement.{act}", f"payout:{payout.id}", {"row": row.row_no})
     return payout
 
 
+def unmatch(session: Session, actor: Actor, row_id: int, *, shown_id: int) -> Payout:
+    """Take back what was matched by itself: row and document are free again, and the row waits for a person.
+
+    It stays so until somebody gives it a document or asks for it by ``rematch``; ``shown_id`` is the document the page
+    showed. Raises Refusal for a row that was not matched by itself, Stale for one that has another document now.
+    """
+    payout, row, match = _open_row(session, actor, row_id)
+    if row.type not in SHARED or match.pile not in (Pile.MATCHED, Pile.WARNING) or match.document_id is None:
+        raise Refusal(N_("The row has no match that was made by itself, so there is nothing to take back."))
+    if match.document_id != shown_id:
+        raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
+    number = session.get_one(Document, match.document_id).number_text or ""
+    _let_costs_follow(session, payout, row, match.document_id, None)
+    match.document_id, match.op_id = None, None
+    match.pile, match.because, match.note = Pile.FAULTY, Why.TAKEN_BACK, number
+    match.handled_by, match.handled_at = actor.name, clock.now()
+    settlement_matching.restate(session, payout)
+    audit.write(
+        session, actor, "settlement.row_unmatched", f"payout:{payout.id}", {"row": row.row_no, "document": number}
+    )
+    return payout
+
+
+def rematch(session: Session, actor: Actor, row_id: int) -> Payout:
+    """Let a row whose match was taken back be matched by itself after all. Raises Refusal."""
+    payout, row, match = _open_row(session, actor, row_id)
+    if match.because != Why.TAKEN_BACK or match.pile is not Pile.FAULTY:
+        raise Refusal(N_("The row's match has not been taken back. Nothing has been changed."))
+    return _match_anew(session, actor, payout, row, "row_rematched")
+
+
 def match_again(session: Session, actor: Actor, payout_id: int) -> Payout:
-    """«Matcha igen»: look for partners of faulty rows anew, when documents have come since. Raises NotAllowed, Refusal."""
+    """«Matcha igen»: look for partners of faulty rows anew, when documents have come since. Raises NotAllowed, Refusal.
+
+    A row whose match a person took back is left as it is: it is asked for by itself.
+    """
     actor.require(Right.BOOKS)
     payout = settlement_matching.get(session, payout_id, lock=True)
     if payout.state not in (PayoutState.PARKED, PayoutState.READY) or not payout.row_count:
@@ -224,6 +299,7 @@ def match_again(session: Session, actor: Actor, payout_id: int) -> Payout:
         sa.select(RowMatch.row_id)
         .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
         .where(PayoutRow.payout_id == payout.id, RowMatch.pile == Pile.FAULTY)
+        .where(RowMatch.because.is_distinct_from(Why.TAKEN_BACK))
     )
     session.execute(sa.delete(RowMatch).where(RowMatch.row_id.in_(faulty)).execution_options(synchronize_session=False))
     session.expire_all()

@@ -33,6 +33,7 @@ class Why(StrEnum):
     ASSIGNED = "assigned"
     SPLIT = "split"
     MOVED = "moved"
+    TAKEN_BACK = "taken_back"
 
 
 WHY: Mapping[str, str] = {
@@ -51,6 +52,7 @@ WHY: Mapping[str, str] = {
     Why.ASSIGNED: N_("A person chose the document."),
     Why.SPLIT: N_("A person has split it over several documents."),
     Why.MOVED: N_("A person has moved it after it was booked."),
+    Why.TAKEN_BACK: N_("A person has taken back its match with the document below. It waits for a document or a note."),
     **{fault.value: sentence for fault, sentence in FAULT_SENTENCES.items()},
 }
 """Why a row stands in its pile, in one sentence."""

@@ -24,6 +24,7 @@ from rights import SYSTEM, Actor, Right
 from services.gateway import CREDENTIALS, FAILURES, Access, Gateway, access_of, close_breaker, is_open, open_breaker
 from services.settlement_booking import book
 from services.settlement_bytes import whole
+from services.settlement_choice import CLAIMS
 from services.settlement_import import read_in
 from services.settlement_list import (
     KINDS,
@@ -45,12 +46,23 @@ from services.settlement_loading import Progress, finish, progress
 from services.settlement_page import TOTAL_NAMES, ProofLine, Reading, Step, reading
 from services.settlement_plan import Done, Fate, Outcome, Plan, Planned, preview
 from services.settlement_report import Report
-from services.settlement_rows import ASSIGN, accept, assign, mark_handled, match_again, payout_of_row, undo
+from services.settlement_rows import (
+    ASSIGN,
+    accept,
+    assign,
+    mark_handled,
+    match_again,
+    payout_of_row,
+    rematch,
+    undo,
+    unmatch,
+)
 from services.settlement_sentences import WHY, keep, told
 from states import PayoutState
 
 __all__ = (
     "ASSIGN",
+    "CLAIMS",
     "FETCHED_AT",
     "KINDS",
     "PILES",
@@ -90,9 +102,11 @@ __all__ = (
     "progress",
     "read_in",
     "reading",
+    "rematch",
     "rows_of_document",
     "told",
     "undo",
+    "unmatch",
     "whole",
 )
 

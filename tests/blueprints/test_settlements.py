@@ -541,6 +541,29 @@ def told(page: Page, row_id: int) -> list[str]:
     return [cells[0], cells[1], cells[3]]
 
 
+@pytest.mark.parametrize("htmx", [False, "reading"])
+def test_a_match_made_by_itself_is_taken_back_where_it_stands_and_made_again_when_asked_for(
+    htmx: Any, odd: Payout, sale: Document, finance_client: WebClient
+) -> None:
+    """B4: the row stays in sight, says what was taken back and by whom, and offers the acts of a faulty row."""
+    (row_id,) = [row.id for row, match in rows_of(odd) if match.document_id == sale.id and row.type == "SALE"]
+    page = finance_client.get(f"/settlements/{odd.id}?pile=matched")
+    assert page.find(f"#row-{row_id} form[action*=/unmatch] button").text == "Ta tillbaka"
+    old = page
+    page = finance_client.submit(f"#row-{row_id} form[action*=/unmatch]", page=page, htmx=htmx)
+    line = page.find(f"#row-{row_id}")
+    assert "Felaktig" in line.text and "tagit tillbaka matchningen" in line.text and str(sale.number_text) in line.text
+    assert page.has(f"#row-{row_id} form[action*=/assign]") and page.has(f"#row-{row_id} form[action*=/handle]")
+    assert finance_client.submit(f"#row-{row_id} form[action*=/unmatch]", page=old, htmx=htmx).status == 409
+    page = finance_client.submit(f"#row-{row_id} form[action*=/rematch]", page=page, htmx=htmx)
+    assert "Matchad" in page.find(f"#row-{row_id}").text and page.has(f"#row-{row_id} form[action*=/unmatch]")
+
+
+def test_a_viewer_is_shown_nothing_that_takes_a_match_back(odd: Payout, client: WebClient) -> None:
+    """B31."""
+    assert not client.log_in("viewer").get(f"/settlements/{odd.id}?pile=matched").has("form[action*=/unmatch]")
+
+
 @pytest.fixture
 def taken_back(sandbox: Control, klarna: Gateway, sale: Document) -> Payout:
     """A payout with a sale, its cost, and two rows that take something back and belong to nobody."""
