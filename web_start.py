@@ -34,6 +34,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "notes": ("owed.index", {"list": "notes", "late": 1}),
     "approvals": ("credit_notes.index", {"view": "drafts"}),
     "unpaid": ("owed.index", {"list": "unpaid", "late": 1}),
+    "mails": ("mails.index", {}),
 }
 """The list behind each card."""
 BESIDE: dict[str, str] = {

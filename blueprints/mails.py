@@ -1,22 +1,88 @@
-"""E-mail of invoices and credit notes: ask for one, and decide on what could not be sent (F18, F19)."""
+"""E-mail of invoices and credit notes: ask for one, the list of what could not be sent, and the decisions (F18, F19, X6)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from flask import Blueprint, request, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from db import reading, writing
 from errors import BadInput, Refusal
 from rights import Right
-from services import documents, mail_settings, mailing, outbox
-from web import actor, done, needs, page, read_nonce, say
+from services import documents, mail_settings, mailing, outbox, outbox_list
+from web import actor, done, needs, page, query_whole, read_nonce, say
 from web_documents import WORDS, MailForm, document_answer, document_url, off, read_page
+from web_reports import Column, answer, every, file_address, listed, wants_file
 from web_words import gettext as _
-from web_words import ngettext
+from web_words import label, named, ngettext
 
 blueprint = Blueprint("mails", __name__)
+
+LIST = "list"
+"""What a form sends along from the list, where its answer stays."""
+
+
+# --- The list ------------------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/mails")
+@needs(Right.READ)
+def index() -> Response:
+    """Every e-mail that waits for a person, the oldest first (X6)."""
+    if wants_file():
+        return _file()
+    with reading() as looked:
+        found = outbox_list.listed(looked, actor(), query_whole("after", 0) or None)
+        no_mail = mail_settings.why_not(looked)
+    return page(
+        "mails/index.html",
+        rows=found.rows,
+        older=url_for("mails.index", after=found.older) if found.older else None,
+        no_mail=off(no_mail),
+        document_url=document_url,
+        came_from=LIST,
+        file_url=file_address("mails.index"),
+    )
+
+
+def _file() -> Response:
+    columns = [
+        Column(_("Document")),
+        Column(_("Number")),
+        Column(_("Customer")),
+        Column(_("To")),
+        Column(_("Asked for"), "moment"),
+        Column(_("By")),
+        Column(_("Given up"), "moment"),
+        Column(_("Tries"), "whole"),
+        Column(_("What went wrong")),
+    ]
+    with reading() as looked:
+        lines = (
+            [
+                label(each.kind),
+                each.number,
+                each.customer,
+                each.mail.to or "",
+                each.mail.asked_at,
+                named(each.mail.asked_by, "actor"),
+                each.mail.at if each.mail.state == "gave_up" else None,
+                each.mail.tries,
+                each.mail.error,
+            ]
+            for each in every(lambda mark: _page_of(looked, mark))
+        )
+        return answer("csv", [listed("mails-not-sent", "", columns, lines)])
+
+
+def _page_of(looked: Session, mark: int | None) -> tuple[Sequence[outbox_list.Stuck], int | None]:
+    found = outbox_list.listed(looked, actor(), mark)
+    return found.rows, found.older
+
+
+# --- Acts ----------------------------------------------------------------------------------------------------------------
 
 
 @blueprint.post("/documents/<int:document_id>/mail")
@@ -95,7 +161,10 @@ def send_many() -> Response:
 
 
 def _back(document_id: int, said: str) -> Response:
-    with writing() as looked:
+    """To where the person stood: the list, or the mails of the document."""
+    if request.form.get("from") == LIST:
+        return done(url_for("mails.index"), ("success", said))
+    with reading() as looked:
         kind = documents.get(looked, document_id).kind
     return done(f"{document_url(kind, document_id)}#mail", ("success", said))
 

@@ -256,6 +256,11 @@ def of_document(session: Session, actor: Actor, document_id: int) -> Sequence[Ma
     return [_shown(row, private=private) for row in rows]
 
 
+def as_shown(row: Outbox, actor: Actor) -> Mail:
+    """A mail as this person may see it."""
+    return _shown(row, private=actor.may(Right.SEE_PRIVATE))
+
+
 def latest_to(mails: Sequence[Outbox], address: str) -> Mail | None:
     """The latest of a document's mails, oldest first, that goes to this address; None when none does."""
     same = [row for row in mails if _payload(row)["to"].casefold() == address.casefold()]

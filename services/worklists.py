@@ -27,7 +27,7 @@ from models import (
     PaymentMethod,
     Push,
 )
-from services import owed, pushes, to_invoice
+from services import outbox_list, owed, pushes, to_invoice
 from services.settlement_report import Written, written
 from states import BreakKind, BreakState, DocKind, DocState, DocType, KlarnaStatus, OpState, OrderState, PaymentKind
 
@@ -35,7 +35,6 @@ MOST = 1000
 """A work list counts so far and then says "1,000+" (performance)."""
 SHOWN = 5
 EXPIRES_WITHIN = timedelta(days=7)
-MAILED_WITHIN = timedelta(days=1)
 UNKNOWN_AFTER, NOT_SENT_AFTER = timedelta(minutes=5), timedelta(minutes=10)
 """From this age on an open operation is a person's work; a younger one settles by itself. Source: operations 11."""
 
@@ -257,10 +256,7 @@ def _mails() -> sa.Select[*tuple[Any, ...]]:
             Outbox.created_at.label("at"),
         )
         .join(Document, Document.id == Outbox.document_id)
-        .where(
-            Outbox.done_at.is_(None),
-            sa.or_(Outbox.gave_up_at.is_not(None), Outbox.created_at < sa.bindparam("mailed_before")),
-        )
+        .where(outbox_list.stuck(sa.bindparam("mailed_before")))
         .order_by(Outbox.created_at, Outbox.id)
     )
 
@@ -365,7 +361,7 @@ def _now(session: Session) -> dict[str, date]:
         "unsent_since": now - NOT_SENT_AFTER,
         "expires_before": now + EXPIRES_WITHIN,
         "unpaid_before": owed.unpaid_before(session),
-        "mailed_before": now - MAILED_WITHIN,
+        "mailed_before": now - outbox_list.MAILED_WITHIN,
     }
 
 

@@ -153,6 +153,7 @@ ROUTES: dict[str, Right | str] = {
     "mail_settings.index": Right.ADMINISTER,
     "mail_settings.save": Right.ADMINISTER,
     "mails.drop": Right.WORK,
+    "mails.index": Right.READ,
     "mails.many": Right.WORK,
     "mails.retry": Right.WORK,
     "mails.send": Right.WORK,

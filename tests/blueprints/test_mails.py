@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 
+import clock
 from db import reading, writing
-from models import Document, MailSecret
+from models import Document, MailSecret, Outbox
 from services import audit, mail_settings, outbox, postman, settings
 from services.mail import PLAIN, STARTTLS
 from services.mail_settings import Facts
 from states import DocType
-from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order
+from tests.builders import CLERK, a_captured_invoice, a_delivery, an_invoice, an_order
 from tests.conftest import CREDENTIALS_KEY
 from tests.post_office import LOGIN, PASSWORD, PostOffice, certificate
 from tests.web_client import WebClient
@@ -213,3 +216,77 @@ def test_the_button_that_mails_is_not_printed_with_the_page(invoice: Document, c
     """Screens, "Look": the page of an invoice is printed without what only a screen can do."""
     page = client.log_in("clerk").get(f"/invoices/{invoice.id}")
     assert page.has("#mail.no-print") and page.has("#mail div.no-print button")
+
+
+# --- The list of what could not be sent ------------------------------------------------------------------------------------
+
+
+def give_up(document: Document, count: int) -> None:
+    """So many mails of a document that the mail server would not have."""
+    with writing() as session:
+        for n in range(count):
+            outbox.queue_mail(session, CLERK, session.get_one(Document, document.id), f"kund{n:03}@example.com")
+        for row in session.scalars(sa.select(Outbox)):
+            row.gave_up_at, row.next_run_at, row.last_error = clock.now(), None, f"550 no {row.id}"
+
+
+def test_the_start_page_leads_to_every_mail_that_could_not_be_sent(
+    client: WebClient, set_up: PostOffice, invoice: Document
+) -> None:
+    """X6, screens: five oldest rows and a link; the sixth is reached, by pages, and all of them are in the file."""
+    give_up(invoice, 53)
+    start = client.log_in("clerk", language="sv").get("/")
+    link = start.find("#mails a.button")["href"]
+    assert link == "/mails"
+    page = client.get(link)
+    assert len(page.all("tbody tr")) == 50
+    first = page.all("tbody tr")[0]
+    assert all(
+        part in first.text
+        for part in (str(invoice.number_text), "kund000@example.com", "550 no 1", "Kunde inte skickas")
+    )
+    rest = client.get(page.find("a[rel=next]")["href"])
+    assert [row.all("td")[1].text for row in rest.all("tbody tr")] == [
+        "kund050@example.com",
+        "kund051@example.com",
+        "kund052@example.com",
+    ]
+    file = client.get("/mails?as=csv").body.decode("utf-8-sig")
+    assert file.count("@example.com") == 53 and "550 no 53" in file
+
+
+def test_a_mail_is_sent_again_or_let_be_from_the_list_and_the_person_stays_there(
+    app: Flask, client: WebClient, set_up: PostOffice, invoice: Document
+) -> None:
+    give_up(invoice, 2)
+    page = client.log_in("clerk", language="sv").get("/mails")
+    page = client.submit("/mails/1/retry", page=page)
+    assert page.has("h1") and page.find("h1").text == "E-post som inte kunde skickas"
+    assert "Brevet skickas p\u00e5 nytt." in page.text and len(page.all("tbody tr")) == 1
+    page = client.submit("/mails/2/drop", page=page)
+    assert "Brevet skickas inte." in page.text and "Inget v\u00e4ntar." in page.find(".empty").text
+    assert postman.run(app.extensions["postman"]) == 1 and len(set_up.letters) == 1
+
+
+def test_a_viewer_sees_the_list_without_addresses_and_why_the_buttons_are_off(
+    client: WebClient, set_up: PostOffice, invoice: Document
+) -> None:
+    """B31, security: who may not see what is private sees neither the address nor the server's words, which may hold it."""
+    give_up(invoice, 1)
+    page = client.log_in("viewer", language="sv").get("/mails")
+    assert page.find("tbody tr") and "kund000" not in page.text and "550 no" not in page.text
+    assert all(button["aria-disabled"] == "true" for button in page.all("tbody button"))
+    file = client.get("/mails?as=csv").body.decode("utf-8-sig")
+    assert str(invoice.number_text) in file and "kund000" not in file and "550 no" not in file
+
+
+def test_a_mail_that_is_on_its_way_is_not_in_the_list_until_a_day_has_gone(
+    client: WebClient, set_up: PostOffice, invoice: Document
+) -> None:
+    with writing() as session:
+        outbox.queue_mail(session, CLERK, session.get_one(Document, invoice.id), "kund@example.com")
+    assert not client.log_in("clerk").get("/mails").has("tbody tr")
+    with writing() as session:
+        session.execute(sa.update(Outbox).values(created_at=clock.now() - timedelta(days=1, minutes=1)))
+    page = client.get("/mails")
+    assert "kund@example.com" in page.find("tbody tr").text and not page.has("tbody form")
