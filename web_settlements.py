@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from rights import Right
 from services import settlement_folder, settlements
+from services.settlement_choice import Unseen
 from web import may, say
 from web_words import gettext as _
 
@@ -26,4 +27,13 @@ def arrivals(session: Session) -> dict[str, Any]:
         "watched": watched,
         "loading": settlements.progress(session),
         "wrong": [(each, say(settlements.told(each.because or ""))) for each in wrong],
+    }
+
+
+def asked_of(unseen: Unseen) -> dict[str, Any]:
+    """What is asked before a row goes to a document: the documents, and in what they are not the row's."""
+    return {
+        "choice": unseen.choice,
+        "says": say(unseen),
+        "differs": [[say(each) for each in part.differs] for part in unseen.choice.parts],
     }

@@ -11,8 +11,10 @@ from db import reading, writing
 from errors import Refusal
 from rights import Right
 from services import settlement_moves
+from services.settlement_choice import Unseen
 from web import Form, LineField, LinesField, WholeField, actor, done, needs, page, read_nonce
 from web_documents import ReasonForm, document_url, off
+from web_settlements import asked_of
 from web_words import gettext as _
 
 blueprint = Blueprint("settlement_moves", __name__)
@@ -24,9 +26,16 @@ class MoveForm(Form):
     document_number = LineField(lazy("Invoice or credit note"), most=40, required=False)
     reason = LinesField(lazy("Reason"), most=500)
     shown = WholeField(lazy("Document"), most=money.MAX_AMOUNT_MINOR)
+    seen = LineField(lazy("Document"), most=64, required=False)
 
 
-def _answer(row_id: int, form: MoveForm | None = None, back: ReasonForm | None = None, status: int = 200) -> Response:
+def _answer(
+    row_id: int,
+    form: MoveForm | None = None,
+    back: ReasonForm | None = None,
+    status: int = 200,
+    asked: Unseen | None = None,
+) -> Response:
     with reading() as looked:
         row = settlement_moves.movable(looked, actor(), row_id)
     return page(
@@ -35,6 +44,7 @@ def _answer(row_id: int, form: MoveForm | None = None, back: ReasonForm | None =
         row=row,
         form=form or MoveForm(formdata=None),
         back_form=back or ReasonForm(formdata=None),
+        asked=asked_of(asked) if asked else None,
         why_off=off(row.why_not),
         document_url=document_url,
     )
@@ -50,7 +60,7 @@ def show(row_id: int) -> Response:
 @blueprint.post("/settlements/rows/<int:row_id>/move")
 @needs(Right.BOOKS)
 def move(row_id: int) -> Response:
-    """Move the row by a correcting voucher; one form does it once."""
+    """Show the document the row is to go to and ask; then move the row by a correcting voucher. One form does it once."""
     form = MoveForm()
     nonce = read_nonce(settlement_moves.ACTION, row_id)
     if not form.accepted():
@@ -60,7 +70,10 @@ def move(row_id: int) -> Response:
             settlement_moves.move(
                 changed, actor(), row_id, nonce,
                 shown_id=form.shown.data, number=form.document_number.data or "", reason=form.reason.data,
+                seen=form.seen.data or "",
             )  # fmt: skip
+    except Unseen as asked:
+        return _answer(row_id, form, status=asked.status, asked=asked)
     except Refusal as refusal:
         if refusal.status in (403, 404):
             raise

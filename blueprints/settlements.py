@@ -42,7 +42,7 @@ from web_documents import document_url, off
 from web_query import Days, query_wholes, typed_days
 from web_reports import file_address, wants_file
 from web_settlement_files import SOURCES
-from web_settlements import arrivals, came_and_booked
+from web_settlements import arrivals, asked_of, came_and_booked
 from web_words import gettext as _
 from web_words import label, ngettext
 
@@ -327,11 +327,7 @@ def _failed(row_id: int, pile: Pile, form: Form, status: int, asked: Unseen | No
         payout_id = settlements.payout_of_row(looked, row_id)
     failed = {"row_id": row_id, "form": form, "act": request.endpoint}
     if asked is not None:
-        failed["asked"] = {
-            "choice": asked.choice,
-            "says": say(asked),
-            "differs": [[say(each) for each in part.differs] for part in asked.choice.parts],
-        }
+        failed["asked"] = asked_of(asked)
     shown = _shown(payout_id, pile, failed)
     return page("settlements/show.html", panel="settlements/_reading.html", status=status, **shown)
 

@@ -60,22 +60,41 @@ class Choice:
 class Unseen(Refusal):
     """What was written is not simply the row's, and nobody has said yes to it as it stands: it is shown first."""
 
-    def __init__(self, choice: Choice) -> None:
-        super().__init__(N_("Nothing has been tied yet. Look at what differs, and tie the row if it is right."))
+    def __init__(self, choice: Choice, message: str) -> None:
+        super().__init__(message)
         self.choice = choice
+
+
+NOT_TIED = N_("Nothing has been tied yet. Look at what differs, and tie the row if it is right.")
+NOT_MOVED = N_("Nothing has been moved yet. Look at the document, and move the row if it is right.")
 
 
 def require_seen(
     session: Session, payout: Payout, row: PayoutRow, typed: str, parts: Sequence[tuple[Document, int]], seen: str
 ) -> None:
     """Let through what agrees with the row, or what the person has seen as it is now. Raises Unseen."""
+    choice = _choice(session, payout, row, typed, parts)
+    if not choice.agrees and seen != choice.seen:
+        raise Unseen(choice, NOT_TIED)
+
+
+def require_seen_moved(
+    session: Session, payout: Payout, row: PayoutRow, typed: str, parts: Sequence[tuple[Document, int]], seen: str
+) -> None:
+    """Let through only what the person has seen as it is now: a move corrects the books, also where all agrees. Raises Unseen."""
+    choice = _choice(session, payout, row, typed, parts)
+    if seen != choice.seen:
+        raise Unseen(choice, NOT_MOVED)
+
+
+def _choice(
+    session: Session, payout: Payout, row: PayoutRow, typed: str, parts: Sequence[tuple[Document, int]]
+) -> Choice:
     named = _order_of(session, payout, row)
     shown = [_part(session, row, named, document, minor) for document, minor in parts]
     facts = [row.id, typed, *([each.document_id, each.order_number, each.customer, each.gross_minor, each.open_minor,
                                each.part_minor] for each in shown)]  # fmt: skip
-    choice = Choice(typed, shown, hashlib.sha256(json.dumps(facts).encode()).hexdigest())
-    if not choice.agrees and seen != choice.seen:
-        raise Unseen(choice)
+    return Choice(typed, shown, hashlib.sha256(json.dumps(facts).encode()).hexdigest())
 
 
 def _part(session: Session, row: PayoutRow, named: Order | None, document: Document, minor: int) -> Part:

@@ -25,6 +25,7 @@ from services import (
     ledger,
     money_forms,
     payment_rows,
+    settlement_choice,
     settlement_matching,
     settlement_rows,
 )
@@ -123,18 +124,22 @@ def _placings(session: Session, row_id: int) -> list[Placing]:
     ]
 
 
-def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: int, number: str, reason: str) -> int:
+def move(
+    session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: int, number: str, reason: str, seen: str = ""
+) -> int:
     """Give a booked row to the document of this number, or with none to what nobody has placed; gives the move's id.
 
-    ``shown_id`` is the document the page showed, 0 for none. The same form again is answered with the move it made. Raises
-    NotAllowed, NotFound, BadInput, Refusal; Stale when the row has been moved since the page was drawn.
+    ``shown_id`` is the document the page showed, 0 for none; ``seen`` the mark of what was shown of the one it goes to. The
+    same form again is answered with the move it made. Raises NotAllowed, NotFound, BadInput, Refusal; Unseen, with nothing
+    moved, for a document that was not shown as it is now; Stale when the row has been moved, or the form's move been taken
+    back, since the page was drawn.
     """
     actor.require(Right.BOOKS)
     payout, row, match = _booked(session, row_id, lock=True)
-    values = [shown_id, number, reason]
+    values = [shown_id, number, reason, seen]
     earlier = money_forms.earlier_use(session, actor, nonce, ACTION, str(row_id), values)
     if earlier is not None:
-        return int(earlier)
+        return _still_moved(session, int(earlier))
     no = _why_not(session, actor, row)
     if no is not None:
         raise no
@@ -149,6 +154,7 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     if after is not None:
         # Asked again under its lock: another row may have been given to it meanwhile.
         settlement_rows.fitting(session, payout, row, number)
+        settlement_choice.require_seen_moved(session, payout, row, number, [(after, row.amount_minor)], seen)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
@@ -178,6 +184,14 @@ def move(session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: i
     _follow(session, actor, payout, row, match, before, after, reason, f"row_advance_vat:{made.id}")
     money_forms.use_form(session, actor, nonce, ACTION, str(row_id), values, str(made.id))
     return made.id
+
+
+def _still_moved(session: Session, placing_id: int) -> int:
+    """The move that a form made. Raises Stale when it has been taken back since."""
+    voucher_id = session.get_one(RowPlacing, placing_id).voucher_id
+    if session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher_id)) is not None:
+        raise Stale(N_("The row was moved, and that has been taken back since. Nothing more has been done."))
+    return placing_id
 
 
 def _locked(session: Session, *ids: int | None) -> list[Document | None]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from flask import Flask
 
+from db import reading
+from models import Customer
 from tests.builders import the_document
 from tests.services.test_settlement_moves import lump, open_of
 from tests.web_client import WebClient
@@ -40,8 +42,14 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
     page = client.get(address)
     refused = client.submit("#move-form", page=page, document_number="99999", reason="fel")
     assert refused.status == 422 and refused.has("#document_number[aria-invalid=true]")
+    asked = client.submit("#move-form", page=page, document_number=numbers[1], reason="kundens rätta faktura")
+    assert asked.status == 409 and "Är det det här dokumentet?" in asked.text and "Inget har flyttats än." in asked.text
+    shown = asked.find(".asked")
+    customer = customer_of(five)
+    assert numbers[1] in shown.text and customer in shown.text and "kundens rätta faktura" in shown.text
+    assert "Det blir överbetalt." in shown.text and open_of(three, five) == [300_00, 500_00]
     for _ in range(2):
-        after = client.submit("#move-form", page=page, document_number=numbers[1], reason="kundens rätta faktura")
+        after = client.submit("#move-form", page=asked)
     assert "Raden är flyttad och bokförd." in after.text and "kundens rätta faktura" in after.text
     assert open_of(three, five) == [300_00, -300_00]
     stale = client.submit(
@@ -52,6 +60,8 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
     assert client.submit("form[action$=take-back]", page=page, reason="").status == 422
     after = client.submit("form[action$=take-back]", page=page, reason="ångrat")
     assert "Flytten är återtagen genom en återföring." in after.text and open_of(three, five) == [300_00, 500_00]
+    old = client.submit("#move-form", page=asked)
+    assert old.status == 409 and "den flytten har tagits tillbaka sedan dess" in old.text
     client.log_in("viewer")
     assert client.get(address).has("[aria-disabled=true]") and client.post(address, {}).status == 403
 
@@ -59,3 +69,9 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
 def nonce_of(client: WebClient, address: str) -> str:
     """A fresh form's nonce, for a form whose other fields are old."""
     return client.get(address).form("#move-form").values["nonce"]
+
+
+def customer_of(document_id: int) -> str:
+    """The name on the card of a document's customer."""
+    with reading() as session:
+        return session.get_one(Customer, the_document(document_id).customer_id).name

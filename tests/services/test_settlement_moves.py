@@ -21,11 +21,13 @@ from services import (
     credit_notes,
     document_page,
     owed_lists,
+    payments,
     settlement_moves,
     settlement_rows,
     settlements,
 )
 from services.gateway import Gateway
+from services.settlement_choice import Unseen
 from states import PayoutState, Pile, WithoutKlarna
 from tests import worlds
 from tests.builders import CLERK, FINANCE, the_document
@@ -112,11 +114,20 @@ def test_a_row_is_split_over_several_documents_taken_back_and_booked(
     all_is_well()
 
 
-def move(row_id: int, number: str | None, shown: int, reason: str = "fel faktura", nonce: str | None = None) -> int:
+def press(row_id: int, number: str | None, shown: int, reason: str, nonce: str, seen: str) -> int:
     with writing() as session:
         return settlement_moves.move(
-            session, FINANCE, row_id, nonce or secrets.token_hex(16), shown_id=shown, number=number or "", reason=reason
+            session, FINANCE, row_id, nonce, shown_id=shown, number=number or "", reason=reason, seen=seen
         )
+
+
+def move(row_id: int, number: str | None, shown: int, reason: str = "fel faktura", nonce: str | None = None) -> int:
+    """A row moved as Finance does: the document is shown, and moved to when it has been seen."""
+    nonce = nonce or secrets.token_hex(16)
+    try:
+        return press(row_id, number, shown, reason, nonce, "")
+    except Unseen as asked:
+        return press(row_id, number, shown, reason, nonce, asked.choice.seen)
 
 
 def open_of(*documents: int) -> list[int]:
@@ -180,7 +191,13 @@ def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_
         with pytest.raises(BadInput, match=sentence):
             move(row_id, number, 0, reason)
     nonce = secrets.token_hex(16)
-    made = [move(row_id, numbers[1], 0, nonce=nonce) for _ in range(2)]
+    with pytest.raises(Unseen) as asked:
+        press(row_id, numbers[1], 0, "fel faktura", nonce, "")
+    (part,) = asked.value.choice.parts
+    assert (part.number, part.open_minor, part.part_minor, part.after_minor) == (numbers[1], 500_00, 800_00, 300_00)
+    assert open_of(three, five) == [300_00, 500_00], "what is only shown is not moved"
+    seen = asked.value.choice.seen
+    made = [press(row_id, numbers[1], 0, "fel faktura", nonce, seen) for _ in range(2)]
     assert made[0] == made[1], "one form moves it once"
     assert last_voucher() == ("K", [(2999, 800_00), (1510, -800_00)])
     assert open_of(three, five) == [300_00, -300_00] and the_document(five).paid_reference == payout.payment_reference
@@ -196,6 +213,8 @@ def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_
         with writing() as session:
             settlement_moves.take_back(session, FINANCE, row_id, placing, "ångrat")
     assert open_of(three, five) == [300_00, 500_00]
+    with pytest.raises(Stale, match="taken back since"):
+        press(row_id, numbers[1], 0, "fel faktura", nonce, seen)
     with reading() as session:
         (lost,) = owed_lists.listed(session, "sales").rows
         assert lost.amount_minor == 800_00
@@ -332,4 +351,28 @@ def test_the_vat_of_advances_follows_the_row_there_and_back(books: Any, klarna: 
     with writing() as session:
         settlement_moves.take_back(session, FINANCE, row_id, made, "ångrat")
     assert resting() == [0, -600_00] and open_of(first.id, second.id) == [0, 3_000_00]
+    all_is_well()
+
+
+def test_a_row_is_moved_only_to_a_document_that_was_shown_as_it_is_now(
+    books: Any, klarna: Gateway, sandbox: Control
+) -> None:
+    """B4: also one that agrees with the row is shown, since a move corrects the books; what has changed is shown anew."""
+    fees(sandbox, 0)
+    first = a_sale(klarna, sandbox, 800_00)
+    payout = booked(klarna, sandbox)
+    second = a_sale(klarna, sandbox, 800_00)
+    ((row, _),) = rows_of(payout)
+    with pytest.raises(Unseen) as asked:
+        press(row.id, second.number_text, first.id, "fel", secrets.token_hex(16), "")
+    with writing() as session:
+        paid = payments.Wanted(100_00, clock.today(), 1930, "betalt till oss")
+        payments.register(session, FINANCE, second.id, secrets.token_hex(16), paid)
+    nonce = secrets.token_hex(16)
+    with pytest.raises(Unseen) as again:
+        press(row.id, second.number_text, first.id, "fel", nonce, asked.value.choice.seen)
+    assert (asked.value.choice.parts[0].open_minor, again.value.choice.parts[0].open_minor) == (800_00, 700_00)
+    assert open_of(first.id, second.id) == [0, 700_00]
+    press(row.id, second.number_text, first.id, "fel", nonce, again.value.choice.seen)
+    assert open_of(first.id, second.id) == [800_00, -100_00]
     all_is_well()
