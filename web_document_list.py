@@ -26,6 +26,7 @@ VIEW_NAMES = {
     "waiting": N_("Waiting for Klarna"),
     "refused": N_("Refused"),
     "drafts": N_("Drafts"),
+    "approval": N_("Awaiting approval"),
     "without": N_("Credited without Klarna"),
 }
 FIELD_NAMES = {

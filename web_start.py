@@ -14,7 +14,7 @@ import web_charts
 from errors import N_
 from services import owed
 from services.owed import Age, Week
-from services.worklists import Item
+from services.worklists import Item, WorkList
 from web import gettext
 from web_documents import linked
 from web_words import day, money, ngettext, since
@@ -32,7 +32,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "to_invoice": ("orders.index", {"view": "not_invoiced"}),
     "expiring": ("orders.index", {"view": "expiring"}),
     "notes": ("owed.index", {"list": "notes", "late": 1}),
-    "approvals": ("credit_notes.index", {"view": "drafts"}),
+    "approvals": ("credit_notes.index", {"view": "approval"}),
     "unpaid": ("owed.index", {"list": "unpaid", "late": 1}),
     "mails": ("mails.index", {}),
 }
@@ -83,9 +83,14 @@ def look(session: Session) -> Figures:
     )
 
 
-def more(name: str) -> str | None:
-    """Where the whole of a work list stands; None where it has no list of its own."""
-    endpoint, values = MORE.get(name, ("", {}))
+def more(found: WorkList) -> str | None:
+    """Where the whole of a work list stands; None where it has no list of its own.
+
+    Rows that all stand in one payout stand there, in the pile of the first; only those of several lead to the list of readings.
+    """
+    if found.only_payout is not None:
+        return linked("settlements.show", payout_id=found.only_payout, pile=found.items[0].state)
+    endpoint, values = MORE.get(found.name, ("", {}))
     return linked(endpoint, **values) if endpoint else None
 
 

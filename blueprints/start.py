@@ -88,7 +88,10 @@ def _address(item: Item) -> str:
         return url_for("orders.show", order_id=item.order_id)
     if item.push_id is not None:
         return url_for("incoming.index")
-    return url_for("settlements.show", payout_id=item.payout_id)
+    if item.row_id is None:
+        return url_for("settlements.show", payout_id=item.payout_id)
+    # Beside the row, in its own pile, where the acts are.
+    return url_for("settlements.show", payout_id=item.payout_id, pile=item.state, _anchor=f"row-{item.row_id}")
 
 
 def _name(item: Item) -> str:
@@ -128,7 +131,7 @@ def _card(found: worklists.WorkList) -> dict[str, Any]:
         "count": capped(found.count),
         "rows": rows,
         "when": web_start.when_head(found.name),
-        "more": web_start.more(found.name),
+        "more": web_start.more(found),
         "beside": web_start.beside(found.name),
     }
 

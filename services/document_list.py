@@ -1,7 +1,6 @@
 """The lists of invoices and credit notes: filters, search, sorting, keyset pages and capped counts, as Core rows (B10-B12, K29).
 
-Newest first is by number, which follows the day; credit notes go by id, so that drafts, which have no number, stand among them.
-Amounts are minor units.
+Newest first is by number, which follows the day; credit notes go by id, since drafts have no number. Amounts are minor units.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from models import WITHOUT, Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
+from models import WITHOUT, ApprovalRequest, Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
 from services import document_outcome, keyset, search, without_klarna
 from services.document_payment import paid_state
 from services.keyset import Condition, Sorting, Wanted
@@ -25,7 +24,7 @@ COUNT_CAP = 1_000
 EXPORT_CAP = 100_000
 VIEWS: Mapping[DocKind | None, Sequence[str]] = {
     None: ("open", "all", "paid", "overpaid", "waiting", "refused"),
-    DocKind.CREDIT_NOTE: ("all", "drafts", "open", "waiting", "refused", "without"),
+    DocKind.CREDIT_NOTE: ("all", "drafts", "approval", "open", "waiting", "refused", "without"),
 }
 """Filters per list, the default first: None is the list of invoices, which holds credit notes too (B10)."""
 SORTS = ("number", "basis", "date", "method", "customer", "type", "claim", "paid", "klarna")
@@ -151,6 +150,7 @@ def _of_view(filters: Filters) -> list[Any]:
         "waiting": (state == DocState.PENDING,),
         "refused": (state == DocState.REFUSED,),
         "drafts": (state == DocState.DRAFT,),
+        "approval": (state == DocState.DRAFT, Document.id.in_(sa.select(ApprovalRequest.document_id))),
         "without": (
             _WITHOUT,
             *keyset.unindexed(

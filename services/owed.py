@@ -82,6 +82,7 @@ def rows_to_settle(*which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]
     return (
         sa.select(
             PayoutRow.payout_id,
+            PayoutRow.id.label("row_id"),
             Payout.payment_reference.label("number"),
             PayoutRow.amount_minor,
             Payout.currency,
@@ -95,6 +96,20 @@ def rows_to_settle(*which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]
         .where(RowMatch.pile.in_((Pile.FAULTY, Pile.WARNING)), *which)
         .order_by(Payout.payout_date, PayoutRow.id)
     )
+
+
+def rows_of_documents() -> sa.Select[*tuple[Any, ...]]:
+    """«Återläsningsrader att utreda»: every row to settle but the returns that have a list of their own."""
+    return rows_to_settle(sa.not_(is_return_alone()))
+
+
+def only_payout(session: Session, shown: Sequence[int | None]) -> int | None:
+    """The payout in which all of these rows stand, when no row beyond those shown stands in another; else None."""
+    first = shown[0] if shown else None
+    if first is None or any(each != first for each in shown):
+        return None
+    elsewhere = rows_of_documents().where(PayoutRow.payout_id != first).order_by(None).limit(1)
+    return first if session.execute(elsewhere).first() is None else None
 
 
 def is_return_alone() -> sa.ColumnElement[bool]:

@@ -64,6 +64,7 @@ class Item:
     document_kind: DocKind | None = None
     number: str | None = None
     payout_id: int | None = None
+    row_id: int | None = None
     push_id: int | None = None
     amount_minor: int | None = None
     currency: str = "SEK"
@@ -83,11 +84,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class WorkList:
-    """A card of the start page: ``count`` is at most MOST + 1."""
+    """A card of the start page: ``count`` is at most MOST + 1; ``only_payout`` is the payout in which all settlement rows are."""
 
     name: str
     count: int
     items: Sequence[Item] = field(default=())
+    only_payout: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def _expiring() -> sa.Select[*tuple[Any, ...]]:
 
 
 def _settlement_rows() -> sa.Select[*tuple[Any, ...]]:
-    return owed.rows_to_settle(sa.not_(owed.is_return_alone()))
+    return owed.rows_of_documents()
 
 
 def _breaks() -> sa.Select[*tuple[Any, ...]]:
@@ -373,7 +375,8 @@ def today(session: Session) -> list[WorkList]:
         if name == "to_invoice":
             items = _with_what_was_delivered(session, items)
         count = len(items) if len(items) < SHOWN else session.scalar(_counts()[name], now) or 0
-        lists.append(WorkList(name, count, items))
+        only = owed.only_payout(session, [item.payout_id for item in items]) if name == "rows" else None
+        lists.append(WorkList(name, count, items, only))
     return lists
 
 

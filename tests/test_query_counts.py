@@ -220,6 +220,7 @@ DOCUMENT_INDEXES = {
     (None, "refused"): "ix_document_state_kind",
     (DocKind.CREDIT_NOTE, "all"): WALKS,
     (DocKind.CREDIT_NOTE, "drafts"): "ix_document_state_kind",
+    (DocKind.CREDIT_NOTE, "approval"): "ix_document_state_kind",
     (DocKind.CREDIT_NOTE, "open"): "ix_document_",
     (DocKind.CREDIT_NOTE, "waiting"): "ix_document_state_kind",
     (DocKind.CREDIT_NOTE, "refused"): "ix_document_state_kind",

@@ -94,6 +94,10 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     assert "Handläggaren put this draft before Finance" in page.text and not page.has("[form=ask-form]")
     start = finance.get("/")
     assert "Drafts that await approval" in start.text and start.has(f'#approvals a[href="{draft}"]')
+    other = a_draft(klarna, sandbox, 100_000)
+    waiting = finance.get(start.find("#approvals a.button")["href"])
+    assert waiting.has(f'main a[href="{draft}"]') and not waiting.has(f'main a[href="/credit-notes/{other}"]')
+    assert finance.get("/credit-notes?view=drafts").has(f'main a[href="/credit-notes/{other}"]')
     page = finance.get(draft)
     assert "Handläggaren put this draft before Finance" in page.text
     page = finance.submit("#sum")

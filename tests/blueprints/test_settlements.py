@@ -797,3 +797,23 @@ def test_a_booked_reading_offers_nothing_and_refuses_all(made: Doc, klarna: Gate
 
 def test_a_post_without_its_token_changes_nothing(odd: Payout, finance_client: WebClient) -> None:
     assert finance_client.post(f"/settlements/{odd.id}/match", csrf=False).status == 400
+
+
+def test_the_overview_leads_to_the_row_that_waits_and_to_the_payout_when_there_is_but_one(
+    odd: Payout, sandbox: Control, klarna: Gateway, finance_client: WebClient
+) -> None:
+    """Screens, start: a row of the card leads beside the row, in its pile; the whole list is where the rows are."""
+    row_id = faulty_row(odd)
+    card = finance_client.get("/").find("section#rows")
+    assert f"/settlements/{odd.id}?pile=faulty#row-{row_id}" in {each["href"] for each in card.all("tbody a")}
+    assert card.find("a.button")["href"] == f"/settlements/{odd.id}?pile=faulty"
+    for _ in range(6):
+        sandbox.order(mid="K000001", order_amount=300_00, captures=[{"captured_amount": 300_00}])
+    made = sandbox.pay_out()[0]
+    fetched(klarna)
+    card = finance_client.get("/").find("section#rows")
+    assert card.find("a.button")["href"] == "/settlements?faulty=1&warning=1"
+    with writing() as session:
+        settlements.mark_handled(session, FINANCE, row_id, "utreds")
+    card = finance_client.get("/").find("section#rows")
+    assert card.find("a.button")["href"] == f"/settlements/{payout_of(made).id}?pile=faulty"
