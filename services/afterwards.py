@@ -18,7 +18,9 @@ from sqlalchemy.orm import Session, aliased
 
 from models import (
     Account,
+    ApprovalRequest,
     Document,
+    DocumentEvent,
     DocumentLine,
     GoodsReturn,
     Offset,
@@ -30,7 +32,7 @@ from models import (
     Voucher,
 )
 from services import outbox
-from states import Condition, DocKind
+from states import Condition, DocKind, DocState
 
 MOST = 100
 
@@ -49,11 +51,16 @@ class What(StrEnum):
     MAIL_GIVEN_UP = "mail_given_up"
     MAIL_DROPPED = "mail_dropped"
     GOODS = "goods"
+    ASKED = "asked"
+    APPROVED = "approved"
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event. ``name`` is a payout's reference, the other document of an offset or the row that goods came of."""
+    """One event. ``name`` is a payout's reference, the other document of an offset or the row that goods came of.
+
+    ``row_id`` is the row that was moved, ``other_id`` the other document of an offset, ``voucher_id`` what booked it.
+    """
 
     what: What
     at: datetime
@@ -66,6 +73,9 @@ class Happened:
     name: str = ""
     detail: str = ""
     payout_id: int | None = None
+    row_id: int | None = None
+    other_id: int | None = None
+    voucher_id: int | None = None
     quantity_milli: int | None = None
     condition: Condition | None = None
 
@@ -92,6 +102,9 @@ def _booked(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
             Voucher.created_by.label("who"),
             Voucher.reverses_id,
             Voucher.document_id.label("own_id"),
+            Voucher.id.label("voucher_id"),
+            Voucher.text,
+            Document.reversed_reason,
             moved.c.minor,
             Document.id,
             Document.kind,
@@ -104,12 +117,15 @@ def _booked(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
             _CLOSED.override_reason,
             invoice.number_text.label("invoice"),
             note.number_text.label("note"),
+            _CLOSED.invoice_id,
+            _CLOSED.credit_note_id,
             _PLACED.reason.label("placed"),
+            _PLACED.row_id,
         )
         .join(moved, moved.c.voucher_id == Voucher.id)
         .join(Document, Document.id == moved.c.document_id)
         .outerjoin(Payout, Payout.id == Voucher.payout_id)
-        .outerjoin(_PAID, _PAID.voucher_id == stands_for)
+        .outerjoin(_PAID, _PAID.voucher_id == Voucher.id)
         .outerjoin(_CLOSED, _CLOSED.voucher_id == stands_for)
         .outerjoin(invoice, invoice.id == _CLOSED.invoice_id)
         .outerjoin(note, note.id == _CLOSED.credit_note_id)
@@ -146,9 +162,30 @@ def _came(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
     )  # fmt: skip
 
 
+def _approved(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+    """Who put a draft before Finance, and who approved it by creating the document (B31)."""
+    first = (
+        sa.select(sa.func.min(DocumentEvent.id))
+        .where(DocumentEvent.document_id == Document.id, DocumentEvent.from_state == DocState.DRAFT)
+        .correlate(Document)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(
+            ApprovalRequest.asked_at, ApprovalRequest.asked_by, DocumentEvent.at, DocumentEvent.actor,
+            Document.id, Document.kind, Document.number_text,
+        )
+        .select_from(Document)
+        .join(ApprovalRequest, ApprovalRequest.document_id == Document.id)
+        .outerjoin(DocumentEvent, DocumentEvent.id == first)
+        .where(which)
+    )  # fmt: skip
+
+
 # Put together once: a page of an order or a document asks each of them.
 _ASKED: Mapping[str, tuple[sa.Select[*tuple[Any, ...]], ...]] = {
-    name: (_booked(which), _mailed(which), _came(which)) for name, which in (("one", _ONE), ("order", _OF_ORDER))
+    name: (_booked(which), _mailed(which), _came(which), _approved(which))
+    for name, which in (("one", _ONE), ("order", _OF_ORDER))
 }
 
 
@@ -158,12 +195,18 @@ def of_document(session: Session, document_id: int) -> list[Happened]:
 
 
 def of_order(session: Session, order_id: int) -> list[Happened]:
-    """The same of all documents of an order."""
-    return list(_all(session, "order", order_id))
+    """The same of all documents of an order; an offset of two of them is told once, of the invoice."""
+    found = list(_all(session, "order", order_id))
+    here = {each.document_id for each in found}
+    return [
+        each
+        for each in found
+        if each.what is not What.OFFSET or each.document_kind is DocKind.INVOICE or each.other_id not in here
+    ]
 
 
 def _all(session: Session, name: str, key: int) -> Iterator[Happened]:
-    booked, mailed, came = (session.execute(each, {"id": key}).all() for each in _ASKED[name])
+    booked, mailed, came, approved = (session.execute(each, {"id": key}).all() for each in _ASKED[name])
     for row in booked:
         found = _of_voucher(row)
         if found is not None:
@@ -176,6 +219,10 @@ def _all(session: Session, name: str, key: int) -> Iterator[Happened]:
             What.GOODS, at, who, document_id, kind, number or "", name=line, detail=note, quantity_milli=milli,
             condition=condition,
         )  # fmt: skip
+    for asked_at, asked_by, made_at, made_by, document_id, kind, number in approved:
+        if made_at is not None and made_by != asked_by:
+            yield Happened(What.APPROVED, made_at, made_by, document_id, kind, number or "")
+        yield Happened(What.ASKED, asked_at, asked_by, document_id, kind, number or "")
 
 
 def _of_voucher(row: Any) -> Happened | None:
@@ -185,15 +232,22 @@ def _of_voucher(row: Any) -> Happened | None:
     shared: dict[str, Any] = {
         "at": row.at, "who": row.who, "document_id": row.id, "document_kind": row.kind,
         "document_number": row.number_text or "", "amount_minor": sign * int(row.minor), "taken_back": reverses,
+        "voucher_id": row.voucher_id,
     }  # fmt: skip
     if row.payment is not None:
-        return Happened(What(row.payment), **shared, detail="" if reverses else row.payment_reason)
+        return Happened(What(row.payment), **shared, detail=row.payment_reason)
     if row.offset_id is not None:
-        other = row.note if row.kind is DocKind.INVOICE else row.invoice
-        return Happened(What.OFFSET, **shared, name=other or "", detail="" if reverses else row.override_reason or "")
+        other = (row.note, row.credit_note_id) if row.kind is DocKind.INVOICE else (row.invoice, row.invoice_id)
+        why = _why_undone(row.text) if reverses else row.override_reason or ""
+        return Happened(What.OFFSET, **shared, name=other[0] or "", other_id=other[1], detail=why)
     if row.placed is not None:
-        moved = {"name": row.payment_reference or "", "payout_id": row.payout_id}
-        return Happened(What.ROW_MOVED, **shared, **moved, detail="" if reverses else row.placed)
+        moved = {"name": row.payment_reference or "", "payout_id": row.payout_id, "row_id": row.row_id}
+        return Happened(What.ROW_MOVED, **shared, **moved, detail=_why_undone(row.text) if reverses else row.placed)
     if row.payout_id is not None:
         return Happened(What.PAYOUT, **shared, name=row.payment_reference, payout_id=row.payout_id)
-    return Happened(What.REVERSED, **shared) if reverses else None
+    return Happened(What.REVERSED, **shared, detail=row.reversed_reason or "") if reverses else None
+
+
+def _why_undone(text: str) -> str:
+    """Why an offset or a move was taken back: kept in the text of its voucher alone, after the words of the program."""
+    return text.partition(": ")[2]

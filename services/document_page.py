@@ -322,9 +322,8 @@ def _events(session: Session, document: Document) -> list[Event]:
         .limit(MOST_EVENTS)
     )
     found += [Event(at, who, None, state, "") for at, who, state in acts]
-    if document.state is DocState.ISSUED:
-        later = afterwards.of_document(session, document.id)
-        found += [Event(each.at, each.who, None, None, each.detail, each) for each in later]
+    later = afterwards.of_document(session, document.id)
+    found += [Event(each.at, each.who, None, None, each.detail, each) for each in later]
     return sorted(found, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 

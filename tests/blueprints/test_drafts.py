@@ -103,7 +103,9 @@ def test_a_draft_above_the_limit_is_put_before_finance_and_the_document_names_bo
     page = finance.submit("#sum")
     assert "has been created and credited at Klarna: SEK 3,000.00" in page.text
     assert "Asked for by" in page.text and "Approved by" in page.text and "Ekonomen," in page.text
-    assert "Was put before Finance" in page.text, "the timeline tells of the request"
+    for each in (page, finance.get(page.find("a[href^=/orders/]")["href"])):
+        history = each.find("ol.timeline").text.casefold()
+        assert -1 < history.index("approved and created") < history.index("was put before finance"), "the newest first"
     with reading() as session:
         assert {each.name: each.count for each in worklists.today(session)}["approvals"] == 0
     assert len(sandbox.posts(operation="create_refund")) == 1

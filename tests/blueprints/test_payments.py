@@ -50,6 +50,27 @@ def test_a_payment_is_registered_from_the_invoice_and_taken_back(app: Flask, kla
     assert left(invoice) == 10_000
 
 
+def test_the_history_of_the_invoice_and_of_its_order_tells_of_the_payment_to_whoever_may_read_them(
+    app: Flask, klarna: Any, client: WebClient
+) -> None:
+    """B7, screens: when, who, how much and why, with the voucher; the same for a viewer, who reads both pages."""
+    invoice = an_ordinary_invoice(klarna)
+    client.log_in("finance").get(f"/documents/{invoice.id}/payments")
+    client.submit(FORM, reason="bankgiro")
+    client.get(f"/documents/{invoice.id}/payments")
+    client.submit(TAKE_BACK, reason="fel faktura")
+    for name in ("finance", "viewer"):
+        client.log_in(name)
+        for page, before in (
+            (f"/invoices/{invoice.id}", ""),
+            (f"/orders/{invoice.order_id}", f"Faktura {invoice.number_text}: "),
+        ):
+            back, paid = client.get(page).all("ol.timeline li")[:2]
+            assert "Ekonomen" in paid.text and "bankgiro" in paid.text and "fel faktura" in back.text
+            assert paid.find("a").text.startswith(before) and "100,00 kr" in paid.find("a").text
+            assert client.get(paid.find("a")["href"]).status == 200, "the link leads to its voucher"
+
+
 def test_what_was_typed_stays_beside_its_sentence(app: Flask, klarna: Any, client: WebClient) -> None:
     invoice = an_ordinary_invoice(klarna)
     client.log_in("finance").get(f"/documents/{invoice.id}/payments")

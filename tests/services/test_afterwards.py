@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import clock
 from db import reading, transact, writing
 from klarna_sandbox.control import Control
-from models import Document, Order
-from services import afterwards, credit_notes, document_page, offsets, order_history, outbox, payments
+from models import Document, Order, RowPlacing
+from services import afterwards, credit_notes, document_page, offsets, order_history, outbox, payments, settlement_moves
 from services.afterwards import Happened, What
 from services.gateway import Gateway
 from services.goods_returns import Typed
@@ -65,7 +66,8 @@ def test_a_payment_and_its_taking_back_are_told_with_who_and_why(klarna: Gateway
     with reading() as session:
         back, paid = afterwards.of_document(session, invoice.id)
     assert (paid.who, paid.detail, paid.taken_back) == (FINANCE.name, "delbetalning", False)
-    assert (back.taken_back, back.amount_minor) == (True, -400_00)
+    assert (back.taken_back, back.amount_minor, back.detail) == (True, -400_00, "fel faktura")
+    assert paid.voucher_id and back.voucher_id and paid.voucher_id != back.voucher_id, "each leads to its own voucher"
 
 
 def test_an_offset_names_the_other_document_on_both_and_so_does_its_end(klarna: Gateway) -> None:
@@ -80,6 +82,10 @@ def test_an_offset_names_the_other_document_on_both_and_so_does_its_end(klarna: 
             (What.OFFSET, 1_000_00, names[each.id]),
             (What.OFFSET, -1_000_00, names[each.id]),
         ]
+    with reading() as session:
+        told = afterwards.of_document(session, note.id)
+    assert {each.other_id for each in told} == {invoice.id} and {each.detail for each in told} == {"", "ångrat"}
+    assert [(each.document_id, each.other_id) for each in of_order(invoice)] == [(invoice.id, note.id)] * 2, "once each"
 
 
 def test_a_row_that_is_moved_is_told_where_it_left_and_where_it_came(klarna: Gateway, sandbox: Control) -> None:
@@ -91,6 +97,14 @@ def test_a_row_that_is_moved_is_told_where_it_left_and_where_it_came(klarna: Gat
     assert history(paid) == [(What.PAYOUT, 300_00, payout.payment_reference)]
     move(rows[other.id], None, other.id)
     assert history(other)[-1] == (What.ROW_MOVED, -300_00, payout.payment_reference)
+    row_id = rows[other.id]
+    with writing() as session:
+        placing = session.scalars(sa.select(RowPlacing.id).where(RowPlacing.row_id == row_id)).one()
+        settlement_moves.take_back(session, FINANCE, row_id, placing, "ångrat: fel")
+    assert history(other)[-1] == (What.ROW_MOVED, 300_00, payout.payment_reference)
+    with reading() as session:
+        moved = [each for each in afterwards.of_document(session, other.id) if each.what is What.ROW_MOVED]
+    assert [(each.row_id, each.detail) for each in moved] == [(row_id, "ångrat: fel"), (row_id, "fel faktura")]
 
 
 def test_a_credit_note_that_is_reversed_says_so(klarna: Gateway) -> None:
@@ -101,6 +115,7 @@ def test_a_credit_note_that_is_reversed_says_so(klarna: Gateway) -> None:
     with reading() as session:
         (told,) = afterwards.of_document(session, note.id)
     assert (told.what, told.amount_minor, told.taken_back) == (What.REVERSED, 1_000_00, True)
+    assert told.detail == "fel kund"
 
 
 def test_mails_that_went_or_failed_are_told_without_an_address(klarna: Gateway) -> None:
