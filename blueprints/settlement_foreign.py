@@ -30,7 +30,7 @@ def _answer(payout_id: int, form: ReasonForm | None = None, status: int = 200) -
 
 
 @blueprint.get("/settlements/<int:payout_id>/aside")
-@needs(Right.READ)
+@needs(Right.BOOKS)
 def show(payout_id: int) -> Response:
     """The form that says where the payout is booked."""
     return _answer(payout_id)

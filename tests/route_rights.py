@@ -239,7 +239,7 @@ ROUTES: dict[str, Right | str] = {
     "reports.vat": Right.READ,
     "search.index": Right.READ,
     "settlement_foreign.set_aside": Right.BOOKS,
-    "settlement_foreign.show": Right.READ,
+    "settlement_foreign.show": Right.BOOKS,
     "settlement_moves.move": Right.BOOKS,
     "settlement_moves.show": Right.READ,
     "settlement_moves.take_back": Right.BOOKS,

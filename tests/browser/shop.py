@@ -7,6 +7,7 @@ from datetime import timedelta
 from importlib import import_module
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
@@ -14,7 +15,7 @@ from werkzeug.routing import MapAdapter
 import clock
 from app import ROOMS, ShortNumber
 from db import reading, writing
-from models import Document, Order
+from models import Document, Order, Payout
 from rights import RIGHTS
 from services import (
     batches,
@@ -91,8 +92,13 @@ class Shop:
         with house.context():
             self.paid = self._invoice(house)
             self.note = a_refund(house.klarna, self._invoice(house))
+            foreign = {"purchase_currency": "EUR", "captures": [{"captured_amount": 300_00}]}
+            house.sandbox.order(mid=house.sandbox.merchants()[0]["mid"], order_amount=300_00, **foreign)
             house.sandbox.pay_out()
             settlements.fetch_all(house.klarna)
+            with reading() as session:
+                payouts = sa.select(Payout.id).order_by(Payout.currency)
+                self.foreign_id, self.payout_id = session.scalars(payouts).all()
             self.invoice = self._invoice(house)
             self.ordinary = an_invoice(house.klarna, self.by_hand)
             self.credited = self._invoice(house)
@@ -147,6 +153,9 @@ class Shop:
             f"/documents/{invoice}/due-date",
             f"/documents/{self.ordinary.id}/payments",
             f"/documents/{self.ordinary.id}/surplus",
+            f"/documents/mail?ids={self.ordinary.id},{self.refused}",
+            "/mails",
+            *[f"/settlements/{each}" for each in (self.payout_id, self.foreign_id)],
             f"/offsets?q={self.credited.number_text}",
             f"/orders/{self.held.id}/lift",
             f"/differences/{self.cancelled_id}/note",
