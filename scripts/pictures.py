@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import FilePayload, Page, ViewportSize, sync_playwright
 
 from demo.stack import Stack
 from demo.start import BUILT, LOGINS, OURS, prepare
@@ -29,6 +29,11 @@ WINDOW: ViewportSize = {"width": WIDTH, "height": 900}
 CREDITED, REFUSED, UNKNOWN = 0, 1, 2
 """Rows of the list of what has been captured, each for a picture of its own."""
 CHEAPER = "KLA-520"
+WRONG_REPORT = """type;amount;currency_code;order_id;capture_id;merchant_capture_reference;capture_date;payment_reference
+SALE;1.249,00;SEK;3f2a90c1-7b1e-4c58-9d42-5e6f708192a3;c1;42590;2026-11-16;300000099
+SALE;12.345;SEK;3f2a90c1-7b1e-4c58-9d42-5e6f708192a4;c2;42591;2026-11-16;300000099
+FEE;-36,53;SEK;3f2a90c1-7b1e-4c58-9d42-5e6f708192a3;c1;42590;2026-02-30;300000099
+"""
 COLOURS = 200
 """A page has far fewer; letters keep their soft edges."""
 
@@ -200,6 +205,74 @@ def settlement(camera: Camera) -> None:
     camera.open_row("/settlements")
 
 
+# --- Settlements and books -------------------------------------------------------------------------------------------------
+
+
+def _file(name: str, text: str) -> FilePayload:
+    return {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
+
+
+def report_refused(camera: Camera) -> None:
+    """A report in which amounts and a type cannot be right: each is named with its row, and nothing is read in."""
+    camera.page.goto("/settlements/upload")
+    camera.page.set_input_files("input[type=file]", _file("payout-2026-11.csv", WRONG_REPORT))
+    camera.page.click("button[value=preview]")
+    camera.page.wait_for_selector("#upload [role=alert], #upload .banner.bad, #upload .error-summary")
+
+
+def settlement_rows(camera: Camera) -> None:
+    """A payout that waits: a row that fits nothing, and what can be done with it."""
+    camera.page.goto("/settlements")
+    waits = camera.page.locator("tbody tr:has-text('Väntar') [data-open]").first
+    camera.page.goto(waits.get_attribute("href") or "")
+
+
+def offset(camera: Camera) -> None:
+    """An invoice and its credit note: the offset is locked until the payout that covers both has been read."""
+    camera.page.goto("/offsets")
+    waits = camera.page.locator("tbody tr:has(.note.warn) [data-open]").first
+    camera.page.goto(waits.get_attribute("href") or "")
+
+
+def owed(camera: Camera) -> None:
+    """What Klarna owes today, and what should have come."""
+    camera.page.goto("/settlements/owed")
+
+
+def flow(camera: Camera) -> None:
+    """The month: reserved, activated, paid out, credited."""
+    camera.page.goto("/settlements/flow")
+
+
+def bank(camera: Camera) -> None:
+    """The bank statement against the payouts: all but the newest have come. Wants a new demo: a statement is read once."""
+    rows = camera.page.request.get("/settlements?as=csv").text().splitlines()
+    head = rows[0].lstrip("\ufeff").split(";")
+    found = [dict(zip(head, row.split(";"), strict=False)) for row in rows[2:]]
+    lines = [
+        f"{each['Utbetalningsdatum']};{each['Netto']};Klarna Bank AB;{each['Betalreferens']}" for each in found[1:]
+    ]
+    camera.page.goto("/bank/upload")
+    statement = _file("kontoutdrag.csv", "\n".join(["Bokföringsdag;Belopp;Avsändare;Text", *lines]))
+    camera.page.fill("input[name=account]", "5123-4567")
+    for step in ("preview", "read"):
+        camera.page.set_input_files("input[type=file]", statement)
+        with camera.page.expect_response(lambda answer: answer.url.endswith("/bank/upload")):
+            camera.page.click(f"button[value={step}]")
+    camera.page.goto("/bank")
+    camera.page.goto("/bank?view=found")
+
+
+def closing(camera: Camera) -> None:
+    """The month's end: what stands in the way of the lock, each with its way there."""
+    camera.page.goto("/books/lock")
+
+
+def vat(camera: Camera) -> None:
+    """The VAT report of the month."""
+    camera.page.goto("/books/vat")
+
+
 PICTURES: dict[str, Callable[[Camera], None]] = {
     "start": start,
     "orders": orders,
@@ -214,6 +287,14 @@ PICTURES: dict[str, Callable[[Camera], None]] = {
     "credit-refused": credit_refused,
     "credit-unknown": credit_unknown,
     "settlement": settlement,
+    "offset": offset,
+    "report-refused": report_refused,
+    "settlement-rows": settlement_rows,
+    "owed": owed,
+    "flow": flow,
+    "bank": bank,
+    "closing": closing,
+    "vat": vat,
     "unknown": unknown,
 }
 """What is shown, in the order it is taken: those of crediting and the last one leave a trace."""
