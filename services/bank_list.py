@@ -24,6 +24,7 @@ ROWS = 50
 MOST_LOOKED_AT = 1000
 """Deposits without a payout that are held against the payouts of a page."""
 MOST_OFFERED = 20
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class Owing:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A deposit that belongs to no payout; ``invoice`` is the open one whose OCR number it bears."""
+    """A deposit that belongs to no payout; ``invoice`` is the open one whose OCR number it bears.
+
+    ``payouts`` are those of its amount and currency that await a deposit, id and reference, the nearest day first.
+    """
 
     id: int
     day: date
@@ -80,6 +84,7 @@ class Incoming:
     place: int
     from_klarna: bool
     invoice: Owing | None = None
+    payouts: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +219,31 @@ def deposits(
     if after is not None:
         query = query.where(BankEntry.id < after)
     rows = session.scalars(query.limit(ROWS + 1)).all()
-    owing = _owing(session, rows[:ROWS])
-    return [_incoming(each, owing.get(each.id)) for each in rows[:ROWS]], rows[ROWS - 1].id if len(
-        rows
-    ) > ROWS else None
+    shown = rows[:ROWS]
+    owing, awaiting = _owing(session, shown), _awaiting(session, shown)
+    older = shown[-1].id if len(rows) > ROWS else None
+    return [_incoming(each, owing.get(each.id), awaiting[each.id]) for each in shown], older
+
+
+def _awaiting(session: Session, entries: Sequence[BankEntry]) -> dict[int, list[tuple[int, str]]]:
+    """Per entry the payouts of its amount and currency that await a deposit: what a person could tie it to."""
+    amounts = sorted({each.amount_minor for each in entries if each.amount_minor > 0})
+    payouts = session.execute(
+        sa.select(
+            Payout.id, Payout.payment_reference, Payout.payout_date, Payout.settlement_minor, Payout.currency
+        ).where(
+            Payout.settlement_minor.in_(amounts), bank_ties.awaits_deposit(), sa.not_(bank_ties.has_deposit(Payout.id))
+        )
+    ).all()
+    found = {}
+    for entry in entries:
+        same = sorted(
+            (abs((clock.local_date(at) - entry.day).days), payout_id, reference)
+            for payout_id, reference, at, minor, currency in payouts
+            if (minor, currency) == (entry.amount_minor, entry.currency)
+        )
+        found[entry.id] = [(payout_id, reference) for _, payout_id, reference in same[:MOST_NAMED]]
+    return found
 
 
 def _owing(session: Session, entries: Sequence[BankEntry]) -> dict[int, Owing]:
@@ -239,7 +265,7 @@ def _owing(session: Session, entries: Sequence[BankEntry]) -> dict[int, Owing]:
     return found
 
 
-def _incoming(entry: BankEntry, invoice: Owing | None = None) -> Incoming:
+def _incoming(entry: BankEntry, invoice: Owing | None = None, payouts: Sequence[tuple[int, str]] = ()) -> Incoming:
     return Incoming(
         entry.id,
         entry.day,
@@ -252,6 +278,7 @@ def _incoming(entry: BankEntry, invoice: Owing | None = None) -> Incoming:
         entry.place,
         entry.from_klarna,
         invoice,
+        payouts,
     )
 
 

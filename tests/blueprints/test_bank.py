@@ -74,6 +74,9 @@ def test_a_statement_is_looked_at_then_read_in_and_payouts_stand_beside_their_de
     assert one.payment_reference in client.get("/bank?view=found").find("tbody tr").text
     deposits = client.get("/bank?view=deposits")
     assert len(deposits.all("tbody tr")) == 2
+    # From its own row a deposit leads to the payout of its amount; the one that is an öre short fits none.
+    assert [each["href"] for each in deposits.all("tbody .note a")] == [f"/bank/payouts/{two.id}"]
+    assert deposits.text.count("Ingen utbetalning på det beloppet väntar på en insättning.") == 1
     assert send(client, statement, "read").status == 409
     # By hand.
     address = f"/bank/payouts/{two.id}"

@@ -15,7 +15,7 @@ from werkzeug.routing import MapAdapter
 import clock
 from app import ROOMS, ShortNumber
 from db import reading, writing
-from models import Document, Order, Payout
+from models import Document, Order, Payout, PayoutRow, RowMatch
 from rights import RIGHTS
 from services import (
     batches,
@@ -97,8 +97,9 @@ class Shop:
             house.sandbox.pay_out()
             settlements.fetch_all(house.klarna)
             with reading() as session:
-                payouts = sa.select(Payout.id).order_by(Payout.currency)
-                self.foreign_id, self.payout_id = session.scalars(payouts).all()
+                self.foreign_id = session.scalar(sa.select(Payout.id).where(Payout.currency == "EUR"))
+                rows = sa.select(PayoutRow.payout_id).join(RowMatch, RowMatch.row_id == PayoutRow.id)
+                self.payout_id = session.scalar(rows.where(RowMatch.document_id == self.paid.id).limit(1))
             self.invoice = self._invoice(house)
             self.ordinary = an_invoice(house.klarna, self.by_hand)
             self.credited = self._invoice(house)

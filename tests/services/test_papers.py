@@ -132,5 +132,5 @@ def test_what_is_no_list_of_ids_is_refused(text: str) -> None:
 
 def test_a_list_of_ids_keeps_its_order_each_once_and_has_an_end() -> None:
     assert papers.read_ids("3, 1 3,2") == [3, 1, 2]
-    with pytest.raises(BadInput, match="At most 100 papers"):
-        papers.read_ids(",".join(map(str, range(101))))
+    with pytest.raises(BadInput, match="At most 200 papers"):
+        papers.read_ids(",".join(map(str, range(201))))

@@ -107,7 +107,8 @@ def test_what_differs_is_booked_as_one_movement_each_and_what_agrees_is_left_alo
     assert booked_movements() == [(less.id, -3_000), (more.id, 2_500)], "in the order of articles"
     assert [on_hand(article, place) for article in (less, more, right)] == [7_000, 12_500, 10_000]
     with reading() as session:
-        row = session.scalars(sa.select(StockMovement).where(StockMovement.article_id == less.id)).all()[-1]
+        of_article = sa.select(StockMovement).where(StockMovement.article_id == less.id)
+        row = session.scalars(of_article.order_by(StockMovement.id)).all()[-1]
         assert (row.stocktake_id, row.reason, row.by, row.warehouse_id) == (
             stocktake, "årsskiftet", CLERK.name, place.id,
         )  # fmt: skip
