@@ -130,7 +130,7 @@ NAVIGATION: tuple[tuple[str, str, str], ...] = (
     ("start.index", N_("Overview"), "h"),
     ("orders.index", N_("Orders"), "o"),
     ("invoices.index", N_("Invoices"), "f"),
-    ("credit_notes.index", N_("Credit notes"), "k"),
+    ("credit_notes.index", N_("Credits"), "k"),
     ("settlements.index", N_("Settlements"), "a"),
     ("books.vouchers", N_("Books"), "b"),
     ("stock.index", N_("Stock"), "l"),
