@@ -71,6 +71,7 @@ ROOMS = (
     "bank",
     "flow",
     "books",
+    "manual_vouchers",
     "sie",
     "closing",
     "reports",

@@ -143,7 +143,7 @@ WITHIN = {
         ("setting_books", "setting_chart", "klarna_accounts", "payment_methods", "mail_settings"), "settings"
     ),
     "mails": "invoices",
-    **dict.fromkeys(("sie", "closing", "reports", "history"), "books"),
+    **dict.fromkeys(("sie", "closing", "manual_vouchers", "reports", "history"), "books"),
     **dict.fromkeys(("batches", "deliveries", "incoming", "klarna_orders", "new_orders", "order_files"), "orders"),
     **dict.fromkeys(
         ("bank", "flow", "offsets", "owed", "settlement_files", "settlement_foreign", "settlement_moves"), "settlements"

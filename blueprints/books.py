@@ -16,7 +16,16 @@ import money
 from db import reading
 from errors import N_
 from rights import Right
-from services import account_sheets, book_export, book_lists, chart_changes, periods, series_report, stock_booking
+from services import (
+    account_sheets,
+    book_export,
+    book_lists,
+    chart_changes,
+    manual_vouchers,
+    periods,
+    series_report,
+    stock_booking,
+)
 from web import (
     actor,
     may,
@@ -54,6 +63,8 @@ SOURCES = {
     "stock_goods_in": N_("Goods in"),
     "stock_counted": N_("Stocktake %(number)s"),
     "stock_cost": N_("Change of a cost"),
+    "manual": N_("Written by hand"),
+    "manual_reversed": N_("Written by hand, reversed"),
     "payment_advance_vat": N_("VAT on the advance, invoice %(number)s"),
 }
 """What a voucher's source begins with, in words."""
@@ -176,7 +187,13 @@ def voucher(voucher_id: int) -> Response:
         if shown.row.series not in _seen():
             actor().require(Right.SEE_PRIVATE)
         target = book_lists.document_endpoint(looked, shown.row.document_id)
-    return page("books/voucher.html", voucher=shown, document_endpoint=target, source=_source(shown.source))
+    return page(
+        "books/voucher.html",
+        voucher=shown,
+        document_endpoint=target,
+        source=_source(shown.source),
+        by_hand=manual_vouchers.is_by_hand(shown.source),
+    )
 
 
 def _source(source: str) -> str:

@@ -284,13 +284,7 @@ def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text
     if voucher.reverses_id is not None:
         raise Refusal(N_("Voucher %(number)s is itself a reversal and cannot be reversed."), number=label(voucher))
     session.execute(sa.select(Voucher.id).where(Voucher.id == voucher.id).with_for_update()).one()
-    done = session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher.id))
-    if done is not None:
-        raise Refusal(
-            N_("Voucher %(number)s has already been reversed."),
-            number=label(voucher),
-            link=("books.voucher", {"voucher_id": done}),
-        )
+    require_not_reversed(session, voucher)
     rows = session.execute(
         sa.select(Posting.account, Posting.amount_minor, Posting.text, Posting.document_id, Posting.vat_rate)
         .where(Posting.voucher_id == voucher.id)
@@ -309,6 +303,17 @@ def reverse(session: Session, actor: Actor, voucher: Voucher, *, day: date, text
         reverses=voucher,
         currency=voucher.currency,
     )
+
+
+def require_not_reversed(session: Session, voucher: Voucher) -> None:
+    """Let pass a voucher that stands. Raises Refusal with a link to its reversal (A7)."""
+    done = session.scalar(sa.select(Voucher.id).where(Voucher.reverses_id == voucher.id))
+    if done is not None:
+        raise Refusal(
+            N_("Voucher %(number)s has already been reversed."),
+            number=label(voucher),
+            link=("books.voucher", {"voucher_id": done}),
+        )
 
 
 def label(voucher: Voucher) -> str:
