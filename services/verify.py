@@ -54,7 +54,7 @@ CHECKS: Mapping[str, Check] = {
 NOT_COVERED: Mapping[str, str] = {
     "I5": "Kvitta writes no reminders",
     "M7": "needs Klarna: flask verify --klarna",
-    "M13": "needs Klarna and the backup: flask restore does it",
+    "M13": "needs Klarna and the copy that was restored",
     "X3": "needs the log files and exports: the tests scan them",
 }
 """Invariants that the database alone cannot answer, and why."""
