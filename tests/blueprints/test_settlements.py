@@ -274,7 +274,9 @@ def test_a_payout_that_came_back_different_is_shown_row_beside_row(
     page = finance_client.submit("#upload form", press="step=preview", file=a_file(other))
     shown = [plain(cell.text) for cell in page.all("#planned tbody td")]
     assert [cell for cell in shown if "2 4" in cell] == ["2 435,00", "2 445,00"]
+    assert page.find("#planned button[value=read]").text == "Spara det som skiljer sig"
     page = read_in(finance_client, other)
+    assert "andra rader, sammanlagt 10,00 kr" in plain(page.find("#reading").text)
     assert "10,00 kr" in plain(page.find("#reading .change caption").text)
     assert "kom tillbaka annorlunda" in page.find("#messages").text and "inlästa" not in page.find("#messages").text
     cells = [plain(cell.text) for cell in page.all("#reading .change tbody td")]
@@ -283,6 +285,24 @@ def test_a_payout_that_came_back_different_is_shown_row_beside_row(
     finance_client.submit("#settle form", number="", reason="Klarna rättade sin rapport")
     assert not finance_client.get(f"/settlements/{payout_of(made).id}").has("#reading .change")
     assert payout_of(made).state is PayoutState.BOOKED
+
+
+def test_what_has_been_read_before_offers_nothing_to_read_and_a_moved_ore_is_told_as_rows(
+    made: Doc, sandbox: Control, finance_client: WebClient
+) -> None:
+    """Operations 14: other bytes of the same rows; then two rows that differ and a sum that does not."""
+    content = csv_of(sandbox, made)
+    read_in(finance_client, content)
+    finance_client.get("/settlements/upload")
+    page = finance_client.submit(
+        "#upload form", press="step=preview", file=a_file(content.replace(b"\r\n", b"\n") + b"\n")
+    )
+    assert "Allt i rapporten är redan inläst." in page.text and not page.has("#planned button[value=read]")
+    other = content.replace(b"2435.00", b"2445.00").replace(b"36.53", b"46.53")
+    assert other.count(b"46.53") == content.count(b"36.53") > 0
+    page = read_in(finance_client, other)
+    assert "andra rader och samma summa" in page.find("#reading").text
+    assert "summan är densamma" in page.find("#reading .change caption").text
 
 
 def test_a_payout_that_came_back_different_is_not_booked_before_that_is_settled(
