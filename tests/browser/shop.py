@@ -22,6 +22,7 @@ from services import (
     breaks,
     credit_drafts,
     free_credits,
+    manual_vouchers,
     order_uploads,
     reservations,
     settlements,
@@ -33,6 +34,7 @@ from states import DocType, Role
 from tests.browser.conftest import House
 from tests.builders import (
     CLERK,
+    FINANCE,
     FREIGHT,
     a_captured_invoice,
     a_delivery,
@@ -89,6 +91,9 @@ class Shop:
             stocktakes.count(session, CLERK, secrets.token_hex(16), self.stocktake_id, cap.number, 5_500)
             newcomer = users.create(session, actor(Role.ADMIN), login="ny", name="Ny Person", roles=[Role.CLERK])
             self.newcomer_id = newcomer.id
+            rows = (manual_vouchers.Row(6570, 1_250_00, None), manual_vouchers.Row(1930, None, 1_250_00))
+            charge = manual_vouchers.Written(clock.today(), "Bankavgift", rows)
+            self.voucher_id = manual_vouchers.write_once(session, FINANCE, secrets.token_hex(16), charge)
         with house.context():
             self.paid = self._invoice(house)
             self.note = a_refund(house.klarna, self._invoice(house))
@@ -168,6 +173,7 @@ class Shop:
             f"/stock/stocktakes/{self.stocktake_id}",
             f"/stock/stocktakes/{self.stocktake_id}/report",
             f"/stock/stocktakes/{self.stocktake_id}/report?as=print",
+            f"/books/vouchers/{self.voucher_id}/reverse",
             "/orders/incoming",
             "/search",
             "/search?q=Testperson",
