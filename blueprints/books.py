@@ -64,6 +64,7 @@ SOURCES = {
     "stock_counted": N_("Stocktake %(number)s"),
     "stock_cost": N_("Change of a cost"),
     "manual": N_("Written by hand"),
+    "sie": N_("Read from a SIE file"),
     "manual_reversed": N_("Written by hand, reversed"),
     "payment_advance_vat": N_("VAT on the advance, invoice %(number)s"),
 }

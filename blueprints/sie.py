@@ -1,4 +1,5 @@
-"""«Exportera SIE»: the books for another program, as a file that has been checked before it is given out (B35)."""
+"""«Exportera SIE»: the books for another program, as a file that has been checked before it is given out; and the vouchers of
+another program's file read in (B35; catalogue rows 62 and 63)."""
 
 from __future__ import annotations
 
@@ -6,19 +7,34 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, send_file, url_for
+from flask import Blueprint, request, send_file, url_for
+from flask_babel import lazy_gettext as lazy
 from werkzeug.wrappers import Response
 
 import clock
-from db import reading
+from db import reading, writing
 from errors import BadInput, Refusal
 from rights import Right
-from services import periods, sie
+from services import periods, sie, sie_import
 from services.sie import Kind, Per, Wish
-from web import actor, needs, page, query_choice, query_whole, why_not
+from services.sie_import import Plan
+from services.sie_reading import LARGEST
+from web import (
+    Form,
+    UploadField,
+    actor,
+    done,
+    fragment,
+    is_htmx,
+    needs,
+    page,
+    query_choice,
+    query_whole,
+    why_not,
+)
 from web_query import Days, typed_days
 from web_words import gettext as _
-from web_words import say
+from web_words import ngettext, say
 
 blueprint = Blueprint("sie", __name__)
 
@@ -110,3 +126,61 @@ def file() -> Response:
         made.close()
         return _page(asked, report=done.report)
     return send_file(made, "application/octet-stream", as_attachment=True, download_name=wish.file_name)
+
+
+# --- Reading a file in ---------------------------------------------------------------------------------------------------
+
+
+class SieForm(Form):
+    """A SIE file of another program."""
+
+    file = UploadField(lazy("SIE file"))
+
+
+def _upload_page(form: SieForm, status: int = 200, **shown: Any) -> Response:
+    return page("books/sie_read.html", panel="books/_sie_read.html", status=status, form=form, **shown)
+
+
+@blueprint.get("/books/sie/read")
+@needs(Right.BOOKS)
+def choose() -> Response:
+    """Choose a file, look at what it would do, read it in."""
+    return _upload_page(SieForm())
+
+
+@blueprint.post("/books/sie/read")
+@needs(Right.BOOKS, largest_body=LARGEST + 65_536)
+def read_in() -> Response:
+    """Show what a file would do, or read it in: ``step`` says which. The file is sent with both; only what was shown is read."""
+    form = SieForm()
+    sent = form.file.data
+    if not form.accepted() or sent is None:
+        return _upload_page(form, 422)
+    content, wanted = sent.read(), request.form.get("step") == "read"
+    try:
+        if wanted:
+            with writing() as written:
+                plan = sie_import.take(written, actor(), content, request.form.get("shown", ""))
+        else:
+            with reading() as looked:
+                plan = sie_import.preview(looked, content)
+    except Refusal as refusal:
+        if refusal.field != "file":
+            raise
+        return _upload_page(form, form.refuse(refusal))
+    if not wanted or plan.file.problems:
+        return _plan(form, plan)
+    count = len(plan.vouchers)
+    said = ngettext("%(n)s voucher has been read in.", "%(n)s vouchers have been read in.", count) % {"n": count}
+    return done(url_for("books.vouchers", series="K"), ("success", said))
+
+
+def _plan(form: SieForm, plan: Plan) -> Response:
+    problems = [{"line": each.line, "why": say(each.why)} for each in plan.file.problems]
+    status = 422 if problems else 200
+    if not is_htmx():
+        return _upload_page(form, status, plan=plan, problems=problems)
+    answer = fragment("books/_sie_planned.html", status=status, plan=plan, problems=problems)
+    answer.headers["HX-Retarget"] = "#planned"
+    answer.headers["HX-Reswap"] = "outerHTML"
+    return answer

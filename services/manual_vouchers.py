@@ -23,7 +23,8 @@ from services.currencies import BOOKS
 
 ACTION, SUBJECT = "voucher.write", "new"
 REVERSE = "voucher.reverse"
-SOURCE = "manual"
+SOURCE, SIE = "manual", "sie"
+"""What the sources of vouchers begin with that were written here, and read from another program's file."""
 SERIES = "K"
 MOST_ROWS = 200
 LONGEST_TEXT, LONGEST_REASON = 200, 200
@@ -183,8 +184,8 @@ def write_once(session: Session, actor: Actor, nonce: str, written: Written) -> 
 
 
 def is_by_hand(source: str) -> bool:
-    """Whether a voucher was written by hand, and so can be reversed by hand; all others go with what they were written for."""
-    return source.startswith(f"{SOURCE}:")
+    """Whether a voucher was written or read in by a person, and so is reversed by one; others go with what they stand for."""
+    return source.startswith((f"{SOURCE}:", f"{SIE}:"))
 
 
 def to_reverse(session: Session, voucher_id: int) -> Voucher:

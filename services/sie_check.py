@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from errors import N_
+from services import sie_text
 from services.sie_text import PAGE
 
 MOST = 20
 """Faults that are named; a file with more is wrong in the same way throughout."""
-_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|\{([^}]*)\}|([^\s"{}]+)')
-_AMOUNT = re.compile(r"-?\d{1,13}(\.\d{1,2})?")
-_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _ONCE = ("FLAGGA", "PROGRAM", "FORMAT", "GEN", "SIETYP", "FNAMN")
 _BALANCES = ("IB", "UB", "RES")
 _LEAST = {"FLAGGA": 1, "SIETYP": 1, "FORMAT": 1, "FNAMN": 1, "KONTO": 2, "KTYP": 2} | dict.fromkeys(
@@ -127,16 +125,10 @@ class _Reader:
         self._record(tag, fields)
 
     def _fields(self, rest: str) -> list[str]:
-        found, at = [], 0
-        for match in _FIELD.finditer(rest):
-            if rest[at : match.start()].strip():
-                self._fault(N_("The quotation marks of the line do not fit."))
-                return []
-            found.append(match[match.lastindex or 0].replace('\\"', '"'))
-            at = match.end()
-        if rest[at:].strip():
+        found = sie_text.fields(rest)
+        if found is None:
             self._fault(N_("The quotation marks of the line do not fit."))
-        return found
+        return found or []
 
     def _brace(self, text: str) -> None:
         if text == "{":
@@ -230,20 +222,16 @@ class _Reader:
             self._fault(N_("Account %(account)s is not declared."), account=account)
 
     def _amount(self, text: str) -> int:
-        if not _AMOUNT.fullmatch(text):
+        minor = sie_text.read_amount(text)
+        if minor is None:
             self._fault(N_("«%(text)s» is not an amount."), text=text)
-            return 0
-        whole, _point, part = text.lstrip("-").partition(".")
-        minor = int(whole) * 100 + int((part + "00")[:2])
-        return -minor if text.startswith("-") else minor
+        return minor or 0
 
     def _day(self, text: str) -> date | None:
-        found = _DAY.fullmatch(text)
-        try:
-            return date(int(found[1]), int(found[2]), int(found[3])) if found else _none(text)
-        except ValueError:
+        day = sie_text.read_day(text)
+        if day is None:
             self._fault(N_("«%(text)s» is not a day."), text=text)
-            return None
+        return day
 
     # --- The whole ---------------------------------------------------------------------------------------------------------
 
@@ -293,10 +281,6 @@ class _Reader:
                     N_("Closing balances and result of year %(year)s sum to %(sum)s."),
                     {"year": year, "sum": _told(sum(closing.values()) + sum(result.values()))},
                 )
-
-
-def _none(text: str) -> date:
-    raise ValueError(text)
 
 
 def _told(minor: int) -> str:

@@ -1,4 +1,4 @@
-"""The letters of a SIE file: IBM PC-8 (code page 437), quoting, amounts and days (B35; accounting reference 9).
+"""The letters of a SIE file: IBM PC-8 (code page 437), quoting, amounts and days, written and read (B35; accounting 9).
 
 What the code page lacks is written with what comes nearest, and counted: an export never fails on a customer's name.
 """
@@ -73,3 +73,39 @@ def amount(minor: int) -> str:
 def day(when: date) -> str:
     """``20260302``."""
     return when.strftime("%Y%m%d")
+
+
+# --- Read ------------------------------------------------------------------------------------------------------------------
+
+_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|\{([^}]*)\}|([^\s"{}]+)')
+_AMOUNT = re.compile(r"-?[0-9]{1,13}(\.[0-9]{1,2})?")
+_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+
+
+def fields(rest: str) -> list[str] | None:
+    """The fields of a record, the objects of a row as one; None where quotation marks do not fit."""
+    found, at = [], 0
+    for match in _FIELD.finditer(rest):
+        if rest[at : match.start()].strip():
+            return None
+        found.append(match[match.lastindex or 0].replace('\\"', '"'))
+        at = match.end()
+    return None if rest[at:].strip() else found
+
+
+def read_amount(text: str) -> int | None:
+    """Minor units of ``-1234.50``; None for anything else."""
+    if not _AMOUNT.fullmatch(text):
+        return None
+    whole, _point, part = text.lstrip("-").partition(".")
+    minor = int(whole) * 100 + int((part + "00")[:2])
+    return -minor if text.startswith("-") else minor
+
+
+def read_day(text: str) -> date | None:
+    """The day of ``20260302``; None for anything else."""
+    found = _DAY.fullmatch(text)
+    try:
+        return date(int(found[1]), int(found[2]), int(found[3])) if found else None
+    except ValueError:
+        return None

@@ -65,7 +65,8 @@ RULES: Sequence[Rule] = (
          N_("When it is made.")),
     Rule(N_("Stock comes in or is worth more; the other way about when it goes out"), "L", N_("stock"), N_("change of stock"),
          N_("When it moves, or its cost is changed: the balance times the cost."), "perpetual"),
-    Rule(N_("Written by hand"), "K", N_("as written"), N_("as written"), N_("What no event books. By Finance.")),
+    Rule(N_("Written by hand"), "K", N_("as written"), N_("as written"),
+         N_("What no event books, and what is read from a SIE file. By Finance.")),
     Rule(N_("Result of a finished year"), "K", N_("account 8999"), N_("account 2099"), N_("When it is carried.")),
 )  # fmt: skip
 
