@@ -277,7 +277,7 @@ class Year:
 
     @staticmethod
     def look_at_tables() -> None:
-        """What the server does by itself to tables that live; here it is told not to, as a test is over before it would."""
+        """What the server does by itself to tables that live; in tests it is told not to."""
         if ORDERS >= 100 and not db.is_sqlite(db.db.engine):
             with writing() as session:
                 session.execute(sa.text("ANALYZE"))
