@@ -37,7 +37,6 @@ from web import (
     label,
     needs,
     page,
-    query_text,
     query_whole,
     read_nonce,
     say,
@@ -187,19 +186,26 @@ def _offer() -> Offered:
 @needs(Right.WORK)
 def new() -> Response:
     """An empty order, or one for a customer whose page one comes from."""
-    sheet = Sheet(_offer())
+    articles = [text[:64] for text in request.args.getlist("article")[:MOST_ROWS]]
+    sheet = Sheet(_offer(), more=max(0, len(articles) - ROWS_AT_FIRST))
     number = query_whole("customer", 0)
     if number:
         sheet.form.customer.data = str(number)
-    _prefill(sheet.rows[0])
+    for place, article in enumerate(articles):
+        _prefill(sheet.rows[place], article, place)
     return _shown(sheet)
 
 
-def _prefill(row: RowForm) -> None:
-    """What another page asks for: an exchange for a dearer article links here with what goes out (K44)."""
-    row.article.data = query_text("article", 64)
-    row.quantity.data = query_whole("milli", 0, most=MAX_QUANTITY_MILLI) or None
-    row.unit_price.data = query_whole("price", 0, most=MAX_AMOUNT_MINOR) or None
+def _prefill(row: RowForm, article: str, place: int) -> None:
+    """What another page asks for: an exchange for dearer articles links here with what goes out, row by row (K44)."""
+    row.article.data = article
+    row.quantity.data = _whole("milli", place, MAX_QUANTITY_MILLI)
+    row.unit_price.data = _whole("price", place, MAX_AMOUNT_MINOR)
+
+
+def _whole(name: str, place: int, most: int) -> int | None:
+    text = dict(enumerate(request.args.getlist(name))).get(place, "")
+    return min(int(text), most) or None if WHOLE_NUMBER.fullmatch(text) else None
 
 
 @blueprint.post("/orders/new")

@@ -36,7 +36,7 @@ ACTION = "exchange"
 
 
 class Way(StrEnum):
-    """How an exchange is done, which follows from what the new article costs."""
+    """How an exchange is done, which follows from what goes out comes to."""
 
     EVEN = "even"
     CHEAPER = "cheaper"
@@ -45,17 +45,26 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What comes back, as thousandths per row of the draft, and what goes out instead."""
+    """What comes back, as thousandths per row of the draft, and what goes out instead, row by row."""
 
     back: Mapping[int, int]
-    out: Out
+    out: Sequence[Out]
     warehouse_id: int | None = None
+
+    @property
+    def out_minor(self) -> int:
+        """What goes out comes to."""
+        return sum(each.gross_minor for each in self.out)
 
     @property
     def values(self) -> list[object]:
         """What must be the same when the same form comes again (operations 12)."""
         back = sorted(self.back.items())
-        return [back, self.out.article_id, self.out.quantity_milli, self.out.price_minor, self.warehouse_id]
+        return [
+            back,
+            [[each.article_id, each.quantity_milli, each.price_minor] for each in self.out],
+            self.warehouse_id,
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +95,12 @@ def weigh(session: Session, draft: Document, plan: Plan) -> Weighed:
             back += credited.share_of(line.original_line, quantity, done)
     if not back:
         raise BadInput(N_("Enter how many come back of at least one row."), field="back")
-    way = Way.EVEN if back == plan.out.gross_minor else Way.CHEAPER if back > plan.out.gross_minor else Way.DEARER
-    return Weighed(way, back, plan.out.gross_minor)
+    out = plan.out_minor
+    return Weighed(Way.EVEN if back == out else Way.CHEAPER if back > out else Way.DEARER, back, out)
 
 
 def prepare(session: Session, actor: Actor, draft_id: int, plan: Plan, *, way: Way) -> Document:
-    """Set the draft's rows to an exchange: what comes back, and where it is cheaper the new article with a minus (K44).
+    """Set the draft's rows to an exchange: what comes back, and where it is cheaper each new article with a minus (K44).
 
     Of an even exchange nothing is sent and the goods go back to stock (K30); of a dearer one the draft holds what comes
     back alone. Other new rows are left out. Raises BadInput, Refusal.
@@ -103,13 +112,9 @@ def prepare(session: Session, actor: Actor, draft_id: int, plan: Plan, *, way: W
         if quantity:
             credit_drafts.set_quantity(session, actor, draft_id, line.id, _plain(quantity))
     credit_drafts.reprice(session, draft)
-    if way is Way.CHEAPER:
-        added = credit_rows.add_article(
-            session, actor, draft_id, plan.out.article_id, quantity_milli=plan.out.quantity_milli
-        )
-        credit_rows.change(
-            session, actor, draft_id, added.id, credit_rows.Typed(price=money.plain(-plan.out.price_minor))
-        )
+    for out in plan.out if way is Way.CHEAPER else ():
+        added = credit_rows.add_article(session, actor, draft_id, out.article_id, quantity_milli=out.quantity_milli)
+        credit_rows.change(session, actor, draft_id, added.id, credit_rows.Typed(price=money.plain(-out.price_minor)))
     return credit_drafts.set_options(
         session,
         actor,
@@ -138,13 +143,13 @@ def carry_out(session: Session, actor: Actor, nonce: str, draft_id: int, plan: P
     draft = credit_drafts.get_draft(session, actor, draft_id)
     weighed = weigh(session, draft, plan)
     if weighed.way is not Way.EVEN:
-        raise BadInput(N_("The sums differ, so that this is no even exchange."), field="price")
+        raise BadInput(N_("The sums differ, so that this is no even exchange."))
     prepare(session, actor, draft_id, plan, way=Way.EVEN)
     credit_notes.require_creatable(session, actor, draft, weighed.back_minor)
     money_forms.use_form(session, actor, nonce, ACTION, str(draft_id), plan.values, str(draft_id))
-    stock.hold(session, [plan.out.article_id, *(line.article_id for line in draft.lines)])
+    stock.hold(session, [*(each.article_id for each in plan.out), *(line.article_id for line in draft.lines)])
     credit_notes.issue_without_klarna(session, actor, draft, portal_confirmed=False, external=None)
-    replacement.make(session, actor, draft, [plan.out], plan.warehouse_id)
+    replacement.make(session, actor, draft, plan.out, plan.warehouse_id)
     return draft
 
 

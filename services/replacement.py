@@ -85,7 +85,10 @@ def replace(
 
 
 def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], warehouse_id: int | None) -> Document:
-    """The invoice, what goes out, and the offset, for a locked credit note. Raises BadInput, Refusal."""
+    """The invoice, what goes out, and the offset, for a locked credit note.
+
+    Raises BadInput, beside ``article-0``, ``price-0`` and so on where it is about a row, and Refusal.
+    """
     _require_open(note)
     rows = [_row(session, each, place) for place, each in enumerate(out, start=1)]
     documents.spread_vat(rows)
@@ -93,7 +96,7 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
     if gross != note.gross_minor:
         raise BadInput(
             N_("The replacement comes to %(sum)s, the credit note to %(note)s. An even exchange has the same sum."),
-            field="price",
+            field=f"price-{len(rows) - 1}",
             sum=Amount(gross, note.currency),
             note=Amount(note.gross_minor or 0, note.currency),
         )
@@ -111,9 +114,9 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
 def _row(session: Session, out: Out, place: int) -> Row:
     article = session.scalar(sa.select(Article).where(Article.id == out.article_id, Article.active.is_(True)))
     if article is None:
-        raise BadInput(N_("Choose an article from the list."), field="article")
+        raise BadInput(N_("Choose an article from the list."), field=f"article-{place - 1}")
     if out.price_minor <= 0 or out.quantity_milli <= 0 or out.gross_minor > money.MAX_AMOUNT_MINOR:
-        raise BadInput(N_("Enter quantity and price of what goes out."), field="price")
+        raise BadInput(N_("Enter quantity and price of what goes out."), field=f"price-{place - 1}")
     return Row(
         kind=article.kind,
         name=article.name,

@@ -36,7 +36,7 @@ def test_the_guide_names_the_way_out_and_takes_it(clerk_client: WebClient, klarn
     """K30: before and after something was worked out; back to the draft, or the draft discarded and the invoice as it was."""
     page, back = the_guide(clerk_client, klarna, sandbox)
     draft = urlsplit(page.url).path.removesuffix("/exchange")
-    worked_out = clerk_client.submit("#exchange", **{back: "1", "article": "blå"}, press="act=look")
+    worked_out = clerk_client.submit("#exchange", **{back: "1", "article-0": "blå"}, press="act=look")
     for shown in (page, worked_out):
         assert (
             "If there is to be no exchange, go back to the draft and credit there, or discard the draft" in shown.text
@@ -68,7 +68,7 @@ def test_the_replacement_invoice_can_be_left_unmade(clerk_client: WebClient, kla
 def test_an_even_exchange_is_one_press_and_one_linked_story(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K30: what it comes to is shown first; then both documents, linked both ways, from the order and the delivery page too."""
     _, back = the_guide(clerk_client, klarna, sandbox)
-    page = clerk_client.submit("#exchange", **{back: "1", "article": "blå"}, press="act=look")
+    page = clerk_client.submit("#exchange", **{back: "1", "article-0": "blå"}, press="act=look")
     assert "Same price" in page.text and "nothing is sent to Klarna" in page.text
     note = clerk_client.submit("#exchange", press="act=carry_out")
     assert "credit note 42581 and replacement invoice 42582. Nothing was sent to Klarna." in note.text
@@ -90,7 +90,7 @@ def test_a_draft_that_is_created_while_its_exchange_is_weighed_leads_to_what_it_
 ) -> None:
     """Catalogue 18: not to a page that does not exist, and not to a second credit note."""
     guide, back = the_guide(clerk_client, klarna, sandbox)
-    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    page = clerk_client.submit("#exchange", **{back: "1", "article-0": "BLÅ-1"}, press="act=look")
     draft_id, weigh = int(guide.url.split("/")[-2]), exchange.weigh
 
     def while_somebody_creates_it(*given: Any) -> Any:
@@ -111,10 +111,57 @@ def test_a_draft_that_is_created_while_its_exchange_is_weighed_leads_to_what_it_
     assert count(Document, Document.kind == DocKind.CREDIT_NOTE) == 1
 
 
+@pytest.mark.parametrize("htmx", [False, "exchange"])
+def test_rows_are_added_and_removed_and_what_was_typed_stays(
+    clerk_client: WebClient, klarna: Any, sandbox: Any, htmx: Any
+) -> None:
+    """K30: with and without scripts; nothing is done before the last step."""
+    guide, back = the_guide(clerk_client, klarna, sandbox)
+    first = {back: "1", "article-0": "BLÅ-1", "price-0": "200"}
+    page = clerk_client.submit("#exchange", **first, press="act=add", htmx=htmx)
+    assert page.status == 200 and page.find("[name=rows]")["value"] == "2"
+    assert (page.find("#article-0")["value"], page.find("#price-0")["value"]) == ("BLÅ-1", "200")
+    assert (page.find("#article-1")["value"], page.find("#quantity-1")["value"]) == ("", "1")
+    if htmx:
+        return
+    page = clerk_client.submit("#exchange", **{"article-1": "zzz", "price-1": "299"}, press="act=look")
+    assert page.status == 422 and "There is no article «zzz»." in page.find("#article-1-error").text
+    page = clerk_client.submit("#exchange", **{"article-1": "BLÅ-1"}, press="act=look")
+    assert "Same price" in page.text and "SEK 499.00" in page.find("#way").text
+    page = clerk_client.submit("#exchange", press="drop=0")
+    assert page.find("[name=rows]")["value"] == "1" and page.find("#price-0")["value"] == "299"
+    assert page.find(f"#{back}")["value"] == "1" and not page.has("#way")
+    page = clerk_client.post(guide.url, {"rows": "10", "act": "add"})
+    assert page.has("#article-9") and not page.has("#article-10"), "ten rows at most"
+
+
+def test_several_articles_go_out_and_the_story_names_them_all(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K30, K44: even with two rows; dearer, the new order has both."""
+    _, back = the_guide(clerk_client, klarna, sandbox, 59_900)
+    with writing() as session:
+        an_article(session, "Keps", 29_900, number="KEPS", stock_milli=5000)
+    clerk_client.submit("#exchange", **{back: "1", "article-0": "BLÅ-1", "price-0": "200"}, press="act=add")
+    page = clerk_client.submit("#exchange", **{"article-1": "KEPS", "quantity-1": "2"}, press="act=look")
+    assert "The new articles are dearer" in page.find("#way").text and "SEK 798.00" in page.find("#way").text
+    order = clerk_client.get(page.find("#way a")["href"])
+    typed = [
+        [order.find(f"#rows-{place}-{name}")["value"] for name in ("article", "quantity", "unit_price")]
+        for place in (0, 1)
+    ]
+    assert typed == [["BLÅ-1", "1", "200.00"], ["KEPS", "2", "299.00"]]
+    clerk_client.submit("#exchange", page=page, **{"quantity-1": "1"}, press="act=look")
+    note = clerk_client.submit("#exchange", press="act=carry_out")
+    assert "credit note 42581 and replacement invoice 42582" in note.text
+    story = clerk_client.get("/orders/1").find("#exchanges").text
+    assert "1 st T-shirt blå, 1 st Keps went out with replacement invoice 42582" in story
+
+
 def test_a_cheaper_exchange_fills_the_draft(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K43, K44."""
     _, back = the_guide(clerk_client, klarna, sandbox, 29_900)
-    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    page = clerk_client.submit("#exchange", **{back: "1", "article-0": "BLÅ-1"}, press="act=look")
     assert "The new article is cheaper" in page.text and "SEK 200.00" in page.find("#way").text
     page = clerk_client.submit("#exchange", press="act=prepare")
     assert "Credit SEK 200.00 at Klarna" in page.text and "The customer is charged SEK 299.00" in page.text
@@ -123,7 +170,7 @@ def test_a_cheaper_exchange_fills_the_draft(clerk_client: WebClient, klarna: Any
 def test_a_dearer_exchange_says_so_and_fills_a_new_order(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:
     """K44: what comes back is credited, what goes out is a new order whose form is filled in."""
     _, back = the_guide(clerk_client, klarna, sandbox, 59_900)
-    page = clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    page = clerk_client.submit("#exchange", **{back: "1", "article-0": "BLÅ-1"}, press="act=look")
     assert "A credit note cannot charge the customer." in page.find("#way").text
     order = clerk_client.get(page.find("#way a")["href"])
     assert order.find("#rows-0-article")["value"] == "BLÅ-1" and order.find("#rows-0-unit_price")["value"] == "599.00"
@@ -131,14 +178,14 @@ def test_a_dearer_exchange_says_so_and_fills_a_new_order(clerk_client: WebClient
 
 
 WRONG = (
-    ({"article": "BLÅ-1"}, "Enter how many come back"),
-    ({"back": "3", "article": "BLÅ-1"}, "At most 2 can be credited: so many have been invoiced."),
-    ({"back": "1e3", "article": "BLÅ-1"}, "digits 0–9"),
-    ({"back": "1", "article": ""}, "Write the number or name"),
-    ({"back": "1", "article": "zzz"}, "There is no article «zzz»."),
-    ({"back": "1", "article": "T-shirt"}, "Several articles fit."),
-    ({"back": "1", "article": "BLÅ-1", "quantity": "-1"}, "must be more than 0"),
-    ({"back": "1", "article": "BLÅ-1", "price": "NaN"}, "digits 0–9"),
+    ({"article-0": "BLÅ-1"}, "Enter how many come back"),
+    ({"back": "3", "article-0": "BLÅ-1"}, "At most 2 can be credited: so many have been invoiced."),
+    ({"back": "1e3", "article-0": "BLÅ-1"}, "digits 0–9"),
+    ({"back": "1", "article-0": ""}, "Write the number or name"),
+    ({"back": "1", "article-0": "zzz"}, "There is no article «zzz»."),
+    ({"back": "1", "article-0": "T-shirt"}, "Several articles fit."),
+    ({"back": "1", "article-0": "BLÅ-1", "quantity-0": "-1"}, "must be more than 0"),
+    ({"back": "1", "article-0": "BLÅ-1", "price-0": "NaN"}, "digits 0–9"),
 )
 
 
@@ -169,11 +216,12 @@ def test_a_replacement_invoice_is_made_from_the_notes_page(clerk_client: WebClie
     assert "what goes out instead is not invoiced yet" in clerk_client.get("/orders/1").find("#exchanges").text
     clerk_client.get(note.url)
     clerk_client.get(note.find("#exchange a")["href"])
-    wrong = clerk_client.submit("#replacement", article="BLÅ-1", quantity="2", price="498")
+    wrong = clerk_client.submit("#replacement", **{"article-0": "BLÅ-1", "quantity-0": "2", "price-0": "498"})
     assert (
-        wrong.status == 422 and "comes to SEK 996.00, the credit note to SEK 998.00" in wrong.find("#price-error").text
+        wrong.status == 422
+        and "comes to SEK 996.00, the credit note to SEK 998.00" in wrong.find("#price-0-error").text
     )
-    made = clerk_client.submit("#replacement", article="BLÅ-1", quantity="2", price="499")
+    made = clerk_client.submit("#replacement", **{"article-0": "BLÅ-1", "quantity-0": "2", "price-0": "499"})
     assert "Replacement invoice 42582 has been made. Nothing was sent to Klarna." in made.text
     again = clerk_client.get(f"{url}/replacement")
     assert "Nothing is left of the credit note to replace." in again.text
@@ -185,7 +233,7 @@ def test_the_notes_link_fills_the_adjustment_and_shows_it_once_made(
 ) -> None:
     """K46: nothing moves until it is saved; then the note links to it."""
     _, back = the_guide(clerk_client, klarna, sandbox, 29_900)
-    clerk_client.submit("#exchange", **{back: "1", "article": "BLÅ-1"}, press="act=look")
+    clerk_client.submit("#exchange", **{back: "1", "article-0": "BLÅ-1"}, press="act=look")
     clerk_client.submit("#exchange", press="act=prepare")
     note = clerk_client.submit("#sum")
     links = [each["href"] for each in note.all("#exchange a")]

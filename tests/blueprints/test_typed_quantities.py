@@ -79,12 +79,12 @@ def _return(client: WebClient, klarna: Any, sandbox: Any, clerk: Any) -> Page:
 
 def _exchange_back(client: WebClient, klarna: Any, sandbox: Any, **_: Any) -> Page:
     _page, back = the_guide(client, klarna, sandbox)
-    return client.submit("#exchange", **{back: THOUSAND, "article": "blå"}, press="act=look")
+    return client.submit("#exchange", **{back: THOUSAND, "article-0": "blå"}, press="act=look")
 
 
 def _exchange_out(client: WebClient, klarna: Any, sandbox: Any, **_: Any) -> Page:
     _page, back = the_guide(client, klarna, sandbox)
-    return client.submit("#exchange", **{back: "1", "article": "blå", "quantity": THOUSAND}, press="act=look")
+    return client.submit("#exchange", **{back: "1", "article-0": "blå", "quantity-0": THOUSAND}, press="act=look")
 
 
 WAYS = (

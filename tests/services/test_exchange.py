@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+import money
 from db import reading, writing
 from errors import BadInput, Refusal
 from models import Article, Document, DocumentLine, NumberSeries, StockMovement
@@ -154,12 +157,12 @@ def test_an_exchange_is_weighed_by_what_both_come_to(
     draft_id, line_id, other = a_draft(klarna, sandbox, clerk, price)
     with reading() as session:
         draft = session.get_one(Document, draft_id)
-        weighed = exchange.weigh(session, draft, Plan({line_id: 1000}, Out(other.id, 1000, price)))
+        weighed = exchange.weigh(session, draft, Plan({line_id: 1000}, [Out(other.id, 1000, price)]))
         assert (weighed.way, weighed.difference_minor) == (way, 49_900 - price)
         with pytest.raises(BadInput, match="At most 2000 can be credited"):
-            exchange.weigh(session, draft, Plan({line_id: 3000}, Out(other.id, 1000, price)))
+            exchange.weigh(session, draft, Plan({line_id: 3000}, [Out(other.id, 1000, price)]))
         with pytest.raises(BadInput, match="come back"):
-            exchange.weigh(session, draft, Plan({}, Out(other.id, 1000, price)))
+            exchange.weigh(session, draft, Plan({}, [Out(other.id, 1000, price)]))
 
 
 def test_an_even_exchange_is_carried_out_whole_and_once(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
@@ -168,7 +171,7 @@ def test_an_even_exchange_is_carried_out_whole_and_once(books: Any, klarna: Any,
     with reading() as session:
         red, place = session.get_one(DocumentLine, line_id).article_id, the_warehouse(session).id
     before = on_hand(red), on_hand(blue.id)
-    plan, nonce = Plan({line_id: 1000}, Out(blue.id, 1000, 49_900), place), secrets.token_hex(16)
+    plan, nonce = Plan({line_id: 1000}, [Out(blue.id, 1000, 49_900)], place), secrets.token_hex(16)
     for _ in range(2):
         with writing() as session:
             note_id = exchange.carry_out(session, clerk, nonce, draft_id, plan).id
@@ -177,6 +180,93 @@ def test_an_even_exchange_is_carried_out_whole_and_once(books: Any, klarna: Any,
     assert (on_hand(red), on_hand(blue.id)) == (before[0] + 1000, before[1] - 1000)
     assert not sandbox.posts(operation="create_refund")
     all_is_well()
+
+
+def test_several_articles_go_out_in_one_exchange_each_with_its_row_and_its_movement(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """K30, S1: a shirt against two caps, one of them twice as a row, at two VAT rates; the books end even to the öre."""
+    draft_id, line_id, cap = a_draft(klarna, sandbox, clerk, 20_000)
+    with writing() as session:
+        book = an_article(session, "Bok", 9_900, rate=600, stock_milli=5000)
+        place = the_warehouse(session).id
+    out = [Out(cap.id, 1000, 20_000), Out(book.id, 1000, 9_900), Out(cap.id, 1000, 20_000)]
+    with writing() as session:
+        note = exchange.carry_out(session, clerk, secrets.token_hex(16), draft_id, Plan({line_id: 1000}, out, place))
+    with reading() as session:
+        ((invoice, amount),) = replacement.partners(session, session.get_one(Document, note.id))
+        assert amount == 49_900
+        assert [(line.name, line.gross_minor) for line in invoice.lines] == [
+            ("T-shirt blå", 20_000), ("Bok", 9_900), ("T-shirt blå", 20_000),
+        ]  # fmt: skip
+        moved = sa.select(StockMovement.quantity_milli).where(StockMovement.kind == MovementKind.REPLACEMENT)
+        assert list(session.scalars(moved)) == [-1000, -1000, -1000]
+    assert (on_hand(cap.id), on_hand(book.id)) == (3000, 4000)
+    assert booked(f"invoice:{invoice.number_text}") == {
+        1510: 49_900,
+        3001: -32_000,
+        2611: -8_000,
+        3003: -9_340,
+        2631: -560,
+    }
+    all_is_well()
+
+
+def test_a_row_of_several_that_cannot_go_out_stops_all_and_says_which(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """K30, S2: nothing is half done."""
+    draft_id, line_id, cap = a_draft(klarna, sandbox, clerk, 20_000)
+    with writing() as session:
+        closed = an_article(session, "Utgången", 29_900, stock_milli=5000)
+        closed.active = False
+        place = the_warehouse(session).id
+    out = [Out(cap.id, 1000, 20_000), Out(closed.id, 1000, 29_900)]
+    with pytest.raises(BadInput, match="from the list") as no, writing() as session:
+        exchange.carry_out(session, clerk, secrets.token_hex(16), draft_id, Plan({line_id: 1000}, out, place))
+    assert no.value.field == "article-1"
+    assert the_document(draft_id).state is DocState.DRAFT and on_hand(cap.id) == 5000
+    all_is_well()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from((1_000, 2_000, 3_000)), st.integers(1, 30_000), st.sampled_from((0, 1))),
+        min_size=1,
+        max_size=5,
+    ),
+    back=st.sampled_from((1_000, 2_000)),
+)
+def test_what_is_refunded_and_what_goes_out_come_to_what_came_back(
+    exchanging: tuple[int, int, list[int]], clerk: Any, rows: list[tuple[int, int, int]], back: int
+) -> None:
+    """K30, K43, K44: whatever goes out, and in how many rows; the draft of a cheaper one says just the difference."""
+    draft_id, line_id, articles = exchanging
+    out = [Out(articles[which], milli, price) for milli, price, which in rows]
+    plan = Plan({line_id: back}, out)
+    with reading() as session:
+        weighed = exchange.weigh(session, session.get_one(Document, draft_id), plan)
+    assert weighed.out_minor == sum(money.gross_of(milli, price) for milli, price, _ in rows)
+    assert weighed.difference_minor == weighed.back_minor - weighed.out_minor
+    assert (weighed.way is Way.EVEN) == (weighed.difference_minor == 0)
+    if weighed.way is not Way.CHEAPER:
+        return
+    with writing() as session:
+        draft = exchange.prepare(session, clerk, draft_id, plan, way=weighed.way)
+        figures = credit_drafts.figures(session, draft)
+        assert figures.gross_minor == weighed.difference_minor
+        new = [line.gross_minor for line in draft.lines if line.original_line_id is None]
+        assert new == [-each.gross_minor for each in out]
+        session.rollback()
+
+
+@pytest.fixture
+def exchanging(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> tuple[int, int, list[int]]:
+    """A draft, its row, and articles of two VAT rates."""
+    draft_id, line_id, cap = a_draft(klarna, sandbox, clerk)
+    with writing() as session:
+        return draft_id, line_id, [cap.id, an_article(session, "Bok", 9_900, rate=600, stock_milli=5000).id]
 
 
 @pytest.mark.only_on("postgres")
@@ -188,7 +278,7 @@ def test_an_exchange_that_two_people_carry_out_at_once_is_carried_out_once(
     with reading() as session:
         red, place = session.get_one(DocumentLine, line_id).article_id, the_warehouse(session).id
     before = on_hand(red), on_hand(blue.id)
-    plan = Plan({line_id: 1000}, Out(blue.id, 1000, 49_900), place)
+    plan = Plan({line_id: 1000}, [Out(blue.id, 1000, 49_900)], place)
 
     def carry_out(session: Session) -> None:
         exchange.carry_out(session, clerk, secrets.token_hex(16), draft_id, plan)
@@ -201,7 +291,7 @@ def test_an_exchange_that_two_people_carry_out_at_once_is_carried_out_once(
 def test_a_dearer_exchange_is_never_carried_out(books: Any, klarna: Any, sandbox: Any, clerk: Any) -> None:
     """K44: not even by a changed request; the draft and the stock are as they were."""
     draft_id, line_id, other = a_draft(klarna, sandbox, clerk, 59_900)
-    plan = Plan({line_id: 1000}, Out(other.id, 1000, 59_900))
+    plan = Plan({line_id: 1000}, [Out(other.id, 1000, 59_900)])
     with pytest.raises(BadInput, match="no even exchange"), writing() as session:
         exchange.carry_out(session, clerk, secrets.token_hex(16), draft_id, plan)
     assert the_document(draft_id).state is DocState.DRAFT and on_hand(other.id) == 5000
@@ -212,7 +302,7 @@ def test_a_cheaper_exchange_fills_the_draft_and_both_articles_are_adjusted_by_ha
 ) -> None:
     """K43-K46: T-shirt 499,00 and cap −299,00; the note links to both adjustments, and to those that were made."""
     draft_id, line_id, cap = a_draft(klarna, sandbox, clerk, 31_900)
-    plan = Plan({line_id: 1000}, Out(cap.id, 1000, 29_900))
+    plan = Plan({line_id: 1000}, [Out(cap.id, 1000, 29_900)])
     with writing() as session:
         draft = exchange.prepare(session, clerk, draft_id, plan, way=Way.CHEAPER)
         assert (
@@ -243,7 +333,7 @@ def test_the_note_of_a_cheaper_exchange_is_matched_by_its_amount(
     """K48, E6, E8: the payout's return row of 200,00 closes it by itself."""
     draft_id, line_id, cap = a_draft(klarna, sandbox, clerk, 29_900)
     with writing() as session:
-        exchange.prepare(session, clerk, draft_id, Plan({line_id: 1000}, Out(cap.id, 1000, 29_900)), way=Way.CHEAPER)
+        exchange.prepare(session, clerk, draft_id, Plan({line_id: 1000}, [Out(cap.id, 1000, 29_900)]), way=Way.CHEAPER)
     note = create(klarna, clerk, draft_id)
     settlement_parts.fees(sandbox, 0)
     payout = settlement_parts.booked(klarna, sandbox)
@@ -274,7 +364,7 @@ def test_who_moves_stock_and_books_it_waits_for_no_one_in_a_circle(
                 finance,
                 secrets.token_hex(16),
                 draft_id,
-                Plan({line_id: 1000}, Out(blue.id, 1000, 49_900), place),
+                Plan({line_id: 1000}, [Out(blue.id, 1000, 49_900)], place),
             )
         elif note is None:
             draft = credit_drafts.set_options(
