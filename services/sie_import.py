@@ -94,8 +94,13 @@ def _hold_against_books(session: Session, file: SieFile) -> None:
     chart = {each.number: each.active for each in session.scalars(sa.select(Account))}
     free = {each.number for each in manual_vouchers.offered(session)}
     years = session.scalars(sa.select(FiscalYear)).all()
-    read_before = _read_before(session, file, years)
-    twice = Counter((voucher.day.year, voucher.label) for voucher in file.vouchers if voucher.number)
+    sources = [
+        _source(file, voucher, year)
+        for voucher in file.vouchers
+        for year in years
+        if year.starts <= voucher.day <= year.ends
+    ]
+    read_before, twice = _read_before(session, sources), Counter(sources)
     for voucher in file.vouchers:
         year = next((each for each in years if each.starts <= voucher.day <= each.ends), None)
         if year is None:
@@ -111,14 +116,14 @@ def _hold_against_books(session: Session, file: SieFile) -> None:
                 number=voucher.label,
                 day=voucher.day,
             )
-        elif (before := read_before.get(_source(file, voucher, year))) is not None:
+        elif (before := read_before.get(source := _source(file, voucher, year))) is not None:
             file.wrong(
                 voucher.line,
                 N_("Voucher %(number)s has been read in before, as %(ours)s."),
                 number=voucher.label,
                 ours=before,
             )
-        if twice[voucher.day.year, voucher.label] > 1:
+        elif twice[source] > 1:
             file.wrong(voucher.line, N_("Voucher %(number)s stands twice in the file."), number=voucher.label)
         for row in voucher.rows:
             account = str(row.account)
@@ -141,13 +146,8 @@ def _source(file: SieFile, voucher: Ver, year: FiscalYear) -> str:
     return f"{manual_vouchers.SIE}:{file.sha256}:{voucher.line}"
 
 
-def _read_before(session: Session, file: SieFile, years: Sequence[FiscalYear]) -> dict[str, str]:
-    sources = [
-        _source(file, voucher, year)
-        for voucher in file.vouchers
-        for year in years
-        if year.starts <= voucher.day <= year.ends
-    ]
+def _read_before(session: Session, sources: Sequence[str]) -> dict[str, str]:
+    """What vouchers that came in before are called here, by their source."""
     found = session.execute(
         sa.select(Voucher.source, Voucher.series, Voucher.number).where(Voucher.source.in_(sources))
     )
@@ -165,7 +165,7 @@ def take(session: Session, actor: Actor, content: bytes, shown: str) -> Plan:
     """
     actor.require(Right.BOOKS)
     file = sie_reading.read(content)
-    for day in {voucher.day.replace(day=1) for voucher in file.vouchers}:
+    for day in {voucher.day for voucher in file.vouchers[:MOST_VOUCHERS]}:
         periods.year_of(session, day)  # held, so that nobody locks a day meanwhile
     settings.hold_accounts(session)
     plan = _plan(session, file)

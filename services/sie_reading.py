@@ -141,7 +141,7 @@ class _Reader:
         text = raw.decode(sie_text.PAGE)
         if _CONTROL.search(text.strip("\x1a")):
             self._wrong(N_("There is a control character in the line."))
-        elif not self._of_another_page and (any(map(_is_strange, text)) or _is_utf8(raw)):
+        elif not raw.isascii() and not self._of_another_page and (any(map(_is_strange, text)) or _is_utf8(raw)):
             self._of_another_page = True  # told once: the lines that follow are written likewise
             self._wrong(
                 N_(

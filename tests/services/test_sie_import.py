@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
-from models import Account, Audit, Posting, Voucher
+from models import Account, Audit, FiscalYear, Posting, Voucher
 from rights import Actor
 from services import manual_vouchers, periods, sie_import, sie_text, verify
 from services import settings as company_settings
@@ -112,6 +112,21 @@ def test_the_same_file_and_the_same_voucher_are_refused(books: Flask, finance: A
         (18, "Voucher B4 stands twice in the file."),
     ]
     assert count() == 2
+
+
+def test_a_number_counts_in_its_financial_year_and_a_series_ends_where_its_number_begins(
+    books: Flask, finance: Actor
+) -> None:
+    """Catalogue row 63: a year over new year's eve has one A1; A11 of series A1 is not A11 of series A."""
+    with writing() as session:
+        for year in session.scalars(sa.select(FiscalYear)):
+            year.starts, year.ends = year.starts - timedelta(days=92), year.ends - timedelta(days=92)
+    before, after = date(TODAY.year - 1, 12, 30), date(TODAY.year, 1, 2)
+    head = HEAD.replace(f"#RAR 0 {TODAY.year}0101 {TODAY.year}1231\n", "")
+    first, second = (RENT.replace("A 12", "A 1").replace(DAY, sie_text.day(each)) for each in (before, after))
+    told = wrong(sie(head, first, second))
+    assert [words for _, words in told] == ["Voucher A1 stands twice in the file."] * 2
+    assert not wrong(sie(head, second.replace("A 1 ", "A 11 "), second.replace("A 1 ", "A1 1 ")))
 
 
 def test_the_same_file_twice_at_once_is_read_once(books: Flask, finance: Actor) -> None:
