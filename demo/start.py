@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import config
 import db
@@ -23,10 +24,16 @@ from demo.stack import ROOT, CannotStart, Stack, passphrase, require_free
 from rights import Actor
 from states import Role
 
+if TYPE_CHECKING:
+    from flask import Flask
+
 DATA = ROOT / "var" / "demo"
 OURS = "kvitta-demo"
 BUILT = "built"
 LOGINS = "logins.txt"
+REPORTS = "settlement-reports"
+"""The folder that is watched for settlement reports."""
+STATEMENT = "kontoutdrag.xml"
 NAMES = {
     Role.CLERK: ("clerk", "Handläggare", "orders, deliveries, invoices, credit notes"),
     Role.FINANCE: ("finance", "Ekonomi", "all credit notes, settlements, books, decisions"),
@@ -39,7 +46,8 @@ TRY_FIRST = (
     "Log in as clerk, open an order that is delivered and not invoiced, and create the invoice: Klarna is asked at once.",
     "Open that invoice and credit a part of it; the refund shows at the sandbox.",
     "Let an answer get lost: at the sandbox choose the fault «drop_after», then create another invoice and watch it settle.",
-    "Log in as finance and read the settlement.",
+    "Log in as finance and read the settlement; then read the bank statement {statement} under Settlements, Bank.",
+    "Save a payout's report from the sandbox as a file and put it into {reports}: it is read in by itself.",
     "Some minutes after the first start two purchases have come in by Klarna's push, W20001 and W20002: see Orders.",
 )
 
@@ -92,6 +100,7 @@ def prepare(stack: Stack) -> None:
         migrations.upgrade(db.db.engine)
         db.db.engine.dispose()
     if built.exists():
+        _write_statement(stack, bare)
         return
     from demo import company, visitors
 
@@ -102,7 +111,22 @@ def prepare(stack: Stack) -> None:
         company.build(app, sandbox, employ=partial(_make_logins, stack.data_dir))
         visitors.buy(app.extensions["klarna"], sandbox, stack.url)
         db.db.engine.dispose()
+    _write_statement(stack, bare)
     built.touch()
+
+
+def _write_statement(stack: Stack, app: Flask) -> None:
+    """Lay a bank statement ready that fits the company's payouts; one that is there stays."""
+    from demo import statement
+
+    path = stack.data_dir / STATEMENT
+    if path.exists():
+        return
+    with app.app_context():
+        with db.reading() as session:
+            content = statement.camt(statement.deposits(session))
+        db.db.engine.dispose()
+    path.write_bytes(content)
 
 
 def _make_logins(folder: Path) -> None:
@@ -124,7 +148,8 @@ def welcome(stack: Stack) -> str:
     """What is printed when everything works."""
     logins = (stack.data_dir / LOGINS).read_text(encoding="utf-8").splitlines()
     shown = "\n".join("  {:8}  {:36}  {}".format(*line.split("\t")) for line in logins)
-    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(TRY_FIRST, start=1))
+    files = {"statement": stack.data_dir / STATEMENT, "reports": stack.data_dir / REPORTS}
+    steps = "\n".join(f"  {number}. {step.format(**files)}" for number, step in enumerate(TRY_FIRST, start=1))
     return (
         f"\nKvitta          {stack.url}\nKlarna sandbox  {stack.sandbox_url}/_sandbox/\n\n"
         f"Log in as\n{shown}\n\nTry first\n{steps}\n\n"
@@ -145,7 +170,8 @@ def run(port: int, sandbox_port: int) -> None:
             reset(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / OURS).touch()
-        stack = Stack(folder, port, sandbox_port)
+        (folder / REPORTS).mkdir(exist_ok=True)
+        stack = Stack(folder, port, sandbox_port, environ={"SETTLEMENT_FOLDER": str(folder / REPORTS)})
         try:
             stack.start_sandbox()
             prepare(stack)

@@ -15,7 +15,7 @@ from flask import Flask
 import clock
 import db
 from db import reading
-from demo import company
+from demo import company, statement
 from demo.plan import KINDS, WHOLE, shares
 from klarna_sandbox.control import Control
 from models import (
@@ -35,7 +35,7 @@ from models import (
     User,
     Voucher,
 )
-from services import breaks, drift, ledger, verify
+from services import bank_file, bank_statements, bank_ties, breaks, drift, ledger, verify
 from services.card_checks import read_gtin, read_organisation_number
 from services.gateway import Gateway
 from states import BreakState, DocState, KlarnaStatus, LineKind, OpState, PayoutState, Pile, WithoutKlarna
@@ -293,3 +293,17 @@ def test_every_order_of_the_plan_has_its_kind(orders: int) -> None:
 
 def test_the_whole_demo_has_its_kinds_as_they_are_told() -> None:
     assert shares(WHOLE) == [kind.orders for kind in KINDS]
+
+
+def test_the_bank_statement_ties_every_payout_and_one_deposit_is_a_customers(made: Made) -> None:
+    """B33; accounting reference 5: a deposit per payout, and one that leads to «Registrera betalning» by its OCR number."""
+    with reading() as session:
+        content = statement.camt(statement.deposits(session))
+        told = bank_file.read(content, "", today=clock.today())
+        plan = bank_statements.preview(session, content, told)
+        awaited = session.scalars(sa.select(Payout.payment_reference).where(bank_ties.awaits_deposit())).all()
+        ocrs = set(session.scalars(sa.select(Document.ocr).where(Document.open_minor > 0)))
+    assert told.problems == [] and awaited and not [each.why for each in plan.planned if each.why]
+    assert sorted(each.payout for each in plan.planned) == sorted(awaited)
+    (other,) = [each for each in told.entries if each.payer != statement.KLARNA]
+    assert other.text in ocrs
