@@ -1,4 +1,7 @@
-"""A booked settlement row moved to another document, or to none, and back: a page of its own, for it corrects the books (B4)."""
+"""A booked settlement row, or a part of one, moved to another document or to none, and back (B4).
+
+A page of its own, for it corrects the books.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,40 @@ from werkzeug.wrappers import Response
 
 import money
 from db import reading, writing
-from errors import Refusal
+from errors import N_, Refusal
 from rights import Right
 from services import settlement_moves
 from services.settlement_choice import Unseen
-from web import Form, LineField, LinesField, WholeField, actor, done, needs, page, read_nonce
+from web import Form, LineField, LinesField, actor, done, needs, page, read_nonce
 from web_documents import ReasonForm, document_url, off
+from web_fields import TypedField, read_whole
 from web_settlements import asked_of
 from web_words import gettext as _
 
 blueprint = Blueprint("settlement_moves", __name__)
 
 
+class PlaceField(TypedField):
+    """What of the row is moved, as the page showed it: the id of its document, 0 for none, and öre without sign, as 12:30000."""
+
+    def read(self, text: str) -> tuple[int, int]:
+        document_id, _, minor = text.partition(":")
+        most = money.MAX_AMOUNT_MINOR
+        return read_whole(document_id, 0, most, field=self.name), read_whole(minor, 0, most, field=self.name)
+
+    def write(self, value: tuple[int, int]) -> str:
+        return ":".join(map(str, value))
+
+    def missing(self) -> str:
+        return N_("Choose the part that is to be moved.")
+
+
 class MoveForm(Form):
-    """The document a row is moved to, none for not yet placed; why; and the document the page showed."""
+    """The document a row is moved to, none for not yet placed; why; and where the page showed that what is moved stands."""
 
     document_number = LineField(lazy("Invoice or credit note"), most=40, required=False)
     reason = LinesField(lazy("Reason"), most=500)
-    shown = WholeField(lazy("Document"), most=money.MAX_AMOUNT_MINOR)
+    shown = PlaceField(lazy("Part of the row"))
     seen = LineField(lazy("Document"), most=64, required=False)
 
 
@@ -69,8 +88,8 @@ def move(row_id: int) -> Response:
         with writing() as changed:
             settlement_moves.move(
                 changed, actor(), row_id, nonce,
-                shown_id=form.shown.data, number=form.document_number.data or "", reason=form.reason.data,
-                seen=form.seen.data or "",
+                shown_id=form.shown.data[0], shown_minor=form.shown.data[1], number=form.document_number.data or "",
+                reason=form.reason.data, seen=form.seen.data or "",
             )  # fmt: skip
     except Unseen as asked:
         return _answer(row_id, form, status=asked.status, asked=asked)
@@ -78,7 +97,7 @@ def move(row_id: int) -> Response:
         if refusal.status in (403, 404):
             raise
         return _answer(row_id, form, status=form.refuse(refusal))
-    return done(url_for("settlement_moves.show", row_id=row_id), ("success", _("The row has been moved and booked.")))
+    return done(url_for("settlement_moves.show", row_id=row_id), ("success", _("The move is made and booked.")))
 
 
 @blueprint.post("/settlements/rows/<int:row_id>/move/<int:placing_id>/take-back")

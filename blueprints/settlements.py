@@ -16,7 +16,7 @@ from db import reading, writing
 from errors import N_, BadInput
 from models import Payout
 from rights import Actor, Right
-from services import bank_list, settlement_changes, settlements
+from services import bank_list, settlement_changes, settlement_places, settlements
 from services.settlement_choice import Unseen
 from services.settlements import Filters
 from states import PayoutState, Pile
@@ -192,6 +192,7 @@ def _shown(
         chosen = pile or _pile(found.counts)
         here = _here(chosen, acted)
         rows, older = settlements.document_rows(looked, payout_id, chosen, kept=here["kept"], after=here["after"])
+        parts = settlement_places.parts_of(looked, [row.row_id for row in rows])
         is_loading = found.payout.state is PayoutState.LOADING
         loading = settlements.progress(looked, found.payout.file_id) if is_loading else ()
         deposit = bank_list.found_of(looked, payout_id)
@@ -213,6 +214,7 @@ def _shown(
         "here": here,
         "tabs": tabs,
         "rows": rows,
+        "parts": parts,
         "older": url_for("settlements.show", payout_id=payout_id, pile=chosen.value, after=older) if older else None,
         "because": {name: _(sentence) for name, sentence in settlements.WHY.items()},
         "total_names": {name: _(word) for name, word in settlements.TOTAL_NAMES.items()},

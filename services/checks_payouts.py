@@ -97,9 +97,17 @@ _OFFSETS = (
     " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = o.voucher_id)"
 )
 
+_TO_NOBODY = (
+    "coalesce((SELECT sum(CASE WHEN w.to_document_id IS NULL THEN w.amount_minor ELSE -w.amount_minor END)"
+    " FROM row_placing w WHERE w.row_id = r.id AND (w.to_document_id IS NULL OR w.from_document_id IS NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM voucher u WHERE u.reverses_id = w.voucher_id)), 0)"
+)
+"""What of a row that was split has been moved to nobody, and not on or back."""
+
 
 def links_explain_what_is_settled(session: Session) -> Iterator[Finding]:
-    """M18: what remains of a document is its sum less its rows, payments and offsets; parts of a row add up to it."""
+    """M18: what remains of a document is its sum less its rows, payments and offsets; parts of a row, with what was moved
+    from them to nobody, add up to it."""
     booked = f"FROM payout_row r JOIN payout p ON p.id = r.payout_id AND p.state = 'booked' AND {_CLAIMS}"
     yield from broken(
         session,
@@ -118,9 +126,10 @@ def links_explain_what_is_settled(session: Session) -> Iterator[Finding]:
     )
     yield from broken(
         session,
-        "SELECT r.id, r.amount_minor, sum(s.amount_minor) FROM payout_row r JOIN row_share s ON s.row_id = r.id"
+        f"SELECT r.id, r.amount_minor, sum(s.amount_minor) + {_TO_NOBODY} FROM payout_row r"
+        " JOIN row_share s ON s.row_id = r.id"
         " JOIN row_match m ON m.row_id = r.id GROUP BY r.id, r.amount_minor, m.document_id, m.pile"
-        " HAVING r.amount_minor <> sum(s.amount_minor) OR m.document_id IS NOT NULL OR m.pile <> 'handled'",
+        f" HAVING r.amount_minor <> sum(s.amount_minor) + {_TO_NOBODY} OR m.document_id IS NOT NULL OR m.pile <> 'handled'",
         "row:{0}",
         "is of {1}, and its parts come to {2}",
     )

@@ -140,15 +140,22 @@ def _documents(kind: DocKind) -> Callable[[Session, bool, tuple[str, int] | None
 
 def _rows(type_: str) -> Callable[[Session, bool, tuple[str, int] | None], Listed]:
     def listed_rows(session: Session, late: bool, after: tuple[str, int] | None) -> Listed:  # noqa: ARG001 - one shape
-        shared = sa.exists().where(RowShare.row_id == RowMatch.row_id)
+        placed = (
+            sa.select(sa.func.coalesce(sa.func.sum(RowShare.amount_minor), 0))
+            .where(RowShare.row_id == RowMatch.row_id)
+            .scalar_subquery()
+        )
         query = (
             sa.select(
-                PayoutRow.id, PayoutRow.payout_id, Payout.payment_reference, Payout.payout_date, PayoutRow.amount_minor,
+                PayoutRow.id, PayoutRow.payout_id, Payout.payment_reference, Payout.payout_date,
+                # Of a row that was split, what has been moved to nobody since.
+                PayoutRow.amount_minor - placed,
                 Payout.currency, RowMatch.pile,
             )
             .join(PayoutRow, PayoutRow.id == RowMatch.row_id)
             .join(Payout, Payout.id == PayoutRow.payout_id)
-            .where(PayoutRow.type == type_, RowMatch.document_id.is_(None), sa.not_(shared))
+            .where(PayoutRow.type == type_, RowMatch.document_id.is_(None))
+            .where(sa.or_(PayoutRow.amount_minor == 0, placed != PayoutRow.amount_minor))
             .order_by(PayoutRow.id)
             .limit(MOST + 1)
         )  # fmt: skip
@@ -157,7 +164,7 @@ def _rows(type_: str) -> Callable[[Session, bool, tuple[str, int] | None], Liste
         found = session.execute(query).all()
         rows = [
             Row(
-                reference, clock.local_date(at), _age(clock.local_date(at)), minor, currency, payout_id=payout, pile=pile,
+                reference, clock.local_date(at), _age(clock.local_date(at)), int(minor), currency, payout_id=payout, pile=pile,
                 late=pile is not Pile.HANDLED,
             )
             for _, payout, reference, at, minor, currency, pile in found[:MOST]

@@ -1,4 +1,5 @@
-"""A booked row that a person gives to another document, or to none, by a correcting voucher; and back by its reversal (B4).
+"""A booked row, or a part of one that was split, that a person gives to another document, or to none, by a correcting
+voucher; and back by its reversal (B4).
 
 Nothing booked is changed: the payout and its voucher stay, and what is moved is moved in the open period. Amounts are minor
 units with the sign of their effect on the payout. Source: operations 14; accounting reference 6, corrections.
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 import clock
 from errors import N_, BadInput, NotFound, Refusal, Stale
-from models import Document, Payout, PayoutRow, RowMatch, RowPlacing, RowShare, Voucher
+from models import Document, Payout, PayoutRow, RowMatch, RowPlacing, Voucher
 from rights import Actor, Right
 from services import (
     advance_booking,
@@ -27,19 +28,22 @@ from services import (
     payment_rows,
     settlement_choice,
     settlement_matching,
+    settlement_places,
     settlement_rows,
 )
+from services.settlement_places import Place
 from services.settlement_sentences import Why
-from states import DocKind, PayoutState, Pile
+from states import PayoutState, Pile
 
 ACTION = "settlement.move"
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """One move of a row, with its voucher; ``undone_by`` is the voucher that took it back."""
+    """One move of a row or a part of it, with its voucher; ``undone_by`` is the voucher that took it back."""
 
     id: int
+    amount_minor: int
     from_number: str | None
     to_number: str | None
     voucher_id: int
@@ -52,7 +56,7 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class Movable:
-    """A booked row as its page shows it: where it stands now, and where it has been."""
+    """A booked row as its page shows it: where it stands now, whole or in parts, and where it has been."""
 
     row_id: int
     row_no: int
@@ -61,9 +65,7 @@ class Movable:
     currency: str
     payout_id: int
     payment_reference: str
-    document_id: int | None
-    document: str | None
-    kind: DocKind | None
+    places: Sequence[Place]
     placings: Sequence[Placing]
     why_not: Refusal | None
 
@@ -71,11 +73,9 @@ class Movable:
 def movable(session: Session, actor: Actor, row_id: int) -> Movable:
     """A row of a booked payout. Raises NotFound for any other."""
     payout, row, match = _booked(session, row_id)
-    document = session.get(Document, match.document_id) if match.document_id is not None else None
     return Movable(
         row.id, row.row_no, row.type, row.amount_minor, payout.currency, payout.id, payout.payment_reference,
-        document.id if document else None, document.number_text if document else None,
-        document.kind if document else None, _placings(session, row_id), _why_not(session, actor, row),
+        settlement_places.named(session, row, match), _placings(session, row_id), _why_not(actor, row),
     )  # fmt: skip
 
 
@@ -95,15 +95,13 @@ def _booked(session: Session, row_id: int, *, lock: bool = False) -> tuple[Payou
     return payout, row, match
 
 
-def _why_not(session: Session, actor: Actor, row: PayoutRow) -> Refusal | None:
+def _why_not(actor: Actor, row: PayoutRow) -> Refusal | None:
     try:
         actor.require(Right.BOOKS)
     except Refusal as no:
         return no
     if not may_move(row.type) or settlement_matching.is_commission_return(row):
         return Refusal(N_("Only what pays a document or is paid back of one can be moved."))
-    if session.scalar(sa.select(RowShare.row_id).where(RowShare.row_id == row.id).limit(1)) is not None:
-        return Refusal(N_("The row was split before it was booked, and stays so."))
     return None
 
 
@@ -119,42 +117,58 @@ def _placings(session: Session, row_id: int) -> list[Placing]:
         .order_by(RowPlacing.id)
     )
     return [
-        Placing(each.id, before, after, voucher.id, ledger.label(voucher), each.reason, each.at, each.by, undone_by)
+        Placing(
+            each.id,
+            each.amount_minor,
+            before,
+            after,
+            voucher.id,
+            ledger.label(voucher),
+            each.reason,
+            each.at,
+            each.by,
+            undone_by,
+        )
         for each, before, after, voucher, undone_by in session.execute(query)
     ]
 
 
 def move(
-    session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: int, number: str, reason: str, seen: str = ""
-) -> int:
-    """Give a booked row to the document of this number, or with none to what nobody has placed; gives the move's id.
+    session: Session, actor: Actor, row_id: int, nonce: str, *, shown_id: int, shown_minor: int, number: str, reason: str,
+    seen: str = "",
+) -> int:  # fmt: skip
+    """Give what stands of a booked row in one place to the document of this number, or with none to what nobody has placed;
+    gives the move's id.
 
-    ``shown_id`` is the document the page showed, 0 for none; ``seen`` the mark of what was shown of the one it goes to. The
-    same form again is answered with the move it made. Raises NotAllowed, NotFound, BadInput, Refusal; Unseen, with nothing
-    moved, for a document that was not shown as it is now; Stale when the row has been moved, or the form's move been taken
-    back, since the page was drawn.
+    ``shown_id`` is the document the page showed, 0 for none, and ``shown_minor`` what of the row stood there, without its
+    sign: all of it, or a part; ``seen`` is the mark of what was shown of the document it goes to. The same form again is
+    answered with the move it made. Raises NotAllowed, NotFound, BadInput, Refusal; Unseen, with nothing moved, for a document
+    that was not shown as it is now; Stale when what stood there has been moved, or the form's move been taken back, since the
+    page was drawn.
     """
     actor.require(Right.BOOKS)
     payout, row, match = _booked(session, row_id, lock=True)
-    values = [shown_id, number, reason, seen]
+    values = [shown_id, shown_minor, number, reason, seen]
     earlier = money_forms.earlier_use(session, actor, nonce, ACTION, str(row_id), values)
     if earlier is not None:
         return _still_moved(session, int(earlier))
-    no = _why_not(session, actor, row)
+    no = _why_not(actor, row)
     if no is not None:
         raise no
-    if (match.document_id or 0) != shown_id:
+    from_id = shown_id or None
+    amount_minor = settlement_places.of(session, row, match).get(from_id)
+    if amount_minor is None or abs(amount_minor) != shown_minor:
         raise Stale(N_("Somebody was faster: this has just changed. Nothing more has been done."))
     reason = documents.read_reason(reason)
     number = number.strip()
     target = settlement_rows.fitting(session, payout, row, number) if number else None
-    if (target.id if target else None) == match.document_id:
+    if (target.id if target else None) == from_id:
         raise BadInput(N_("The row stands there already."), field="document_number")
-    before, after = _locked(session, match.document_id, target.id if target else None)
+    before, after = _locked(session, from_id, target.id if target else None)
     if after is not None:
         # Asked again under its lock: another row may have been given to it meanwhile.
         settlement_rows.fitting(session, payout, row, number)
-        settlement_choice.require_seen_moved(session, payout, row, number, [(after, row.amount_minor)], seen)
+        settlement_choice.require_seen_moved(session, payout, row, number, [(after, amount_minor)], seen)
     day = clock.today()
     loose = ledger.role(session, "unallocated", clock.local_date(payout.payout_date))
     place = session.scalar(sa.select(sa.func.count()).where(RowPlacing.row_id == row.id)) or 0
@@ -163,17 +177,17 @@ def move(
         actor,
         series="K",
         day=day,
-        text=f"Rättelse återläsning {payout.payment_reference} rad {row.row_no}: {reason}",
+        text=f"Rättelse återläsning {payout.payment_reference} {_called(row, amount_minor)}: {reason}",
         source=f"row:{row.id}:{place + 1}",
-        entries=[_entry(session, before, loose, row.amount_minor), _entry(session, after, loose, -row.amount_minor)],
+        entries=[_entry(session, before, loose, amount_minor), _entry(session, after, loose, -amount_minor)],
         payout_id=payout.id,
         currency=payout.currency,
     )
     made = RowPlacing(
         row_id=row.id,
-        from_document_id=match.document_id,
+        from_document_id=from_id,
         to_document_id=after.id if after else None,
-        amount_minor=row.amount_minor,
+        amount_minor=amount_minor,
         voucher_id=voucher.id,
         reason=reason,
         at=clock.now(),
@@ -181,9 +195,14 @@ def move(
     )
     session.add(made)
     session.flush()
-    _follow(session, actor, payout, row, match, before, after, reason, f"row_advance_vat:{made.id}")
+    _follow(session, actor, payout, row, match, before, after, amount_minor, reason, f"row_advance_vat:{made.id}")
     money_forms.use_form(session, actor, nonce, ACTION, str(row_id), values, str(made.id))
     return made.id
+
+
+def _called(row: PayoutRow, amount_minor: int) -> str:
+    """What a voucher calls that which it moves of a row."""
+    return f"rad {row.row_no}" if amount_minor == row.amount_minor else f"del av rad {row.row_no}"
 
 
 def _still_moved(session: Session, placing_id: int) -> int:
@@ -219,10 +238,10 @@ def _entry(session: Session, document: Document | None, loose: int, amount_minor
 
 def _follow(
     session: Session, actor: Actor, payout: Payout, row: PayoutRow, match: RowMatch, before: Document | None,
-    after: Document | None, note: str, vat_source: str,
+    after: Document | None, amount_minor: int, note: str, vat_source: str,
 ) -> None:  # fmt: skip
-    """The link, the fees that belong to the same activation, ticks, orders and the VAT of advances follow the voucher."""
-    if row.type == "SALE" and row.capture_id is not None:
+    """What stands where, the fees of the same activation, ticks, orders and the VAT of advances follow the voucher."""
+    if row.type == "SALE" and row.capture_id is not None and amount_minor == row.amount_minor:
         fees = (
             sa.select(PayoutRow.id)
             .where(PayoutRow.payout_id == payout.id, PayoutRow.capture_id == row.capture_id)
@@ -234,7 +253,8 @@ def _follow(
             .values(document_id=after.id if after else None)
             .execution_options(synchronize_session=False)
         )
-    match.document_id = after.id if after else None
+    before_id, after_id = (each.id if each else None for each in (before, after))
+    settlement_places.shift(session, row, match, before_id, after_id, amount_minor)
     match.pile, match.because, match.note = Pile.HANDLED, Why.MOVED, note
     match.handled_by, match.handled_at = actor.name, clock.now()
     paid_on = clock.local_date(payout.payout_date)
@@ -258,12 +278,17 @@ def _follow(
         actor,
         "settlement.row_moved",
         f"payout:{payout.id}",
-        {"row": row.row_no, "from": before.number_text if before else "", "to": after.number_text if after else ""},
+        {
+            "row": row.row_no,
+            "from": before.number_text if before else "",
+            "to": after.number_text if after else "",
+            "amount_minor": amount_minor,
+        },
     )
 
 
 def take_back(session: Session, actor: Actor, row_id: int, placing_id: int, reason: str) -> None:
-    """Undo the last move of a row: its voucher is reversed, and the row stands where it stood. Raises NotAllowed, NotFound,
+    """Undo the last move of a row: its voucher is reversed, and what it moved stands where it stood. Raises NotAllowed, NotFound,
     BadInput, Refusal for one that is not the last, or was taken back."""
     actor.require(Right.BOOKS)
     payout, row, match = _booked(session, row_id, lock=True)
@@ -288,7 +313,10 @@ def take_back(session: Session, actor: Actor, row_id: int, placing_id: int, reas
         actor,
         session.get_one(Voucher, last.voucher_id),
         day=day,
-        text=f"Återförd rättelse återläsning {payout.payment_reference} rad {row.row_no}: {reason}",
+        text=f"Återförd rättelse återläsning {payout.payment_reference} {_called(row, last.amount_minor)}: {reason}",
         source=f"row:{row.id}:{last.id}:taken back",
     )
-    _follow(session, actor, payout, row, match, before, after, reason, f"row_advance_vat:{last.id}:taken back")
+    _follow(
+        session, actor, payout, row, match, before, after, last.amount_minor, reason,
+        f"row_advance_vat:{last.id}:taken back",
+    )  # fmt: skip

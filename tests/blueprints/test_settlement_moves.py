@@ -7,12 +7,13 @@ from typing import Any
 from flask import Flask
 
 from db import reading
-from models import Customer
+from models import Customer, PayoutRow
 from tests.builders import the_document
 from tests.services.test_settlement_moves import lump, open_of
+from tests.services.test_settlement_shares import split
 from tests.web_client import WebClient
 
-__all__ = ("lump",)
+__all__ = ("lump", "split")
 
 
 def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, client: WebClient, lump: Any) -> None:
@@ -50,7 +51,7 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
     assert "Det blir överbetalt." in shown.text and open_of(three, five) == [300_00, 500_00]
     for _ in range(2):
         after = client.submit("#move-form", page=asked)
-    assert "Raden är flyttad och bokförd." in after.text and "kundens rätta faktura" in after.text
+    assert "Flytten är gjord och bokförd." in after.text and "kundens rätta faktura" in after.text
     assert open_of(three, five) == [300_00, -300_00]
     stale = client.submit(
         "#move-form", page=page, document_number=numbers[0], reason="igen", nonce=nonce_of(client, address)
@@ -64,6 +65,52 @@ def test_a_row_is_split_in_place_and_a_booked_one_is_moved_and_back(app: Flask, 
     assert old.status == 409 and "den flytten har tagits tillbaka sedan dess" in old.text
     client.log_in("viewer")
     assert client.get(address).has("[aria-disabled=true]") and client.post(address, {}).status == 403
+
+
+def test_a_part_of_a_split_row_is_chosen_and_moved_on_the_rows_page(
+    app: Flask, client: WebClient, split: tuple[int, int, int, int]
+) -> None:
+    """B4: the parts stand there to choose among, none chosen beforehand; the form goes on without JavaScript, and back."""
+    row_id, three, five, third = split
+    numbers = [the_document(each).number_text or "" for each in (three, five, third)]
+    address = f"/settlements/rows/{row_id}/move"
+    page = client.log_in("finance").get(address)
+    labels = [each.text for each in page.all("#move-form fieldset label")]
+    assert [each.split(":")[0] for each in labels] == numbers[:2] and "300,00 kr" in labels[0]
+    assert not page.has("#move-form input[checked]") and "varje del flyttas för sig" in page.text
+    refused = client.submit("#move-form", page=page, document_number=numbers[2], reason="fel del")
+    assert refused.status == 422 and "Välj den del som ska flyttas." in refused.find("#shown-error").text
+    for wrong in ("x", "1:", f"{three}"):
+        assert client.submit("#move-form", page=page, document_number=numbers[2], reason="x", shown=wrong).status == 422
+    chosen = f"{three}:30000"
+    asked = client.submit("#move-form", page=page, shown=chosen, document_number=numbers[2], reason="fel del")
+    assert asked.status == 409 and f"Flytta delen till {numbers[2]}" in asked.text
+    assert open_of(three, five, third) == [0, 0, 300_00], "what is only shown is not moved"
+    after = client.submit("#move-form", page=asked)
+    assert "Flytten är gjord och bokförd." in after.text and open_of(three, five, third) == [300_00, 0, 0]
+    reading_page = client.get(f"/settlements/{payout_of_row(row_id)}?pile=handled")
+    told = [each.text for each in reading_page.all(f"#row-{row_id} a[href^=/invoices/]")]
+    assert told == [numbers[1], numbers[2]], "the payout tells where the parts stand now"
+    stale = client.submit(
+        "#move-form",
+        page=page,
+        shown=chosen,
+        document_number=numbers[1],
+        reason="igen",
+        nonce=nonce_of(client, address),
+    )
+    assert stale.status == 409
+    client.submit("form[action$=take-back]", page=client.get(address), reason="ångrat")
+    assert open_of(three, five, third) == [0, 0, 300_00]
+    gone = client.get(address)
+    client.submit("#move-form", page=gone, shown=chosen, document_number="", reason="utreds")
+    lone = client.get(address)
+    assert [each.text.split(":")[0] for each in lone.all("#move-form fieldset label")] == [numbers[1], "Ingen"]
+
+
+def payout_of_row(row_id: int) -> int:
+    with reading() as session:
+        return session.get_one(PayoutRow, row_id).payout_id
 
 
 def nonce_of(client: WebClient, address: str) -> str:

@@ -109,25 +109,33 @@ def test_a_row_is_split_over_several_documents_taken_back_and_booked(
             assert [(each.kind, each.amount_minor) for each in told] == [("bank", amount)]
     with reading() as session:
         assert not owed_lists.listed(session, "sales").rows
-        no = settlement_moves.movable(session, FINANCE, row_id).why_not
-    assert str(no) == "The row was split before it was booked, and stays so."
+        shown_now = settlement_moves.movable(session, FINANCE, row_id)
+    assert shown_now.why_not is None
+    assert [(each.document_id, each.amount_minor) for each in shown_now.places] == [(three, 300_00), (five, 500_00)]
     all_is_well()
 
 
-def press(row_id: int, number: str | None, shown: int, reason: str, nonce: str, seen: str) -> int:
+def press(
+    row_id: int, number: str | None, shown: int, reason: str, nonce: str, seen: str, minor: int | None = None
+) -> int:
     with writing() as session:
+        stood = minor or abs(session.get_one(PayoutRow, row_id).amount_minor)
         return settlement_moves.move(
-            session, FINANCE, row_id, nonce, shown_id=shown, number=number or "", reason=reason, seen=seen
-        )
+            session, FINANCE, row_id, nonce, shown_id=shown, shown_minor=stood, number=number or "", reason=reason,
+            seen=seen,
+        )  # fmt: skip
 
 
-def move(row_id: int, number: str | None, shown: int, reason: str = "fel faktura", nonce: str | None = None) -> int:
-    """A row moved as Finance does: the document is shown, and moved to when it has been seen."""
+def move(
+    row_id: int, number: str | None, shown: int, reason: str = "fel faktura", nonce: str | None = None,
+    minor: int | None = None,
+) -> int:  # fmt: skip
+    """A row, or what of it was shown, moved as Finance does: the document is shown, and moved to when it has been seen."""
     nonce = nonce or secrets.token_hex(16)
     try:
-        return press(row_id, number, shown, reason, nonce, "")
+        return press(row_id, number, shown, reason, nonce, "", minor)
     except Unseen as asked:
-        return press(row_id, number, shown, reason, nonce, asked.choice.seen)
+        return press(row_id, number, shown, reason, nonce, asked.choice.seen, minor)
 
 
 def open_of(*documents: int) -> list[int]:
@@ -182,7 +190,9 @@ def test_what_was_booked_as_placed_by_nobody_is_given_to_its_document_and_taken_
     act(settlements.book, payout.id)
     numbers = [the_document(each).number_text for each in (three, five)]
     with pytest.raises(NotAllowed), writing() as session:
-        settlement_moves.move(session, CLERK, row_id, "0" * 32, shown_id=0, number=numbers[0] or "", reason="x")
+        settlement_moves.move(
+            session, CLERK, row_id, "0" * 32, shown_id=0, shown_minor=800_00, number=numbers[0] or "", reason="x"
+        )
     for number, reason, sentence in (
         (None, "x", "stands there already"),
         (numbers[0], " ", "reason"),
