@@ -73,7 +73,7 @@ class Outgoing:
         minor = money.parse_amount(text, field=price) if text else hit.price_minor
         if minor <= 0:
             raise BadInput(N_("Enter the price of what goes out."), field=price)
-        return Out(hit.id, milli, minor)
+        return Out(hit.id, milli, minor, self.number)
 
 
 def _outgoing(session: Session, price: str = "") -> list[Outgoing]:

@@ -76,9 +76,15 @@ def find(session: Session, text: str) -> list[Hit]:
 
 
 def add_article(
-    session: Session, actor: Actor, draft_id: int, article_id: int, *, quantity_milli: int = 1000
+    session: Session,
+    actor: Actor,
+    draft_id: int,
+    article_id: int,
+    *,
+    quantity_milli: int = 1000,
+    price_minor: int | None = None,
 ) -> DocumentLine:
-    """Add an article as a charge at its own price, to be changed in place. Raises BadInput, Refusal (K27, K44).
+    """Add an article as a charge at its own price or the one given, to be changed in place. Raises BadInput, Refusal (K27, K44).
 
     It comes with a minus, for what is added to a credit note is as good as always what the customer keeps instead.
     """
@@ -96,7 +102,7 @@ def add_article(
             name=article.name,
             unit=article.unit,
             quantity_milli=quantity_milli,
-            unit_price_minor=-article.price_minor,
+            unit_price_minor=-(article.price_minor if price_minor is None else price_minor),
             vat_rate=settings.vat_rate_of(session, article.vat_class, clock.today()),
         ),
     )

@@ -13,7 +13,6 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-import money
 from errors import N_, BadInput, BrokenRule, Refusal
 from models import Document
 from rights import Actor
@@ -113,8 +112,7 @@ def prepare(session: Session, actor: Actor, draft_id: int, plan: Plan, *, way: W
             credit_drafts.set_quantity(session, actor, draft_id, line.id, _plain(quantity))
     credit_drafts.reprice(session, draft)
     for out in plan.out if way is Way.CHEAPER else ():
-        added = credit_rows.add_article(session, actor, draft_id, out.article_id, quantity_milli=out.quantity_milli)
-        credit_rows.change(session, actor, draft_id, added.id, credit_rows.Typed(price=money.plain(-out.price_minor)))
+        _charge(session, actor, draft_id, out)
     return credit_drafts.set_options(
         session,
         actor,
@@ -124,6 +122,16 @@ def prepare(session: Session, actor: Actor, draft_id: int, plan: Plan, *, way: W
         without_klarna=way is Way.EVEN,
         reason=WithoutKlarna.EVEN_EXCHANGE if way is Way.EVEN else "",
     )
+
+
+def _charge(session: Session, actor: Actor, draft_id: int, out: Out) -> None:
+    try:
+        credit_rows.add_article(
+            session, actor, draft_id, out.article_id, quantity_milli=out.quantity_milli, price_minor=out.price_minor
+        )
+    except BadInput as no:
+        no.field = f"{no.field or 'article'}-{out.place}"
+        raise
 
 
 def _plain(milli: int) -> str:

@@ -26,11 +26,12 @@ ACTION = "replacement"
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """An article that goes out: thousandths, and the unit price the customer pays."""
+    """An article that goes out: thousandths, and the unit price the customer pays; ``place`` is its row in the form."""
 
     article_id: int
     quantity_milli: int
     price_minor: int
+    place: int = 0
 
     @property
     def gross_minor(self) -> int:
@@ -96,7 +97,7 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
     if gross != note.gross_minor:
         raise BadInput(
             N_("The replacement comes to %(sum)s, the credit note to %(note)s. An even exchange has the same sum."),
-            field=f"price-{len(rows) - 1}",
+            field=f"price-{out[-1].place}",
             sum=Amount(gross, note.currency),
             note=Amount(note.gross_minor or 0, note.currency),
         )
@@ -114,9 +115,9 @@ def make(session: Session, actor: Actor, note: Document, out: Sequence[Out], war
 def _row(session: Session, out: Out, place: int) -> Row:
     article = session.scalar(sa.select(Article).where(Article.id == out.article_id, Article.active.is_(True)))
     if article is None:
-        raise BadInput(N_("Choose an article from the list."), field=f"article-{place - 1}")
+        raise BadInput(N_("Choose an article from the list."), field=f"article-{out.place}")
     if out.price_minor <= 0 or out.quantity_milli <= 0 or out.gross_minor > money.MAX_AMOUNT_MINOR:
-        raise BadInput(N_("Enter quantity and price of what goes out."), field=f"price-{place - 1}")
+        raise BadInput(N_("Enter quantity and price of what goes out."), field=f"price-{out.place}")
     return Row(
         kind=article.kind,
         name=article.name,
