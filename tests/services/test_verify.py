@@ -979,6 +979,14 @@ BREAKS: dict[str, tuple[str, ...]] = {
             " SELECT m.row_id, m.document_id, 1 FROM row_match m WHERE m.document_id = :invoice"
         ),
     ),
+    "M18 a part that was lost": (
+        "and its parts come to",
+        (
+            "INSERT INTO row_share (row_id, document_id, amount_minor) SELECT m.row_id, m.document_id, r.amount_minor - 1"
+            " FROM row_match m JOIN payout_row r ON r.id = m.row_id WHERE m.document_id = :invoice AND r.type = 'SALE'"
+        ),
+        "UPDATE row_match SET document_id = NULL, pile = 'handled' WHERE document_id = :invoice",
+    ),
     "X5 walls taken away": ("trigger audit_no_delete is missing",),
     "X6 a job forgotten": (
         "mail has waited for more than a day after",
