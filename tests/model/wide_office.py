@@ -143,7 +143,7 @@ class WideOffice(BackOffice):
             self.under(mood, lambda key=key, form=form: reservations.credit(self.klarna, who, key, form))
 
     def exchange_a_piece(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
-        """For the same price all at once, for a lower one on the note, or a draft alone for a dearer one."""
+        """One or two go out: for the same price all at once, for a lower one on the note, or a draft alone for a dearer one."""
         invoice = self.creditable(at)
         drafted: list[int] = []
 
@@ -154,7 +154,9 @@ class WideOffice(BackOffice):
             if line is None:
                 return
             price = (line.unit_price_minor, 10_000, 999_900)[n % 3]
-            plan = Plan({line.id: 1000}, Out(article.id, 1000, price), draft.restock_warehouse_id)
+            parts = (price // 3, price - price // 3) if n > 3 and price > 2 else (price,)
+            out = [Out(article.id, 1000, part, place) for place, part in enumerate(parts)]
+            plan = Plan({line.id: 1000}, out, draft.restock_warehouse_id)
             way = exchange.weigh(session, draft, plan).way
             if way is Way.EVEN:
                 exchange.carry_out(session, who, self.nonce(), draft.id, plan)
