@@ -34,6 +34,7 @@ LOGINS = "logins.txt"
 REPORTS = "settlement-reports"
 """The folder that is watched for settlement reports."""
 STATEMENT = "kontoutdrag.xml"
+MAILS = "e-mails"
 NAMES = {
     Role.CLERK: ("clerk", "Handläggare", "orders, deliveries, invoices, credit notes"),
     Role.FINANCE: ("finance", "Ekonomi", "all credit notes, settlements, books, decisions"),
@@ -42,8 +43,11 @@ NAMES = {
 }
 """Login, name and what the role does."""
 OPERATOR = Actor("demo", roles=frozenset({Role.ADMIN, Role.FINANCE}))
+PLACES = {"mails": MAILS, "statement": STATEMENT, "reports": REPORTS}
+"""What the steps below name."""
 TRY_FIRST = (
     "Log in as clerk, open an order that is delivered and not invoiced, and create the invoice: Klarna is asked at once.",
+    "E-mail the invoice from its page: the letter lies in {mails}.",
     "Open that invoice and credit a part of it; the refund shows at the sandbox.",
     "Let an answer get lost: at the sandbox choose the fault «drop_after», then create another invoice and watch it settle.",
     "Log in as finance and read the settlement; then read the bank statement {statement} under Settlements, Bank.",
@@ -83,26 +87,36 @@ def reset(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepare(stack: Stack) -> None:
-    """Migrate; the first time make the people and the company. An interrupted first time is begun again."""
+def prepare(stack: Stack, mail_port: int | None = None) -> None:
+    """Migrate; the first time make the people and the company. An interrupted first time is begun again.
+
+    With a port Kvitta sends its mail to the demo's own mail server there.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     built = stack.data_dir / BUILT
     settings = config.load(stack.settings())
     # Only here and not above: what the app imports is slow to load, and --reset and --help do without it.
     from flask import Flask
 
-    from app import create_app
-    from klarna_sandbox.control import Control
-
     bare = Flask("migrate")
     db.set_up(bare, settings.database_url)
     with bare.app_context():
         migrations.upgrade(db.db.engine)
         db.db.engine.dispose()
-    if built.exists():
-        _write_statement(stack, bare)
-        return
+    if not built.exists():
+        _build(stack, settings)
+    _write_statement(stack, bare)
+    if mail_port is not None:
+        from demo import post
+
+        post.use(bare, OPERATOR, settings.credentials_key, mail_port)
+    built.touch()
+
+
+def _build(stack: Stack, settings: config.Config) -> None:
+    from app import create_app
     from demo import company, visitors
+    from klarna_sandbox.control import Control
 
     print("Making the demo company …", flush=True)
     app = create_app(settings)
@@ -111,8 +125,6 @@ def prepare(stack: Stack) -> None:
         company.build(app, sandbox, employ=partial(_make_logins, stack.data_dir))
         visitors.buy(app.extensions["klarna"], sandbox, stack.url)
         db.db.engine.dispose()
-    _write_statement(stack, bare)
-    built.touch()
 
 
 def _write_statement(stack: Stack, app: Flask) -> None:
@@ -148,7 +160,7 @@ def welcome(stack: Stack) -> str:
     """What is printed when everything works."""
     logins = (stack.data_dir / LOGINS).read_text(encoding="utf-8").splitlines()
     shown = "\n".join("  {:8}  {:36}  {}".format(*line.split("\t")) for line in logins)
-    files = {"statement": stack.data_dir / STATEMENT, "reports": stack.data_dir / REPORTS}
+    files = {name: stack.data_dir / place for name, place in PLACES.items()}
     steps = "\n".join(f"  {number}. {step.format(**files)}" for number, step in enumerate(TRY_FIRST, start=1))
     return (
         f"\nKvitta          {stack.url}\nKlarna sandbox  {stack.sandbox_url}/_sandbox/\n\n"
@@ -172,17 +184,20 @@ def run(port: int, sandbox_port: int) -> None:
         (folder / OURS).touch()
         (folder / REPORTS).mkdir(exist_ok=True)
         stack = Stack(folder, port, sandbox_port, environ={"SETTLEMENT_FOLDER": str(folder / REPORTS)})
-        try:
-            stack.start_sandbox()
-            prepare(stack)
-            if not over.is_set():
-                stack.start_kvitta()
-                print(welcome(stack), flush=True)
-            while not over.wait(1.0):
-                stack.require_alive()
-            print("Stopping …", flush=True)
-        finally:
-            stack.stop()
+        from demo import post  # here and not above: --reset and --help do without what it imports
+
+        with post.office(folder / MAILS) as mail_port:
+            try:
+                stack.start_sandbox()
+                prepare(stack, mail_port)
+                if not over.is_set():
+                    stack.start_kvitta()
+                    print(welcome(stack), flush=True)
+                while not over.wait(1.0):
+                    stack.require_alive()
+                print("Stopping …", flush=True)
+            finally:
+                stack.stop()
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,12 +19,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from demo.post import AnyPort
 
 LOGIN, PASSWORD = "kvitta", "the postmans key"
 
@@ -73,7 +74,7 @@ class PostOffice:
             given |= {"tls_context": context, "require_starttls": True}
         if login:
             given |= {"authenticator": self._known, "auth_required": True, "auth_require_tls": tls == "starttls"}
-        self._controller = _AnyPort(self, **given)
+        self._controller = AnyPort(self, **given)
 
     def __enter__(self) -> Self:
         self._controller.start()
@@ -113,12 +114,3 @@ class PostOffice:
         self.letters.append(letter)
         self.on_letter()
         return "250 OK"
-
-
-class _AnyPort(Controller):
-    """A controller on a port that the system chooses."""
-
-    def _trigger_server(self) -> None:
-        host, port = self.server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
-        self.hostname, self.port = host, port
-        super()._trigger_server()
