@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,9 @@ class AnyPort(Controller):
 @contextmanager
 def office(folder: Path) -> Iterator[int]:
     """A mail server on a free port of this machine, whose letters go into the folder; gives the port."""
+    logging.getLogger("mail.log").setLevel(
+        logging.WARNING
+    )  # every connection otherwise stands among what the demo says
     folder.mkdir(exist_ok=True)
     controller = AnyPort(Letters(folder), hostname=HOST, port=0)
     controller.start()
