@@ -78,6 +78,10 @@ _WITHOUT = {
         "and the customer gets no money from there."
     ),
 }
+IN_PORTAL = N_(
+    "Credit note %(number)s has been created without Klarna. It stands for what has already been credited in Klarna's portal; "
+    "nothing has been sent from here."
+)
 FREE_STANDING = N_(
     "This credit note belongs to no invoice and is not sent to Klarna. "
     "For Klarna to repay, credit the original invoice."
@@ -234,6 +238,8 @@ def _issued(session: Session, actor: Actor, document: Document, op: KlarnaOp | N
             sentence = told(_ORDINARY[document.kind], number=number, amount=amount)
         if document.without_klarna_reason is WithoutKlarna.FREE_STANDING:
             sentence = told(FREE_STANDING)
+        elif document.without_klarna_reason is WithoutKlarna.CREDITED_IN_PORTAL:
+            sentence = told(IN_PORTAL, number=number)
         elif document.without_klarna_reason is WithoutKlarna.NEGATIVE_ORDER:
             sentence = told(N_("The order is %(amount)s. Nothing is sent to Klarna."), amount=amount)
         return {"kind": "without", "sentence": sentence, "actions": actions if document.kind is CREDIT_NOTE else []}

@@ -150,6 +150,8 @@ class DocumentPage:
     ocr: str | None
     icon: str | None
     klarna: AtKlarna | None
+    settled_by_reading: bool
+    """Whether Klarna's settlement is what closes it: the act it stands for is proved, here or in the portal."""
     outcome: Outcome
     payment: Payment | None
     credit_notes: Sequence[Related]
@@ -206,6 +208,8 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         ocr=document.ocr,
         icon=document_outcome.icon(document.kind, document.state, document.with_klarna, speaking),
         klarna=at_klarna(op, document),
+        settled_by_reading=document.issued_by_op_id is not None
+        or document.without_klarna_reason is WithoutKlarna.CREDITED_IN_PORTAL,
         outcome=outcome,
         payment=document_payment.of(session, actor, document) if document.state is DocState.ISSUED else None,
         credit_notes=_credit_notes(session, document),

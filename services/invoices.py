@@ -119,7 +119,7 @@ def propose(session: Session, order: Order, kind: DocType | None = None, percent
     if not shares:
         if everything:
             raise Refusal(N_("Nothing that has been delivered awaits invoicing."))
-        raise Refusal(N_("Everything on the order has been invoiced."))
+        raise orders.awaited(session, order) or Refusal(N_("Everything on the order has been invoiced."))
     rows = [
         Row(
             kind=share.line.kind,

@@ -299,7 +299,7 @@ def why_not_invoice(session: Session, order: Order) -> Refusal | None:
     if order.state is OrderState.CANCELLED:
         return Refusal(N_("The order is cancelled and cannot be invoiced."))
     if order.invoiced == "all":
-        return Refusal(N_("Everything on the order has been invoiced."))
+        return orders.awaited(session, order) or Refusal(N_("Everything on the order has been invoiced."))
     refusal = currencies.why_not_invoiced(order.currency)
     if refusal is not None:
         return refusal

@@ -349,6 +349,11 @@ def open_operation_refusal(session: Session, order: Order) -> Refusal | None:
     return Refusal(words[operation.kind], link=link, number=document.number_text if document else None)
 
 
+def awaited(session: Session, order: Order) -> Refusal | None:
+    """Why nothing is said yet of what is left of an order at Klarna: an operation is open. None when none is."""
+    return open_operation_refusal(session, order) if order.klarna_order_id is not None else None
+
+
 def require_nothing_refused(session: Session, order: Order, original: Document | None = None) -> None:
     """Let pass when no refused document awaits a decision.
 

@@ -422,3 +422,36 @@ def test_what_went_to_klarna_is_not_reversed(finance_client: WebClient, klarna: 
     assert document.state is DocState.ISSUED and not page.has("form[action$=/reverse]")
     with reading() as session:
         assert session.get_one(Document, document.id).reversed_at is None
+
+
+def test_what_klarna_has_not_answered_is_not_called_invoiced_or_credited(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """F3, F25, K8: the answer is waited for first, on the order, in the last step and on the invoice."""
+    document = an_invoice_met_by(sandbox, klarna, "drop_after")
+    page = clerk_client.get(f"/orders/{document.order_id}")
+    assert "Wait for Klarna's answer about invoice 42580" in page.text
+    assert "Everything on the order has been invoiced." not in page.text
+    assert "Wait for Klarna's answer" in clerk_client.get(f"/orders/{document.order_id}/invoice").text
+    note = a_credit_note_met_by(sandbox, klarna, "drop_after")
+    page = clerk_client.get(f"/invoices/{note.original_id}")
+    assert f"Wait for Klarna's answer about credit note {note.number_text}" in page.text
+    assert "The whole invoice has been credited." not in page.text
+
+
+def test_a_note_that_klarna_knows_nothing_of_is_not_said_to_be_deducted_by_it(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K19, K20, K30: kept as an even exchange after Klarna's no; and one that the portal has refunded says just that."""
+    document = a_credit_note_met_by(sandbox, klarna, "refuse")
+    page_of(clerk_client, document)
+    page = clerk_client.submit("form[action$=/keep]", reason="even_exchange")
+    assert "the customer gets no money from there" in page.text and "still to be deducted" not in page.text
+    document = a_credit_note_met_by(sandbox, klarna, "refuse")
+    page_of(clerk_client, document)
+    clerk_client.submit("form[action$=/keep]", reason="credited_in_portal")
+    page = clerk_client.submit("form[action$=/keep]", reason="credited_in_portal", portal_confirmed=True)
+    assert (
+        "stands for what has already been credited in Klarna's portal" in page.text and "gets no money" not in page.text
+    )
+    assert "still to be deducted from a payout" in page.text
