@@ -7,7 +7,7 @@ Amounts are minor units. Source: B34; security: rights (vouchers); catalogue row
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from models import Account, Posting, Voucher
 from money import Amount
 from rights import Actor, Right
 from services import accounts, audit, ledger, money_forms, periods, settings, stock_booking
+from services.card_checks import mask_personal_numbers
 from services.currencies import BOOKS
 
 ACTION, SUBJECT = "voucher.write", "new"
@@ -59,6 +60,11 @@ class Written:
     def values(self) -> dict[str, object]:
         """What the form said, to tell a second use of it by (operations 12)."""
         return {**asdict(self), "day": self.day.isoformat()}
+
+    def masked(self) -> Written:
+        """The same without personal numbers, which what is kept for seven years does not tell (B29)."""
+        rows = [replace(row, text=mask_personal_numbers(row.text)[0]) for row in self.rows]
+        return replace(self, text=mask_personal_numbers(self.text)[0], rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ def write_once(session: Session, actor: Actor, nonce: str, written: Written) -> 
     Raises Malformed, NotAllowed, BadInput beside the field, Refusal when the same form said something else.
     """
     actor.require(Right.BOOKS)
+    written = written.masked()
     earlier = money_forms.earlier_use(session, actor, nonce, ACTION, SUBJECT, written.values)
     if earlier is not None:
         return int(earlier)
@@ -204,6 +211,7 @@ def reverse_once(session: Session, actor: Actor, nonce: str, voucher_id: int, re
     has been closed or is kept by documents since.
     """
     actor.require(Right.BOOKS)
+    reason = mask_personal_numbers(reason)[0]
     earlier = money_forms.earlier_use(session, actor, nonce, REVERSE, str(voucher_id), reason)
     if earlier is not None:
         return int(earlier)

@@ -188,7 +188,7 @@ def _write(session: Session, actor: Actor, file: SieFile, voucher: Ver) -> None:
         actor,
         series=manual_vouchers.SERIES,
         day=voucher.day,
-        text=f"{voucher.label} {voucher.text}".strip() or file.program,
+        text=f"{voucher.label} {voucher.text}".strip() or file.program or "SIE",
         source=_source(file, voucher, year),
         entries=[ledger.Entry(row.account, row.minor, row.text) for row in voucher.rows if row.minor],
     )

@@ -1,7 +1,7 @@
 """A SIE 4 file of another program's read into its vouchers, line by line: what cannot be is told with its line. Pure.
 
-Amounts are minor units, debit positive. Nothing is guessed: neither letters nor amounts nor days. Source: catalogue row 62;
-accounting reference 9.
+Amounts are minor units of the books' currency, debit positive. Nothing is guessed: neither letters nor amounts nor days nor
+currency; personal numbers in texts are masked. Source: catalogue row 62; accounting reference 9; B29.
 """
 
 from __future__ import annotations
@@ -15,16 +15,27 @@ from typing import Any
 
 from errors import N_, BadInput
 from services import sie_text
+from services.card_checks import mask_personal_numbers
+from services.currencies import BOOKS
 
 LARGEST = 5_000_000
 """Bytes of a file."""
 MOST_PROBLEMS = 20
 """Problems that are named; a file with more is wrong in the same way throughout."""
-LONGEST_TEXT = 200
+LONGEST_TEXT, LONGEST_ROW_TEXT = 200, 100
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _SIGNS = frozenset("£¢¥ƒªº¿¡½¼«»°·²±µ§")
 _SET = {"FLAGGA": ("0", "1"), "FORMAT": ("PC8",), "SIETYP": ("4",)}
-_LEAST = {"VER": 3, "TRANS": 3, "KONTO": 1, "RAR": 3, "ORGNR": 1, "PROGRAM": 1, "FNAMN": 1} | dict.fromkeys(_SET, 1)
+_LEAST = {
+    "VER": 3,
+    "TRANS": 3,
+    "KONTO": 1,
+    "RAR": 3,
+    "ORGNR": 1,
+    "PROGRAM": 1,
+    "FNAMN": 1,
+    "VALUTA": 1,
+} | dict.fromkeys(_SET, 1)
 """Fields that a record has at least; records that are not named are passed over, as the format has it."""
 
 
@@ -159,6 +170,10 @@ class _Reader:
             self.file.company = found[0]
         elif tag == "ORGNR":
             self.file.organisation_number = re.sub(r"\D", "", found[0])
+        elif tag == "VALUTA" and found[0].upper() != BOOKS:
+            self._wrong(
+                N_("The file is in %(currency)s; the books are kept in %(ours)s."), currency=found[0][:10], ours=BOOKS
+            )
         elif tag == "RAR" and found[0] == "0":
             first, last = self._day(found[1]), self._day(found[2])
             self.file.year = (first, last) if first and last else None
@@ -172,8 +187,7 @@ class _Reader:
     def _begin(self, found: list[str]) -> None:
         self._require_ended()
         day = self._day(found[2])
-        text = found[3] if len(found) > 3 else ""
-        self._now = Ver(self._at, found[0][:20], found[1][:20], day or date.min, text[:LONGEST_TEXT])
+        self._now = Ver(self._at, found[0][:20], found[1][:20], day or date.min, _text(found, 3, LONGEST_TEXT))
         if day and self.file.year and not self.file.year[0] <= day <= self.file.year[1]:
             self._wrong(N_("Voucher %(number)s lies outside the financial year."), number=self._now.label)
         self.file.vouchers.append(self._now)
@@ -183,8 +197,7 @@ class _Reader:
         if minor is None:
             self._wrong(N_("«%(text)s» is not an amount."), text=found[2][:40])
         if self._now is not None:
-            text = found[4][:100] if len(found) > 4 else ""
-            self._now.rows.append(Row(self._at, self._account(found[0]), minor or 0, text))
+            self._now.rows.append(Row(self._at, self._account(found[0]), minor or 0, _text(found, 4, LONGEST_ROW_TEXT)))
 
     def _brace(self, text: str) -> None:
         if text == "{":
@@ -236,6 +249,10 @@ class _Reader:
                 self._wrong(N_("#%(tag)s stands there %(times)s times."), tag=tag, times=0)
         if not self.file.vouchers:
             self._wrong(N_("There are no vouchers in the file."))
+
+
+def _text(found: list[str], place: int, most: int) -> str:
+    return mask_personal_numbers(found[place])[0][:most] if len(found) > place else ""
 
 
 def _is_strange(each: str) -> bool:

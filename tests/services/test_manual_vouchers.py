@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, NotFound, Refusal
-from models import Account, FiscalYear, Posting, Voucher
+from models import Account, Audit, FiscalYear, Posting, Voucher
 from rights import Actor
 from services import ledger, manual_vouchers, periods, stock_booking, verify
 from services.manual_vouchers import Row, Written
@@ -229,6 +230,18 @@ def test_it_is_reversed_once_by_its_exact_negation(books: Flask, finance: Actor)
         made_undone = session.get_one(Voucher, undone)
         assert (made_undone.reverses_id, made_undone.text) == (made, "Återför K1: Fel konto")
     assert true_books()
+
+
+def test_personal_numbers_are_masked_in_what_is_kept(books: Flask, finance: Actor) -> None:
+    """B29: texts of vouchers are kept for seven years."""
+    rows = replace(debit(6570, 5_00), text="8112189876"), credit(1930, 5_00)
+    made = write(finance, replace(written(*rows), text="Lön 19811218-9876"))
+    undone = reverse(finance, made, "Inte 811218-9876")
+    with reading() as session:
+        told = [session.get_one(Voucher, each) for each in (made, undone)]
+        assert [each.text for each in told] == ["Lön ******-****", "Återför K1: Inte ******-****"]
+        assert {each.text for each in told[0].postings} == {"******-****", ""}
+        assert "9876" not in "".join(each.detail for each in session.scalars(sa.select(Audit)))
 
 
 def test_what_was_booked_for_something_goes_with_it_and_not_by_hand(books: Flask, finance: Actor) -> None:

@@ -10,17 +10,18 @@ import sqlalchemy as sa
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal
 from models import Account, Audit, FiscalYear, Posting, Voucher
 from rights import Actor
-from services import manual_vouchers, periods, sie_import, sie_text, verify
+from services import manual_vouchers, periods, sie_import, sie_text, stock_booking, verify
 from services import settings as company_settings
 from services.sie_import import Plan
 from tests.services.test_manual_vouchers import sums
-from tests.threads import in_threads
+from tests.threads import in_threads, while_open
 
 TODAY = clock.today()
 DAY = TODAY.strftime("%Y%m%d")
@@ -172,6 +173,7 @@ def test_the_same_file_twice_at_once_is_read_once(books: Flask, finance: Actor) 
         (sie(HEAD, RENT, "#TRANS 1930 {} 5.00\n"), 16, "#TRANS stands inside a voucher, or a row outside one."),
         (sie(HEAD, RENT.replace('"kort"', '"kort')), 13, "quotation marks"),
         (sie(HEAD, "hej\n", RENT), 11, "The line is no record."),
+        (sie(HEAD, "#VALUTA EUR\n", RENT), 11, "The file is in EUR; the books are kept in SEK."),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line_and_nothing_is_read_in(
@@ -185,6 +187,64 @@ def test_what_is_wrong_is_told_with_its_line_and_nothing_is_read_in(
     assert take(finance, content).file.problems and count() == 0 and sums() == {}
     with reading() as session:
         assert not session.scalars(sa.select(Audit).where(Audit.action == sie_import.ACTION)).all()
+
+
+def test_a_file_that_says_it_is_in_kronor_comes_in(books: Flask, finance: Actor) -> None:
+    take(finance, sie(HEAD, "#VALUTA sek\n", RENT))
+    assert count() == 1
+
+
+def test_personal_numbers_in_texts_are_masked(books: Flask, finance: Actor) -> None:
+    """B29: in what is shown as in what is kept."""
+    content = sie(HEAD, RENT.replace("Avgift", "Lön 811218-9876").replace('"kort"', '"19811218 9876"'))
+    assert preview(content).vouchers[0].text == "Lön ******-**** för bankkort, öre"
+    take(finance, content)
+    with reading() as session:
+        assert session.scalar(sa.select(Voucher.text)) == "A12 Lön ******-**** för bankkort, öre"
+        assert session.scalars(sa.select(Posting.text).order_by(Posting.id)).all() == ["******-****", ""]
+
+
+def test_a_voucher_without_number_text_and_program_has_a_text_all_the_same(books: Flask, finance: Actor) -> None:
+    head = HEAD.replace('#PROGRAM "Löneboken" 7.1\n', "")
+    take(finance, sie(head, POST.replace("#ver B 3", '#VER "" ""')))
+    with reading() as session:
+        assert session.scalar(sa.select(Voucher.text)) == "SIE"
+
+
+@pytest.mark.only_on("postgres")
+def test_nobody_locks_a_day_while_a_file_books_on_it(books: Flask, finance: Actor) -> None:
+    """A6: what has been looked at as open is booked as open, or told as locked."""
+    before = TODAY.replace(day=1) - timedelta(days=1)
+    content = sie(
+        HEAD.replace(f"#RAR 0 {TODAY.year}0101 {TODAY.year}1231\n", ""),
+        RENT.replace(DAY, before.strftime("%Y%m%d")),
+    )
+    shown = preview(content).file.sha256
+    told: list[tuple[int, str]] = []
+
+    def takes(session: Session) -> None:
+        made = sie_import.take(session, finance, content, shown)
+        told.extend((each.line, str(each.why)) for each in made.file.problems)
+
+    assert while_open(books, lambda session: periods.lock(session, finance, before, "Månaden"), takes) is None
+    assert [(line, "which is locked" in words) for line, words in told] == [(10, True)] and count() == 0
+
+
+@pytest.mark.only_on("postgres")
+def test_who_begins_to_book_stock_just_then_is_waited_for(books: Flask, finance: Actor) -> None:
+    """S4: otherwise the account begins with a row that nothing explains."""
+    content = sie(HEAD, '#KONTO 1460 "Lager"\n', RENT.replace("6570", "1460"))
+    shown = preview(content).file.sha256
+    told: list[str] = []
+
+    def begins(session: Session) -> None:
+        stock_booking.begin(session, finance, secrets.token_hex(16), 0, 0)
+
+    def takes(session: Session) -> None:
+        told.extend(str(each.why) for each in sie_import.take(session, finance, content, shown).file.problems)
+
+    assert while_open(books, begins, takes) is None
+    assert ["follows Kvitta's own documents" in each for each in told] == [True] and count() == 0
 
 
 def test_a_locked_day_is_told(books: Flask, finance: Actor) -> None:
