@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from db import reading, writing
-from errors import Refusal
-from models import Document
-from services import credit_drafts, exchange
+from errors import BadInput, Refusal
+from models import Article, Document
+from services import credit_drafts, credit_notes, exchange, replacement
 from services.exchange import Plan, Way
 from services.replacement import Out
 from tests.blueprints.document_pages import booked
@@ -80,6 +81,43 @@ def test_a_cheaper_exchange_puts_each_new_article_on_the_draft_as_a_row_of_its_o
     references = [line.klarna_reference for line in the_document(note.id).lines]
     assert len(set(references)) == len(references)
     all_is_well()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "field"),
+    [
+        (Out(0, 1000, 9_900, 4), "article-4"),
+        (Out(-1, 1000, 0, 4), "price-4"),
+        (Out(-1, 1000, 5_000, 4), "price-4"),
+    ],
+)
+def test_a_replacement_that_does_not_fit_is_refused_beside_the_row_of_the_form(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, spoilt: Out, field: str
+) -> None:
+    """K30: the row that is wrong by itself, or the last one where all together are; the rows before it are left in peace."""
+    draft_id, line_id, _ = a_draft(klarna, sandbox, clerk)
+    (cap,) = articles(2500, stock_milli=9000)
+    with writing() as session:
+        draft = exchange.prepare(session, clerk, draft_id, Plan({line_id: 1000}, []), way=Way.EVEN)
+        credit_notes.issue_without_klarna(session, clerk, draft, portal_confirmed=False, external=None)
+    out = [Out(cap, 1000, 40_000, 1), replace(spoilt, article_id=cap) if spoilt.article_id else spoilt]
+    with pytest.raises(BadInput) as refused, writing() as session:
+        replacement.replace(session, clerk, secrets.token_hex(16), draft_id, out, the_warehouse(session).id)
+    assert refused.value.field == field and on_hand(cap) == 9000
+
+
+def test_an_article_that_a_cheaper_exchange_cannot_take_is_told_beside_its_row(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any
+) -> None:
+    """K44: closed since the page was drawn."""
+    draft_id, line_id, _ = a_draft(klarna, sandbox, clerk)
+    good, closed = articles(2500, 1200)
+    with writing() as session:
+        session.get_one(Article, closed).active = False
+    plan = Plan({line_id: 2000}, [Out(good, 1000, 9_900, 1), Out(closed, 1000, 9_900, 3)])
+    with pytest.raises(BadInput) as refused, writing() as session:
+        exchange.prepare(session, clerk, draft_id, plan, way=Way.CHEAPER)
+    assert refused.value.field == "article-3"
 
 
 def _rows_out(by: random.Random, sum_minor: int, ids: dict[int, int]) -> list[Out]:

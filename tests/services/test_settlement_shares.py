@@ -133,6 +133,23 @@ def test_a_part_that_comes_to_the_other_parts_document_makes_the_row_whole(
     all_is_well()
 
 
+def test_a_part_that_comes_to_another_part_adds_to_it_while_a_third_stays(
+    books: Any, lump: tuple[Payout, int, int, int], klarna: Gateway, sandbox: Control
+) -> None:
+    """B4, I9: nothing of what stood there is lost."""
+    payout, row_id, three, five = lump
+    third = a_sale(klarna, sandbox, 300_00).id
+    tie(row_id, f"{number(three)} 300,00; {number(five)} 200,00; {number(third)} 300,00")
+    act(settlements.book, payout.id)
+    before = state(row_id, [three, five, third])
+    made = move(row_id, number(five), three, minor=300_00)
+    assert places(row_id) == [(five, 500_00), (third, 300_00)] and open_of(three, five, third) == [300_00, 0, 0]
+    all_is_well()
+    take_back(row_id, made)
+    assert state(row_id, [three, five, third]) == before
+    all_is_well()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_moves_of_parts_in_any_order_are_undone_to_the_ore(
     books: Any, split: tuple[int, int, int, int], seed: int
