@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import pairwise
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +16,10 @@ from sqlalchemy.orm import Session, aliased
 import clock
 from errors import N_, BadInput, NotFound, Refusal
 from models import Customer, Document, KlarnaAccount, KlarnaOp, Offset, Order, Payout, PayoutRow, RowMatch, Voucher
-from services import documents, ledger
+from services import documents, ledger, payout_rhythm
 from states import DocKind, DocState, PayoutState, WithoutKlarna
 
 MOST = 50
-USUAL_DAYS = 7
-"""Days between payouts where no two have come yet."""
 _note, _invoice = aliased(Document, name="note"), aliased(Document, name="invoice")
 _NOTE_OPEN, _INVOICE_OPEN = sa.text("note.open_minor <> 0"), sa.text("invoice.open_minor <> 0")
 """Word for word the condition of a partial index, so that only what is open is looked through."""
@@ -110,16 +107,8 @@ class Made:
 
 # --- The wait for the reading (K50) ----------------------------------------------------------------------------------------
 
-
-def next_payout(past: Sequence[date], after: date, today: date) -> date:
-    """The day a payout that covers ``after`` is expected: the rhythm of the past ones goes on, never before today. Pure."""
-    days = sorted(set(past))[-7:]
-    gaps = sorted((later - earlier).days for earlier, later in pairwise(days))
-    rhythm = gaps[len(gaps) // 2] if gaps else USUAL_DAYS
-    begin = days[-1] if days else after
-    earliest = max(after + timedelta(days=1), today)
-    steps = max(1, -((begin - earliest).days // rhythm)) if earliest > begin else 1
-    return begin + timedelta(days=rhythm * steps)
+_Known = dict[tuple[int, str], payout_rhythm.Rhythm]
+"""The rhythms asked for so far, by account and currency: the pairs of a page wait for the same few."""
 
 
 _ops = {"invoice": aliased(KlarnaOp, name="invoice_op"), "note": aliased(KlarnaOp, name="note_op")}
@@ -213,21 +202,16 @@ def _in_the_way(session: Session, account_id: int, currency: str, at: datetime, 
     ).one_or_none()
 
 
-def _wait(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int]) -> Wait:
+def _wait(session: Session, account_id: int, currency: str, at: datetime, ids: Sequence[int], known: _Known) -> Wait:
     account = session.scalars(sa.select(KlarnaAccount.name).where(KlarnaAccount.id == account_id)).one()
     found = _in_the_way(session, account_id, currency, at, ids)
     if found is not None:
         is_here = found.row_count > 0 and found.state is not PayoutState.LOADING
         reference = found.payment_reference if is_here else None
         return Wait(account, clock.local_date(found.payout_date), found.id, reference, found.state is PayoutState.READY)
-    dates = session.scalars(
-        sa.select(Payout.payout_date)
-        .where(Payout.account_id == account_id, Payout.currency == currency, Payout.state == PayoutState.BOOKED)
-        .order_by(Payout.payout_date.desc())
-        .limit(8)
-    )
-    past = [clock.local_date(each) for each in dates]
-    return Wait(account, next_payout(past, clock.local_date(at), clock.today()))
+    rhythm = known.get((account_id, currency)) or payout_rhythm.of(session, account_id, currency)
+    known[account_id, currency] = rhythm
+    return Wait(account, rhythm.next_payout(clock.local_date(at), clock.today()))
 
 
 # --- Pairs (K49) -----------------------------------------------------------------------------------------------------------
@@ -270,14 +254,14 @@ def _pairs() -> sa.Select[Any]:
     )
 
 
-def _pair(session: Session, row: Any) -> Pair:
+def _pair(session: Session, row: Any, known: _Known) -> Pair:
     invoice, note = row[0], row[1]
     wait = None
     waited = [(row.invoice_account, row.invoice_at, row.invoice_read), (row.note_account, row.note_at, row.note_read)]
     late = [(at, account) for account, at, read in waited if not read]
     if late:
         at, account = max(late)
-        wait = _wait(session, account, note.currency, at, (invoice.id, note.id))
+        wait = _wait(session, account, note.currency, at, (invoice.id, note.id), known)
     return Pair(_side(invoice, row.invoice_account), _side(note, row.note_account), row[2], row[3], note.currency, wait)
 
 
@@ -301,7 +285,8 @@ def proposed(
     if after is not None:
         query = query.where(sa.or_(_note.id > after[0], sa.and_(_note.id == after[0], _invoice.id > after[1])))
     found = session.execute(query).all()
-    pairs = [_pair(session, row) for row in found[:MOST]]
+    known: _Known = {}
+    pairs = [_pair(session, row, known) for row in found[:MOST]]
     more = (pairs[-1].note.id, pairs[-1].invoice.id) if len(found) > MOST else None
     return pairs, more
 
@@ -312,7 +297,7 @@ def pair(session: Session, invoice_id: int, note_id: int) -> Pair:
     if row is None:
         require_pair(documents.get_numbered(session, invoice_id), documents.get_numbered(session, note_id))
         raise NotFound
-    return _pair(session, row)
+    return _pair(session, row, {})
 
 
 def partners_of(session: Session, document_id: int) -> bool:

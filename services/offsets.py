@@ -18,9 +18,9 @@ from models import Document, Offset, Order, Voucher
 from money import Amount
 from rights import Actor, Right
 from services import advance_booking, audit, documents, ledger, money_forms, orders, payment_rows
-from services.offset_pairs import Made, Pair, Wait, made, next_payout, pair, partners_of, proposed, require_pair
+from services.offset_pairs import Made, Pair, Wait, made, pair, partners_of, proposed, require_pair
 
-__all__ = ("ACTION", "Made", "Pair", "Wait", "Wanted", "made", "make", "next_payout", "pair", "partners_of", "proposed",
+__all__ = ("ACTION", "Made", "Pair", "Wait", "Wanted", "made", "make", "pair", "partners_of", "proposed",
            "take_back", "why_not", "write")  # fmt: skip
 
 ACTION = "offset"

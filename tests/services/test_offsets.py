@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -17,9 +17,10 @@ from errors import BadInput, NotAllowed, NotFound, Refusal, Stale
 from klarna_sandbox.control import Control
 from models import Account, Document, Offset, Posting, Voucher
 from rights import Actor
-from services import credit_drafts, credit_notes, offsets, reservations, settlements
+from services import credit_drafts, credit_notes, offsets, payout_rhythm, reservations, settlements
 from services.gateway import Gateway
-from services.offsets import Wanted, next_payout
+from services.offsets import Wanted
+from services.payout_rhythm import Rhythm
 from states import PayoutState, Pile, WithoutKlarna
 from tests import worlds
 from tests.builders import (
@@ -257,15 +258,16 @@ def test_a_payout_that_has_been_read_in_and_only_waits_for_its_booking_is_named(
 
 @given(
     st.lists(st.dates(date(2025, 1, 1), date(2026, 6, 1)), max_size=12),
+    st.integers(0, 20),
     st.dates(date(2025, 1, 1), date(2026, 6, 1)),
     st.dates(date(2025, 1, 1), date(2026, 6, 1)),
 )
-def test_the_day_a_payout_is_expected_lies_after_the_operation_and_never_in_the_past(
-    past: list[date], after: date, today: date
+def test_the_day_a_payout_is_expected_lies_after_the_operation_and_its_lag_and_never_in_the_past(
+    past: list[date], lag: int, after: date, today: date
 ) -> None:
     """K50. Pure."""
-    expected = next_payout(past, after, today)
-    assert expected > after and expected >= today
+    expected = Rhythm(past, lag).next_payout(after, today)
+    assert expected > after and expected >= today and (expected - after).days >= lag
     if past:
         assert expected > max(past)
 
@@ -273,8 +275,29 @@ def test_the_day_a_payout_is_expected_lies_after_the_operation_and_never_in_the_
 def test_the_rhythm_of_the_payouts_goes_on() -> None:
     """K50, its example: Thursdays, and the operation of 30 March is expected in the payout of 2 April."""
     thursdays = [date(2026, 3, day) for day in (5, 12, 19, 26)]
-    assert next_payout(thursdays, date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 2)
-    assert next_payout([], date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 6)
+    assert Rhythm(thursdays).next_payout(date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 2)
+    assert Rhythm().next_payout(date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 6)
+    assert Rhythm(thursdays, lag=3).next_payout(date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 2)
+    assert Rhythm(thursdays, lag=4).next_payout(date(2026, 3, 30), date(2026, 3, 31)) == date(2026, 4, 9)
+
+
+def test_the_lag_is_read_from_what_the_last_payouts_paid(
+    books: Any, klarna: Gateway, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K50: a payout pays what is some days old, and an operation younger than that waits for the one after."""
+    fees(sandbox, 0)
+    monkeypatch.setattr(clock, "now", sandbox.now)
+    for days in (5, 4, 6):
+        a_sale(klarna, sandbox, 300_00)
+        sandbox.move_clock(days=days)
+        payout = booked(klarna, sandbox)
+    with reading() as session:
+        rhythm = payout_rhythm.of(session, payout.account_id, "SEK")
+        assert payout_rhythm.of(session, payout.account_id, "EUR") == Rhythm()
+    assert (rhythm.lag, len(rhythm.days)) == (4, 3)
+    last = max(rhythm.days)
+    assert rhythm.next_payout(last, last) == last + timedelta(days=6), "the usual one of 4 and 6 days, and it reaches"
+    assert rhythm.next_payout(last + timedelta(days=3), last) == last + timedelta(days=12)
 
 
 # --- The act -----------------------------------------------------------------------------------------------------------------
