@@ -171,6 +171,8 @@ def _rows_in_words(document: document_page.DocumentPage) -> str:
 
 
 def _how_to_pay(document: document_page.DocumentPage) -> str:
+    if document.gross_minor < 0:
+        return gettext("To your credit") + f": {money(-document.gross_minor, document.currency)}"
     frozen = document.snapshot
     bankgiro = frozen.get("company", {}).get("bankgiro")
     lines = [gettext("To pay") + f": {money(document.gross_minor, document.currency)}"]

@@ -264,13 +264,16 @@ def show(document_id: int) -> Response:
     return document_answer(read_page(document_id, DocKind.INVOICE))
 
 
-@blueprint.route("/invoices/<int:document_id>/<any(edit, delete):act>", methods=["GET", "POST"])
+@blueprint.route("/invoices/<int:document_id>/edit", methods=["GET", "POST"])
+@blueprint.route("/invoices/<int:document_id>/delete", methods=["GET", "POST"])
 @needs(Right.READ)
-def change(document_id: int, act: str) -> Response:
+def change(document_id: int) -> Response:
     """There is no changing and no removing; who tries by address is told why (F6, K15)."""
     document = read_page(document_id, DocKind.INVOICE)
-    if document.state is not DocState.ISSUED or act == "delete" and document.klarna is None:
+    if document.state is not DocState.ISSUED:
         raise Refusal(N_("A number cannot be removed. Void it instead."))
+    if document.klarna is None:
+        raise Refusal(N_("The invoice has been issued and is locked. Make a credit note instead."))
     raise Refusal(N_("The invoice has been sold to Klarna and is locked. Make a credit note instead."))
 
 

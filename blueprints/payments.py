@@ -15,7 +15,7 @@ from db import reading, writing
 from errors import Refusal
 from models import Document
 from rights import Right
-from services import document_payment, documents, payments
+from services import document_payment, documents, owed, payments
 from services.payments import Wanted
 from states import DocKind
 from web import (
@@ -87,7 +87,7 @@ def _shown(document: Document) -> _Shown:
         left_minor=payments.left_minor(document),
         ocr=document.ocr,
         due_date=document.due_date,
-        klarnas=payments.is_klarnas(document),
+        klarnas=owed.is_at_klarna(document),
         why_off=payments.why_not(actor(), document),
     )
 

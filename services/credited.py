@@ -89,9 +89,15 @@ def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
     foreign = currencies.why_not_invoiced(invoice.currency)
     if foreign is not None:
         return foreign
+    gross = invoice.gross_minor or 0
+    if gross < 0:
+        return Refusal(
+            N_("The invoice comes to %(amount)s: there is nothing to credit."),
+            amount=money.Amount(gross, invoice.currency),
+        )
     done = credited(session, invoice.id)
     gives_back = any(line.kind is LineKind.ADVANCE_DEDUCTION for line in invoice.lines)
-    total, gross = credited_total(session, invoice.id), invoice.gross_minor or 0
+    total = credited_total(session, invoice.id)
     # a charge on an earlier note leaves something to give back although no row is left
     if (total >= gross and all(left_of(line, done) <= 0 for line in invoice.lines)) or (
         not gives_back and total >= gross > 0

@@ -142,7 +142,8 @@ def _of_view(filters: Filters) -> list[Any]:
     state, left, gross = Document.state, Document.open_minor, Document.gross_minor
     # Cast, a kind is not looked up in its index, which holds every document there is.
     kind = sa.cast(Document.kind, sa.Text)
-    over = sa.or_(sa.and_(kind == str(DocKind.INVOICE), left < 0), sa.and_(kind == str(DocKind.CREDIT_NOTE), left > 0))
+    to_us = sa.and_(kind == str(DocKind.INVOICE), gross >= 0)
+    over = sa.or_(sa.and_(to_us, left < 0), sa.and_(sa.not_(to_us), left > 0))
     conditions: dict[str, tuple[Any, ...]] = {
         "open": (_UNPAID, sa.not_(over)),
         "paid": (state == DocState.ISSUED, left == 0, gross != 0),

@@ -28,7 +28,7 @@ from models import (
     Warehouse,
 )
 from rights import Actor
-from services import afterwards, document_acts, document_outcome, document_payment, documents, invoices, ledger
+from services import afterwards, document_acts, document_outcome, document_payment, documents, invoices, ledger, owed
 from services.afterwards import Happened
 from services.document_outcome import Outcome
 from services.document_payment import Payment
@@ -201,15 +201,16 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         gross_minor=document.gross_minor or 0,
         vat_minor=document.vat_minor or 0,
         with_klarna=document.with_klarna,
-        paid_by_klarna=order is not None and order.payment_method.kind is PaymentKind.KLARNA,
+        paid_by_klarna=order is not None
+        and order.payment_method.kind is PaymentKind.KLARNA
+        and document.without_klarna_reason is not WithoutKlarna.NEGATIVE_ORDER,
         without_klarna=document.without_klarna_reason,
         chosen=invoices.chosen(document),
         due_date=document.due_date,
         ocr=document.ocr,
         icon=document_outcome.icon(document.kind, document.state, document.with_klarna, speaking),
         klarna=at_klarna(op, document),
-        settled_by_reading=document.issued_by_op_id is not None
-        or document.without_klarna_reason is WithoutKlarna.CREDITED_IN_PORTAL,
+        settled_by_reading=owed.is_at_klarna(document),
         outcome=outcome,
         payment=document_payment.of(session, actor, document) if document.state is DocState.ISSUED else None,
         credit_notes=_credit_notes(session, document),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from errors import Refusal
 from models import Document, Offset, Payout, PayoutRow, RowMatch, RowShare, Voucher
 from rights import Actor
-from services import offset_pairs, payments
+from services import offset_pairs, payment_rows, payments
 from states import DocKind, PayoutState
 
 MAIN_TYPES = frozenset({"SALE", "RETURN"})
@@ -65,7 +65,7 @@ def offset_sums(session: Session, ids: Sequence[int]) -> dict[int, int]:
 
 def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:
     """none, partly, full or over, as the paid icon shows it (B11)."""
-    gross, left = (gross_minor, open_minor) if kind is DocKind.INVOICE else (gross_minor, -open_minor)
+    gross, left = abs(gross_minor), payment_rows.side_of(kind, gross_minor) * open_minor
     if left == 0:
         return "full"
     if left < 0 or left > gross:

@@ -203,13 +203,13 @@ def suggested(session: Session, actor: Actor, order: Order) -> Choices:
 
 def why_not_sent(order: Order, gross_minor: int) -> WithoutKlarna | None:
     """The reason nothing is sent for an invoice of this order, None when a capture will be (F2, F16, K42)."""
-    if order.payment_method.kind is not PaymentKind.KLARNA or order.klarna_order_id is None:
+    if order.payment_method.kind is not PaymentKind.KLARNA:
         return WithoutKlarna.ORDINARY
-    if gross_minor == 0:
-        return WithoutKlarna.NOTHING_TO_PAY
     if gross_minor < 0:
         return WithoutKlarna.NEGATIVE_ORDER
-    return None
+    if order.klarna_order_id is None:
+        return WithoutKlarna.ORDINARY
+    return WithoutKlarna.NOTHING_TO_PAY if gross_minor == 0 else None
 
 
 def require_open_to(session: Session, order: Order) -> None:

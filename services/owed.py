@@ -33,6 +33,11 @@ IS_AT_KLARNA = sa.or_(
 """The same of a document whether it is open or not."""
 
 
+def is_at_klarna(document: Document) -> bool:
+    """The same of a document in hand: its reading settles it by itself (B7)."""
+    return document.issued_by_op_id is not None or document.without_klarna_reason is WithoutKlarna.CREDITED_IN_PORTAL
+
+
 # --- Work lists (services.worklists puts them beside the others) -----------------------------------------------------------
 
 

@@ -28,9 +28,14 @@ def sign_of(document: Document) -> int:
     return 1 if document.kind is DocKind.INVOICE else -1
 
 
+def side_of(kind: DocKind, gross_minor: int) -> int:
+    """Who owes: 1 the customer, -1 we, as with a credit note and with an invoice below zero (K42)."""
+    return 1 if kind is DocKind.INVOICE and gross_minor >= 0 else -1
+
+
 def left_minor(document: Document) -> int:
-    """What remains to be paid, or of a credit note to be paid back; below zero where it was too much."""
-    return sign_of(document) * document.open_minor
+    """What remains to be paid, or to be paid back by us; below zero where it was too much."""
+    return side_of(document.kind, document.gross_minor or 0) * document.open_minor
 
 
 def receivable_of(session: Session, document: Document) -> int:

@@ -1,6 +1,7 @@
 """Payments by hand: money that came to the company itself, or that it paid back, with its voucher.
 
-Amounts are minor units, positive for a payment, negative for one that was taken back. Source: F2, B7; accounting reference E14.
+Amounts are minor units, positive for a payment, negative for one that was taken back;
+of an invoice below zero, which is paid back, the other way about. Source: F2, B7; accounting reference E14.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from errors import N_, BadInput, BrokenRule, NotFound, Refusal, Stale
 from models import Account, Document, Payment, Voucher
 from money import MAX_AMOUNT_MINOR, Amount
 from rights import Actor, Right
-from services import advance_booking, documents, ledger, money_forms, payment_rows, payment_terms, settings
+from services import advance_booking, documents, ledger, money_forms, owed, payment_rows, settings
 from services.payment_rows import PAYMENT, RESIDUE, SURPLUS, TAKE_BACK, left_minor
 from states import DocKind, DocState
 
-__all__ = ("ACTION", "AWAY", "TAKE_BACK", "Row", "Wanted", "accounts", "book_away", "is_klarnas", "left_minor", "of_document",
+__all__ = ("ACTION", "AWAY", "TAKE_BACK", "Row", "Wanted", "accounts", "book_away", "left_minor", "of_document",
            "register", "surplus_minor", "take_back", "why_no_surplus", "why_not")  # fmt: skip
 
 ACTION = "payment"
@@ -71,13 +72,6 @@ class Wanted:
         }
 
 
-def is_klarnas(document: Document) -> bool:
-    """Whether Klarna's reading settles this document by itself (B7)."""
-    if document.kind is DocKind.CREDIT_NOTE and document.original is not None:
-        return not payment_terms.is_paid_to_us(document.original)
-    return document.kind is DocKind.INVOICE and not payment_terms.is_paid_to_us(document)
-
-
 def why_not(actor: Actor, document: Document) -> Refusal | None:
     """Why «Registrera betalning» is off for this person and document; None when it is on (B7)."""
     try:
@@ -125,7 +119,7 @@ def _require_possible(session: Session, document: Document, wanted: Wanted) -> N
             left=Amount(left, document.currency),
         )
     _require_day_and_account(session, wanted.day, wanted.account)
-    if is_klarnas(document) and not wanted.reason.strip():
+    if owed.is_at_klarna(document) and not wanted.reason.strip():
         raise BadInput(N_("Write the reason."), field="reason")
 
 
@@ -142,7 +136,8 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
 
     A small difference that is left goes to rounding in a voucher of its own (E14c).
     """
-    words = "Betalning faktura" if document.kind is DocKind.INVOICE else "Återbetalning kreditfaktura"
+    words = "Betalning" if _side(document) > 0 else "Återbetalning"
+    words += " faktura" if document.kind is DocKind.INVOICE else " kreditfaktura"
     place = payment_rows.next_number(session, document)
     paid = _post(
         session, actor, document, wanted.amount_minor, wanted.day, wanted.account, words, PAYMENT, wanted.reason
@@ -159,14 +154,16 @@ def _write(session: Session, actor: Actor, document: Document, wanted: Wanted) -
 
 def _is_residue(session: Session, document: Document, left: int, day: date) -> bool:
     """Whether what is left is so little that it is rounded away: never on what Klarna settles, where each öre is matched."""
-    return left != 0 and not is_klarnas(document) and abs(left) <= settings.number(session, "residue_limit", day)
+    return left != 0 and not owed.is_at_klarna(document) and abs(left) <= settings.number(session, "residue_limit", day)
 
 
 def _post(
     session: Session, actor: Actor, document: Document, amount_minor: int, day: date, account: int, words: str, kind: str,
     reason: str, *, follows_id: int | None = None,
 ) -> Payment:  # fmt: skip
-    sign, number = payment_rows.sign_of(document), document.number_text or ""
+    # As an amount of the document's own sum a payment is kept with that one's sign: negative for an invoice below zero.
+    side, number = _side(document), document.number_text or ""
+    kept_minor = side * payment_rows.sign_of(document) * amount_minor
     receivable = payment_rows.receivable_of(session, document)
     voucher = ledger.post(
         session,
@@ -176,15 +173,19 @@ def _post(
         text=f"{words} {number}",
         source=f"{kind}:{number}:{payment_rows.next_number(session, document)}",
         entries=[
-            ledger.Entry(account, sign * amount_minor),
-            ledger.Entry(receivable, -sign * amount_minor, number, document.id),
+            ledger.Entry(account, side * amount_minor),
+            ledger.Entry(receivable, -side * amount_minor, number, document.id),
         ],
         document_id=document.id,
         currency=document.currency,
     )
     return payment_rows.keep(
-        session, actor, document, voucher, amount_minor, day, account, reason, kind=kind, follows_id=follows_id
+        session, actor, document, voucher, kept_minor, day, account, reason, kind=kind, follows_id=follows_id
     )
+
+
+def _side(document: Document) -> int:
+    return payment_rows.side_of(document.kind, document.gross_minor or 0)
 
 
 def take_back(session: Session, actor: Actor, document_id: int, payment_id: int, reason: str) -> int:

@@ -213,6 +213,9 @@ def test_a_replacement_invoice_is_made_from_the_notes_page(clerk_client: WebClie
     clerk_client.submit("#boxes", reason="even_exchange")
     note = clerk_client.submit("#sum")
     assert "the books are lower than Klarna" in note.find("#exchange").text
+    assert "marks it as paid by itself" not in note.text, "Klarna knows nothing of it"
+    paying = clerk_client.get(f"/documents/{int(urlsplit(url).path.rsplit('/', 1)[1])}/payments")
+    assert "Klarna's reading marks" not in paying.text
     assert "what goes out instead is not invoiced yet" in clerk_client.get("/orders/1").find("#exchanges").text
     clerk_client.get(note.url)
     clerk_client.get(note.find("#exchange a")["href"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +15,12 @@ from flask import Flask
 import clock
 from db import reading, writing
 from klarna_sandbox.control import Control
-from models import Document, Installation, Order, OrderLine
-from services import orders
+from models import Document, Installation, Order, OrderLine, Voucher
+from services import orders, verify
 from services.gateway import Gateway
-from states import DocState, DocType
+from states import DocState, DocType, LineKind
 from tests.blueprints.document_pages import E1, a_new_order, booked, count, in_english
-from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row, the_document
+from tests.builders import a_captured_invoice, a_delivery, a_payment_method, an_invoice, an_order, row, the_document
 from tests.services.settlement_parts import a_sale, fees
 from tests.services.settlement_parts import booked as read_and_booked
 from tests.web_client import Page, WebClient
@@ -476,3 +477,61 @@ def test_the_history_of_a_paid_invoice_leads_to_its_payout_on_both_pages(
         told = next(each for each in page.all(".timeline li") if "etald genom utbetalning" in each.text)
         assert f"{begins} utbetalning {payout.payment_reference}, 800,00 kr" in told.text.replace("\u00a0", " ")
     assert client.get(f"/invoices/{invoice.id}").has(f".timeline a[href=/settlements/{payout.id}]")
+
+
+def unbroken(page: Page) -> str:
+    """The page as it was sent, labels and all, with plain blanks."""
+    return page.body.decode().replace("\xa0", " ")
+
+
+def test_an_order_below_zero_says_that_nothing_is_sent_and_is_what_we_owe_and_not_overpaid(
+    app: Flask, klarna: Any, client: WebClient
+) -> None:
+    """K42: before and after, on paper and in the lists; what is owed is paid back by hand, once and with its voucher."""
+    with writing() as session:
+        order = an_order(session, lines=[row("T-shirt", 100_00), row("Rabatt", -300_00, kind=LineKind.DISCOUNT)])
+        order.payment_method = a_payment_method(session)
+        a_delivery(session, order)
+    told = "Ordern är på −200,00 kr. Inget skickas till Klarna."
+    before = client.log_in("finance").get(f"/orders/{order.id}/invoice")
+    assert told in before.text and "inte kopplad" not in before.text
+    assert "Klarna skickar sin faktura" not in before.text and "såld till Klarna" not in before.text
+    after = client.submit("#create-form", page=before)
+    assert told in after.text
+    invoice_id = int(after.url.rsplit("/", 1)[1])
+    page = client.get(f"/invoices/{invoice_id}")
+    assert "Obetald: 200,00 kr" in unbroken(page) and "Överbetald" not in page.text
+    assert not page.has(f"a[href=/documents/{invoice_id}/surplus]")
+    assert "Fakturan är på −200,00 kr: det finns inget att kreditera." in page.text
+    assert client.post(f"/invoices/{invoice_id}/credit", {}).status == 409
+    paper = client.get(f"/invoices/{invoice_id}/print").text
+    assert "Betalas via Klarna" not in paper and "internt dokument" not in paper and "Bankgiro" not in paper
+    assert re.search(r"Er tillgodo\s*200,00 kr", paper)
+    number = the_document(invoice_id).number_text
+    listed = client.get("/invoices?view=open")
+    assert number in listed.text and number not in client.get("/invoices?view=overpaid").text
+    assert listed.has("button[aria-disabled=true]") and "Det finns inget att kreditera." in unbroken(listed)
+    surplus = client.get(f"/documents/{invoice_id}/surplus")
+    assert "Inget är överbetalt." in surplus.text
+    form = client.get(f"/documents/{invoice_id}/payments")
+    assert "Återstår att betala tillbaka" in form.text and "Klarnas avräkning" not in form.text
+    client.submit("form[action$=payments]", page=form)
+    with reading() as session:
+        made = session.scalars(sa.select(Voucher).order_by(Voucher.id.desc()).limit(1)).one()
+        assert made.text == f"Återbetalning faktura {number}"
+        assert [(each.account, each.amount_minor) for each in made.postings] == [(1930, -200_00), (1510, 200_00)]
+        assert [finding for each in verify.run(session) for finding in each.findings] == []
+    assert the_document(invoice_id).open_minor == 0
+    assert "Betald: 200,00 kr" in unbroken(client.get(f"/invoices/{invoice_id}"))
+
+
+def test_what_was_not_sold_to_klarna_is_not_said_to_be(app: Flask, klarna: Any, client: WebClient) -> None:
+    """F6: whoever tries to change or remove it by address is told what is true of it."""
+    with writing() as session:
+        order = an_order(session, lines=[row("T-shirt", 100_00)])
+        a_delivery(session, order)
+    invoice = an_invoice(klarna, order)
+    client.log_in("clerk")
+    for act in ("edit", "delete"):
+        page = client.get(f"/invoices/{invoice.id}/{act}")
+        assert page.status == 409 and "Fakturan är utfärdad och låst. Skapa en kreditfaktura i stället." in page.text

@@ -14,11 +14,21 @@ import clock
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
 from models import Document, Posting, Voucher
-from services import credit_drafts, credit_notes, documents, ledger, payment_terms, payments, settings
+from services import (
+    afterwards,
+    credit_drafts,
+    credit_notes,
+    document_payment,
+    documents,
+    ledger,
+    payment_terms,
+    payments,
+    settings,
+)
 from services.payments import Wanted
-from states import DocState, Role, WithoutKlarna
+from states import DocKind, DocState, LineKind, Role, WithoutKlarna
 from tests import builders
-from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row
+from tests.builders import a_captured_invoice, a_delivery, an_invoice, an_order, row, the_document
 from tests.services.settlement_parts import all_is_well
 from tests.threads import in_threads
 
@@ -174,6 +184,42 @@ def test_more_than_is_left_needs_to_be_meant_and_the_surplus_is_booked_away_once
     with writing() as session:
         payments.take_back(session, finance, invoice.id, made[0], "det var inget fel")
     assert left(invoice) == -24_350
+    all_is_well()
+
+
+def test_an_invoice_below_zero_is_paid_back_in_parts_too_much_and_taken_back(
+    books: Any, klarna: Any, finance: Any
+) -> None:
+    """K42, E14: money goes out against the claim; what is too much is a surplus, and each act can be undone."""
+    with writing() as session:
+        order = an_order(session, lines=[row("T-shirt", 10_000), row("Rabatt", -30_000, kind=LineKind.DISCOUNT)])
+        a_delivery(session, order)
+    invoice = an_invoice(klarna, order)
+    assert left(invoice) == -20_000
+    with pytest.raises(Refusal, match="Nothing is overpaid"):
+        away(finance, invoice, 20_000)
+    first = pay(finance, invoice, wanted(15_000))
+    assert last_voucher() == (
+        f"Återbetalning faktura {invoice.number_text}",
+        [(1930, -15_000), (1510, 15_000)],
+    )
+    assert left(invoice) == -5_000
+    with pytest.raises(BadInput, match=r"Only SEK 50\.00 is left to pay"):
+        pay(finance, invoice, wanted(6_000), NONCE + "2")
+    pay(finance, invoice, wanted(6_000, overpay=True), NONCE + "2")
+    assert left(invoice) == 1_000 and document_payment.paid_state(DocKind.INVOICE, -20_000, 1_000) == "over"
+    all_is_well()
+    booked = away(finance, invoice, 1_000)
+    assert last_voucher()[1] == [(1930, 1_000), (1510, -1_000)] and left(invoice) == 0
+    assert the_document(invoice.id).paid_at is not None
+    all_is_well()
+    for payment_id in (booked, first):
+        with writing() as session:
+            payments.take_back(session, finance, invoice.id, payment_id, "fel")
+    assert left(invoice) == -14_000 and the_document(invoice.id).paid_at is None
+    with reading() as session:
+        told = [each for each in afterwards.of_document(session, invoice.id) if each.amount_minor]
+        assert sum(each.amount_minor for each in told) == 6_000 * -1, told
     all_is_well()
 
 
