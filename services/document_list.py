@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from models import WITHOUT, ApprovalRequest, Customer, Document, DocumentLine, KlarnaOp, Order, PaymentMethod
-from services import document_outcome, keyset, search, without_klarna
-from services.document_payment import paid_state
+from services import document_outcome, document_payment, keyset, search, without_klarna
 from services.keyset import Condition, Sorting, Wanted
 from states import OPEN_OPS, DocKind, DocState, DocType, OpState, RefusalKind, WithoutKlarna
 
@@ -142,11 +141,10 @@ def _of_view(filters: Filters) -> list[Any]:
     state, left, gross = Document.state, Document.open_minor, Document.gross_minor
     # Cast, a kind is not looked up in its index, which holds every document there is.
     kind = sa.cast(Document.kind, sa.Text)
-    to_us = sa.and_(kind == str(DocKind.INVOICE), gross >= 0)
-    over = sa.or_(sa.and_(to_us, left < 0), sa.and_(sa.not_(to_us), left > 0))
+    over = document_payment.is_overpaid(kind)
     conditions: dict[str, tuple[Any, ...]] = {
         "open": (_UNPAID, sa.not_(over)),
-        "paid": (state == DocState.ISSUED, left == 0, gross != 0),
+        "paid": (state == DocState.ISSUED, left == 0, gross != 0, Document.reversed_at.is_(None)),
         "overpaid": (_UNPAID, over),
         "waiting": (state == DocState.PENDING,),
         "refused": (state == DocState.REFUSED,),
@@ -354,7 +352,7 @@ def _row(row: sa.Row[Any], credited_minor: int, draft_minor: int) -> Row:
         currency=row.currency,
         gross_minor=gross,
         open_minor=row.open_minor,
-        paid=paid_state(row.kind, gross, row.open_minor) if issued else None,
+        paid=document_payment.state_of(row.kind, gross, row.open_minor, row.reversed_at) if issued else None,
         badge=document_outcome.badge(
             row.kind,
             row.state,

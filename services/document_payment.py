@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from errors import Refusal
@@ -31,7 +31,7 @@ class Payment:
     they and ``other`` add up to the amount that the settlement closed.
     """
 
-    state: str
+    state: str | None
     gross_minor: int
     open_minor: int
     bank_minor: int | None = None
@@ -73,6 +73,17 @@ def paid_state(kind: DocKind, gross_minor: int, open_minor: int) -> str:
     return "none" if left == gross else "partly"
 
 
+def state_of(kind: DocKind, gross_minor: int, open_minor: int, reversed_at: datetime | None) -> str | None:
+    """The same of an issued document; None for a credit note that has been reversed: it was settled by nobody."""
+    return paid_state(kind, gross_minor, open_minor) if reversed_at is None else None
+
+
+def is_overpaid(kind: ColumnElement[str]) -> ColumnElement[bool]:
+    """«over» as a condition on documents; ``kind`` is their kind, as the question wants it looked up."""
+    owes_us = and_(kind == str(DocKind.INVOICE), Document.gross_minor >= 0)
+    return or_(and_(owes_us, Document.open_minor < 0), and_(not_(owes_us), Document.open_minor > 0))
+
+
 def of(session: Session, actor: Actor, document: Document) -> Payment:
     """How an issued document was settled, and what this person can do about what is left."""
     shared: dict[str, Any] = {
@@ -83,7 +94,7 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
         "may_offset": document.open_minor != 0 and offset_pairs.partners_of(session, document.id),
     }
     gross = document.gross_minor or 0
-    state = paid_state(document.kind, gross, document.open_minor)
+    state = state_of(document.kind, gross, document.open_minor, document.reversed_at)
     whole = session.execute(
         select(PayoutRow.type, PayoutRow.detailed_type, PayoutRow.amount_minor, PayoutRow.vat_minor, Payout)
         .join(RowMatch, RowMatch.row_id == PayoutRow.id)

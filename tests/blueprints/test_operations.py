@@ -412,6 +412,11 @@ def test_finance_reverses_a_credit_note_without_klarna(
     assert f"Reversed {clock.today()} by Ekonomen: fel kund." in page.text and "Reversed" in page.find("h1").text
     assert booked("credit_note_reversed:42581") == {1510: 49_900, 2611: -9_980, 3001: -39_920}
     assert finance_client.submit("form[action$=/reverse]", page=drawn, **{"reverse-reason": "igen"}).status == 409
+    assert not finance_client.get(page.url).has("#payment-h .state-icon"), "it was settled by nobody"
+    assert "42581" in finance_client.get("/credit-notes?view=all").text
+    assert "42581" in finance_client.get("/invoices?view=all").text
+    assert "42581" not in finance_client.get("/invoices?view=paid").text
+    assert not finance_client.get("/credit-notes?view=all").has("#documents .state-icon")
     assert finance_client.get(f"/invoices/{invoice.id}").has(f"form[action=/invoices/{invoice.id}/credit]")
 
 
