@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, joinedload
 
 from errors import N_, NotFound, Refusal, Stale
 from models import Document, DocumentLine, Order
-from money import Amount
 from rights import Actor
 from services import (
     adjustments,
@@ -29,6 +28,7 @@ from services import (
     documents,
     draft_store,
     drift,
+    looks,
     new_rows,
     operations,
     orders,
@@ -338,9 +338,6 @@ def _why_not(
     except Refusal as no:
         return no
     if klarna is not None and klarna.read_at is not None and klarna.after_minor < 0:
-        return Refusal(
-            N_("Klarna can still refund %(left)s, the credit note is %(amount)s. Nothing has been sent."),
-            left=Amount(klarna.refundable_minor, currency),
-            amount=Amount(sums.gross_minor, currency),
-        )
+        outside = drift.refunded_outside(session, draft.order) if draft.order is not None else 0
+        return looks.not_refundable(klarna.refundable_minor, sums.gross_minor, outside, currency)
     return document_acts.why_not_exceed(session, actor, sums.gross_minor, currency)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import money
 from errors import N_, Refusal
 from models import Document, DocumentLine
-from services import advances, currencies, documents
+from services import advances, currencies, documents, orders
 from states import DocKind, DocState, DocType, LineKind
 
 
@@ -102,7 +102,9 @@ def why_not_credited(session: Session, invoice: Document) -> Refusal | None:
     if (total >= gross and all(left_of(line, done) <= 0 for line in invoice.lines)) or (
         not gives_back and total >= gross > 0
     ):
-        return Refusal(N_("The whole invoice has been credited."))
+        whole = Refusal(N_("The whole invoice has been credited."))
+        # what nobody knows yet is not called credited
+        return (orders.awaited(session, invoice.order) if invoice.order is not None else None) or whole
     if invoice.type is DocType.ADVANCE and not advances.of_invoice(session, invoice):
         return advances.deducted_on(session, invoice.id)
     return None

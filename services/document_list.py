@@ -373,7 +373,7 @@ def _row(row: sa.Row[Any], credited_minor: int, draft_minor: int) -> Row:
 
 
 def _credited(session: Session, ids: Sequence[int]) -> dict[int, int]:
-    """What live credit notes hold of each invoice (K33).
+    """What issued credit notes hold of each invoice: what Klarna has not answered is not called credited (K33).
 
     Kind and state are cast so that the index on originals is used, not the one by which every credit note would be read.
     """
@@ -382,7 +382,7 @@ def _credited(session: Session, ids: Sequence[int]) -> dict[int, int]:
         .where(
             Document.original_id.in_(ids),
             sa.cast(Document.kind, sa.Text) == str(DocKind.CREDIT_NOTE),
-            sa.cast(Document.state, sa.Text).in_([str(DocState.PENDING), str(DocState.ISSUED)]),
+            sa.cast(Document.state, sa.Text) == str(DocState.ISSUED),
             Document.reversed_at.is_(None),
         )
         .group_by(Document.original_id)

@@ -127,6 +127,11 @@ def shown(session: Session, order: Order) -> tuple[Refusal | None, int]:
     return Refusal(message, theirs=Amount(pair[0], order.currency), ours=Amount(pair[1], order.currency)), size
 
 
+def refunded_outside(session: Session, order: Order) -> int:
+    """What Klarna last showed as credited beyond what was credited here, minor units (K32)."""
+    return max((order.refunded_minor or 0) - ours(session, order.id).refunded, 0)
+
+
 def require_same_currency(order: Order, look: Look) -> None:
     """Refuse to send on a purchase that Klarna shows in another currency than the order's: the figures mean other money."""
     if look.currency != order.currency:

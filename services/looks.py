@@ -263,6 +263,24 @@ def never_extends(method: str | None) -> Refusal | None:
     return Refusal(N_("The purchase is paid by card, and Klarna does not extend those. Invoice before it expires."))
 
 
+def not_refundable(left_minor: int, amount_minor: int, outside_minor: int, currency: str) -> Refusal:
+    """More than Klarna can still refund; with what has been credited there and not here, if anything has (K32)."""
+    left, amount, outside = (Amount(each, currency) for each in (left_minor, amount_minor, outside_minor))
+    if outside_minor > 0:
+        return Refusal(
+            N_(
+                "Klarna can still refund %(left)s, the credit note is %(amount)s. "
+                "%(outside)s has been credited outside Kvitta. Nothing has been sent."
+            ),
+            left=left, amount=amount, outside=outside,
+        )  # fmt: skip
+    return Refusal(
+        N_("Klarna can still refund %(left)s, the credit note is %(amount)s. Nothing has been sent."),
+        left=left,
+        amount=amount,
+    )
+
+
 def require_possible(look: Look, kind: OpKind, amount_minor: int, outside_minor: int = 0) -> None:
     """Refuse what Klarna's order rules out: cancelled, expired, under review, not enough left.
 
@@ -289,18 +307,4 @@ def require_possible(look: Look, kind: OpKind, amount_minor: int, outside_minor:
                 left=Amount(look.remaining, currency),
             )
     if kind is OpKind.REFUND and look.refundable < amount_minor:
-        if outside_minor > 0:
-            raise Refusal(
-                N_(
-                    "Klarna can still refund %(left)s, the credit note is %(amount)s. "
-                    "%(outside)s has been credited outside Kvitta. Nothing has been sent."
-                ),
-                left=Amount(look.refundable, currency),
-                amount=Amount(amount_minor, currency),
-                outside=Amount(outside_minor, currency),
-            )
-        raise Refusal(
-            N_("Klarna can still refund %(left)s, the credit note is %(amount)s. Nothing has been sent."),
-            left=Amount(look.refundable, currency),
-            amount=Amount(amount_minor, currency),
-        )
+        raise not_refundable(look.refundable, amount_minor, outside_minor, currency)

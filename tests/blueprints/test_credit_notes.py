@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+import clock
 from db import reading, writing
 from errors import Stale
-from models import Document, DocumentLine, KlarnaOp, StockMovement
+from models import Document, DocumentLine, KlarnaOp, Order, StockMovement
 from services import credit_drafts, credit_form, settings
 from states import DocState, MovementKind, OpState, WithoutKlarna
 from tests import builders
@@ -295,6 +297,22 @@ def test_credits_made_in_the_portal_are_seen_before_anything_is_sent(
     answer = clerk_client.submit("#sum", page=drawn)
     assert answer.status == 409 and "SEK 199.00 has been credited outside Kvitta. Nothing has been sent." in answer.text
     assert not sandbox.posts(operation="create_refund") and the_document(2).state is DocState.DRAFT
+
+
+def test_a_draft_opened_again_tells_what_was_credited_in_the_portal_and_offers_no_tick_that_cannot_help(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K32: all figures, what is left never below zero; of less than is left the difference can be ticked."""
+    drawn = a_draft(clerk_client, klarna, sandbox, 2)
+    sandbox.portal_refund(sandbox.find_orders()[0], 19_900)
+    with writing() as session:
+        session.scalars(sa.select(Order)).one().klarna_read_at = clock.now() - timedelta(minutes=10)
+    page = clerk_client.get(drawn.url)
+    told = "Klarna can still refund SEK 699.00, the credit note is SEK 898.00. SEK 199.00 has been credited outside Kvitta."
+    assert told in page.find("#sum").text and not page.has("#accept") and page.has("#sum [aria-disabled=true]")
+    assert "Nothing: the credit note is SEK 199.00 too large" in page.find("#klarna-block").text
+    part = keep_only(clerk_client, page, 1, "1")
+    assert part.has("#accept") and "outside Kvitta" not in part.find("#sum").text
 
 
 def test_a_difference_is_ticked_before_the_rest_is_credited(clerk_client: WebClient, klarna: Any, sandbox: Any) -> None:

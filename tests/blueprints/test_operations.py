@@ -442,6 +442,9 @@ def test_what_klarna_has_not_answered_is_not_called_invoiced_or_credited(
     page = clerk_client.get(f"/invoices/{note.original_id}")
     assert f"Wait for Klarna's answer about credit note {note.number_text}" in page.text
     assert "The whole invoice has been credited." not in page.text
+    pressed = clerk_client.post(f"/invoices/{note.original_id}/credit", {})
+    assert pressed.status == 409 and "Wait for Klarna's answer about credit note" in pressed.text
+    assert "The whole invoice has been credited." not in clerk_client.get("/invoices?view=all").body.decode()
 
 
 def test_a_note_that_klarna_knows_nothing_of_is_not_said_to_be_deducted_by_it(
