@@ -20,16 +20,6 @@ from states import OpState
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """What is to be known of a row: it has no article number, or shares it with rows of another price or discount."""
-
-    position: int
-    article_number: str | None
-    without_number: bool
-    alike: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
 class Priced:
     """What tells rows apart: place, article number, price and discount of one piece."""
 
@@ -39,13 +29,23 @@ class Priced:
     discount_minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What is to be known of a row: it has no article number, or shares it with rows of another price or discount."""
+
+    position: int
+    article_number: str | None
+    without_number: bool
+    alike: Sequence[Priced]
+
+
 def mark(rows: Iterable[Priced]) -> dict[int, Marked]:
     """The rows by which Klarna may go wrong, by their place; those that are safe are left out."""
     known = list(rows)
     found = {}
     for row in known:
         alike = [
-            other.position
+            other
             for other in known
             if other is not row
             and row.article_number
@@ -114,7 +114,7 @@ def warnings_of(draft: Document, marked: Mapping[int, Marked]) -> list[Refusal]:
             )
         )
     amount = Amount(sum(line.gross_minor for line in documents.lines_of(draft)), draft.currency)
-    for first, second in sorted({(min(m.position, o), max(m.position, o)) for m in marked.values() for o in m.alike}):
+    for first, second in sorted({tuple(sorted((m.position, o.position))) for m in marked.values() for o in m.alike}):
         found.append(
             Refusal(
                 N_(

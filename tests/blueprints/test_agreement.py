@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from models import Document, KlarnaBreak, LoginSession, Order
 from services import breaks, orders, reservations
 from states import DocState
 from tests.blueprints.document_pages import in_english
-from tests.builders import FREIGHT, a_captured_invoice, a_delivery, an_order, row
+from tests.builders import FREIGHT, a_captured_invoice, a_delivery, an_article, an_order, row
 from tests.web_client import Page, WebClient
 
 
@@ -257,6 +258,27 @@ def test_documents_are_untouched_by_pages_that_are_only_looked_at(
 
 
 # --- Crediting what was captured elsewhere ---------------------------------------------------------------------------------
+
+
+def test_rows_that_a_warning_calls_by_number_bear_it_and_name_the_others_price(
+    finance_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K7, K39: in the table and among the removed rows."""
+    with writing() as session:
+        shirt = an_article(session, "T-shirt", 49_900)
+    cheaper = replace(row(article=shirt), unit_price_minor=39_900)
+    order = bought(klarna, sandbox, deliver=True, lines=[row(article=shirt), row("Mössa", 9_900), cheaper])
+    finance_client.get(f"/differences/{captured_elsewhere(klarna, sandbox, order)}/adopt")
+    finance_client.submit("#adopt form")
+    page = finance_client.submit("form[action$=/credit]")
+    cells = [each.text for each in page.all("td[data-label=Article]")]
+    assert "Row 1" in cells[0] and "Same number as row 3 (SEK 399.00), another price" in cells[0]
+    assert "Row" not in cells[1] and "Row 3" in cells[2] and "row 1 (SEK 499.00)" in cells[2]
+    first = page.all("input.quantity-to-credit")[0]["id"].removeprefix("quantity-")
+    page = finance_client.submit(f"form[action$=/rows/{first}/remove]", page=page)
+    assert "Rows 1 and 3 share an article number" in page.find("#sum").text
+    removed = page.find("#removed").text
+    assert "Row 1" in removed and "row 3 (SEK 399.00)" in removed
 
 
 def test_the_credit_form_warns_of_a_capture_made_elsewhere_and_the_warning_follows_the_quantities(

@@ -608,7 +608,8 @@ def test_equal_article_numbers_at_another_price_warn_with_their_rows_and_the_amo
     )
     with reading() as session:
         form = credit_form.form(session, finance, draft_id)
-        assert [each.marked.alike for each in form.rows if each.marked] == [[2]]
+        told = [[(o.position, o.unit_price_minor) for o in each.marked.alike] for each in form.rows if each.marked]
+        assert told == [[(2, 39_900)]], "with the other's price (K7)"
 
 
 def test_an_invoice_captured_here_never_warns(books: Any, klarna: Any, sandbox: Any, finance: Any) -> None:
