@@ -203,7 +203,7 @@ def overview(session: Session, actor: Actor, document_id: int, kind: DocKind | N
         with_klarna=document.with_klarna,
         paid_by_klarna=order is not None
         and order.payment_method.kind is PaymentKind.KLARNA
-        and document.without_klarna_reason is not WithoutKlarna.NEGATIVE_ORDER,
+        and (document.gross_minor or 0) >= 0,  # what we owe is never paid through Klarna by itself (K42)
         without_klarna=document.without_klarna_reason,
         chosen=invoices.chosen(document),
         due_date=document.due_date,
