@@ -226,7 +226,7 @@ def document_answer(
         mails=mails,
         no_mail=off(no_mail),
         suggest_print=own.prints(document.kind, klarna=klarna),
-        suggest_mail=own.mails(document.kind, klarna=klarna) and not mails,
+        suggest_mail=own.mails(document.kind, klarna=klarna) and not mails and no_mail is None,
         mail_form=mail_form or MailForm(formdata=None, data={"to": document.party.get("email", "")}),
         **WORDS,
     )

@@ -41,9 +41,9 @@ def index() -> Response:
         rows=found.rows,
         older=url_for("mails.index", after=found.older) if found.older else None,
         no_mail=off(no_mail),
-        document_url=document_url,
         came_from=LIST,
         file_url=file_address("mails.index"),
+        **WORDS,
     )
 
 
@@ -70,7 +70,7 @@ def _file() -> Response:
                 named(each.mail.asked_by, "actor"),
                 each.mail.at if each.mail.state == "gave_up" else None,
                 each.mail.tries,
-                each.mail.error,
+                off(each.mail.why) or "",
             ]
             for each in every(lambda mark: _page_of(looked, mark))
         )

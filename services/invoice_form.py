@@ -16,7 +16,7 @@ from errors import N_, Refusal
 from models import Order
 from money import Amount
 from rights import Actor, Right
-from services import advances, breaks, deliveries, drift, invoices, operations, order_page, orders
+from services import advances, breaks, deliveries, drift, invoices, mail_settings, operations, order_page, orders
 from services.documents import Row, VatSum
 from states import DocType, PaymentKind, WithoutKlarna
 
@@ -71,6 +71,8 @@ class LastStep:
     is_last: bool
     suggested: invoices.Choices
     mail_address: str
+    no_mail: Refusal | None
+    """Why no e-mail can be asked for."""
 
     @property
     def deducts(self) -> bool:
@@ -141,6 +143,7 @@ def last_step(
         is_last=proposal.is_last if proposal else False,
         suggested=invoices.suggested(session, actor, order),
         mail_address=order.customer.email or "",
+        no_mail=mail_settings.why_not(session),
     )
 
 

@@ -27,6 +27,7 @@ from services import (
     holds,
     klarna_lines,
     ledger,
+    mail_settings,
     orders,
     outbox,
     preferences,
@@ -195,9 +196,10 @@ def suggested(session: Session, actor: Actor, order: Order) -> Choices:
     """The boxes as they stand when the form opens: a person's own suggestions, never for what Klarna is paid for (F17, F18)."""
     klarna = order.payment_method.kind is PaymentKind.KLARNA
     own = preferences.of(session, actor.id)
+    mails = own.mails(DocKind.INVOICE, klarna=klarna) and mail_settings.why_not(session) is None
     return Choices(
         print_wanted=own.prints(DocKind.INVOICE, klarna=klarna),
-        mail_to=order.customer.email or "" if own.mails(DocKind.INVOICE, klarna=klarna) else "",
+        mail_to=order.customer.email or "" if mails else "",
     )
 
 
@@ -220,7 +222,13 @@ def require_open_to(session: Session, order: Order) -> None:
 
 
 def create(session: Session, actor: Actor, proposal: Proposal, choices: Choices = NOTHING_CHOSEN) -> Document:
-    """Store the proposal as a draft with its rows and choices; numbering and issuing follow in the same transaction."""
+    """Store the proposal as a draft with its rows and choices; numbering and issuing follow in the same transaction.
+
+    Raises Refusal for an e-mail where no mail server has been set up: it would be promised and never leave.
+    """
+    no_mail = mail_settings.why_not(session) if choices.mail_to else None
+    if no_mail is not None:
+        raise no_mail
     order = proposal.order
     now = clock.now()
     document = Document(

@@ -15,13 +15,14 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from errors import N_, BadInput
+from errors import N_, BadInput, Refusal
 from services.gateway import is_loopback
 
 STARTTLS, TLS, PLAIN = "starttls", "tls", "none"
 SECURITY = (STARTTLS, TLS, PLAIN)
 CONNECT_SECONDS = 10.0
 LONGEST_ADDRESS = 320
+SAID = N_("The mail server did not take the letter. It said: %(reason)s")
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))+"
 )
@@ -56,11 +57,16 @@ class Letter:
 
 
 class NotMailed(Exception):
-    """A letter that surely did not go, or of which nobody knows. ``for_good``: trying again would end the same."""
+    """A letter that surely did not go, or of which nobody knows. ``for_good``: trying again would end the same.
 
-    def __init__(self, reason: str, *, for_good: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = _UNPRINTABLE.sub(" ", reason).strip()[:300]
+    ``why`` is our own sentence; ``said`` fills its place for the words of a server or a machine, which stay as they are.
+    """
+
+    def __init__(self, sentence: str, said: str = "", *, for_good: bool = False) -> None:
+        self.why = Refusal(sentence)
+        if said:
+            self.why.values = {"reason": _UNPRINTABLE.sub(" ", said).strip()[:300]}
+        super().__init__(str(self.why))
         self.for_good = for_good
 
 
@@ -84,7 +90,7 @@ def compose(server: Server, to: str, letter: Letter, message_id: str, at: dateti
         # Nobody's holiday notice is to answer an invoice (RFC 3834).
         message["Auto-Submitted"] = "auto-generated"
     except (ValueError, BadInput) as error:
-        raise NotMailed(f"the letter cannot be addressed: {error}", for_good=True) from error
+        raise NotMailed(N_("The letter cannot be addressed: %(reason)s"), str(error), for_good=True) from error
     message.set_content(letter.text)
     if letter.content is not None:
         message.add_attachment(letter.content, maintype="application", subtype="pdf", filename=letter.file_name)
@@ -96,12 +102,12 @@ def _one_line(text: str) -> str:
 
 
 def hand_over(server: Server, message: EmailMessage) -> None:
-    """Give a letter to the server, once. Raises NotMailed with the reason in the server's own words.
+    """Give a letter to the server, once. Raises NotMailed, where the server said no with its own words.
 
     With STARTTLS a server that does not offer it gets nothing; a password is never sent unencrypted, except on this machine.
     """
     if server.security == PLAIN and server.username and not is_loopback(server.host):
-        raise NotMailed("a password is not sent to a server without encryption", for_good=True)
+        raise NotMailed(N_("A password is not sent to a mail server without encryption."), for_good=True)
     try:
         line = _connected(server)
         try:
@@ -111,20 +117,34 @@ def hand_over(server: Server, message: EmailMessage) -> None:
         finally:
             _goodbye(line)
     except UnicodeEncodeError as error:
-        raise NotMailed("the user name or the password holds letters that cannot be sent to a mail server") from error
+        raise NotMailed(
+            N_("The user name or the password holds letters that cannot be sent to a mail server.")
+        ) from error
     except smtplib.SMTPRecipientsRefused as refused:
         code, said = next(iter(refused.recipients.values()))
-        raise NotMailed(f"{code} {_text(said)}", for_good=code >= 500) from refused
+        raise NotMailed(SAID, f"{code} {_text(said)}", for_good=code >= 500) from refused
     except smtplib.SMTPNotSupportedError as error:
-        raise NotMailed(str(error), for_good=False) from error
+        raise NotMailed(
+            N_("The mail server cannot do what the settings ask of it: %(reason)s"), str(error), for_good=False
+        ) from error
     except smtplib.SMTPResponseException as error:
         # A refused sender or letter is refused for good; a refused login is mended in the settings, and then tried again.
         for_good = 500 <= error.smtp_code < 600 and not isinstance(
             error, smtplib.SMTPAuthenticationError | smtplib.SMTPConnectError | smtplib.SMTPHeloError
         )
-        raise NotMailed(f"{error.smtp_code} {_text(error.smtp_error)}", for_good=for_good) from error
-    except (smtplib.SMTPException, OSError) as error:
-        raise NotMailed(f"{type(error).__name__}: {error}") from error
+        raise NotMailed(SAID, f"{error.smtp_code} {_text(error.smtp_error)}", for_good=for_good) from error
+    except ssl.SSLError as error:
+        raise NotMailed(
+            N_("No encrypted line to the mail server could be opened: %(reason)s"), f"{type(error).__name__}: {error}"
+        ) from error
+    except smtplib.SMTPException as error:
+        raise NotMailed(
+            N_("The mail server did not answer as it should: %(reason)s"), f"{type(error).__name__}: {error}"
+        ) from error
+    except OSError as error:
+        raise NotMailed(
+            N_("The mail server cannot be reached: %(reason)s"), f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _connected(server: Server) -> smtplib.SMTP:

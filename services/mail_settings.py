@@ -24,6 +24,7 @@ NAMES = ("host", "port", "security", "username", "sender", "sender_name")
 LONGEST_PASSWORD = 256
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 NOT_SET_UP = N_("No mail server has been set up. An administrator does that under Settings, E-mail.")
+OTHER_KEY = N_("The mail server's password was encrypted with another key. Type it again under Settings, E-mail.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ def server(session: Session, key: bytes) -> Server:
         try:
             password = unseal(key, bytes(kept.sealed), found.binding)
         except Misconfigured:
-            raise Refusal(
-                N_("The mail server's password was encrypted with another key. Type it again under Settings, E-mail.")
-            ) from None
+            raise Refusal(OTHER_KEY) from None
     return Server(found.host, found.port, found.security, found.username, password, found.sender, found.sender_name)
 
 

@@ -19,7 +19,8 @@ import clock
 from errors import N_, NotFound, Refusal
 from models import Document, Installation, Outbox
 from rights import SYSTEM, Actor, Right
-from services import audit, mail, money_forms, settings
+from services import audit, mail, mail_settings, money_forms, settings
+from services.settlement_sentences import keep, told
 from states import DocState
 
 MAIL = "mail"
@@ -48,7 +49,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail as a document's page shows it; ``state`` is waiting, sent, gave_up or dropped. No address without the right."""
+    """A mail as a document's page shows it; ``state`` is waiting, sent, gave_up or dropped.
+
+    ``why`` is what went wrong with the latest try. Neither it nor the address is there without the right.
+    """
 
     id: int
     to: str | None
@@ -56,7 +60,7 @@ class Mail:
     asked_by: str
     state: str
     tries: int
-    error: str
+    why: Refusal | None
     at: datetime | None
 
 
@@ -165,13 +169,13 @@ def take(session: Session, job_id: int) -> Job | None:
     ).scalar_one_or_none()
     if row is None or row.document_id is None:
         return None
-    told = _payload(row)
+    payload = _payload(row)
     return Job(
         id=row.id,
         document_id=row.document_id,
-        to=told["to"],
-        language=told["language"],
-        copy=bool(told["copy"]),
+        to=payload["to"],
+        language=payload["language"],
+        copy=bool(payload["copy"]),
         message_id=row.message_id,
         created_at=row.created_at,
         tries=row.attempts - 1,
@@ -186,12 +190,12 @@ def sent(session: Session, job: Job) -> None:
         audit.write(session, SYSTEM, "mail.sent", f"document:{job.document_id}", {"job": job.id})
 
 
-def failed(session: Session, job: Job, reason: str, *, for_good: bool) -> None:
+def failed(session: Session, job: Job, why: Refusal, *, for_good: bool) -> None:
     """Note a try that failed: another follows after a pause, or a person decides when it was the last or for good."""
     row = session.get_one(Outbox, job.id, with_for_update=True)
     if row.done_at is not None:
         return
-    row.last_error = reason
+    row.last_error = keep(why)
     if for_good or job.tries >= len(PAUSES):
         _give_up(session, row)
     else:
@@ -275,9 +279,18 @@ def _shown(row: Outbox, *, private: bool) -> Mail:
         asked_by=row.created_by,
         state=_state(row),
         tries=row.attempts,
-        error=(row.last_error or "") if private else "",
+        why=_why(row.last_error) if private and row.last_error else None,
         at=row.done_at or row.gave_up_at or row.next_run_at,
     )
+
+
+def _why(kept: str) -> Refusal:
+    """The sentence that was kept. Earlier versions kept bare words: two sentences of ours, else those of a machine."""
+    if kept.startswith("{"):
+        return told(kept)
+    if kept in (mail_settings.NOT_SET_UP, mail_settings.OTHER_KEY):
+        return Refusal(kept)
+    return Refusal(N_("Noted: %(reason)s"), reason=kept)
 
 
 def _state(row: Outbox) -> str:

@@ -65,18 +65,19 @@ def _carry(postman: Postman, job_id: int) -> bool:
     try:
         _send(postman, taken)
     except NotMailed as no:
-        reason, for_good = no.reason, no.for_good
+        why, for_good = no.why, no.for_good
     except Refusal as refusal:
-        reason, for_good = str(refusal), False
+        why, for_good = refusal, False
     # Whatever it was, the mail stays and is tried again, and the next mail is not held up by it.
     except Exception as error:
         log.exception("mail not made", job=job_id)
-        reason, for_good = type(error).__name__, False
+        why = Refusal(N_("The letter could not be made (%(reason)s). The log says more."), reason=type(error).__name__)
+        for_good = False
     else:
         db.transact(lambda session: outbox.sent(session, taken))
         return True
     log.warning("mail not sent", job=job_id, tries=taken.tries + 1)
-    db.transact(lambda session: outbox.failed(session, taken, reason, for_good=for_good))
+    db.transact(lambda session: outbox.failed(session, taken, why, for_good=for_good))
     return False
 
 
@@ -88,11 +89,11 @@ def _send(postman: Postman, job: outbox.Job) -> None:
 
 
 def try_out(postman: Postman, to: str, letter: Letter, message_id: str) -> None:
-    """«Skicka ett provbrev»: hand one letter over now. Raises BadInput, Refusal; a Refusal with the server's own words."""
+    """«Skicka ett provbrev»: hand one letter over now. Raises BadInput, Refusal; what the server says, in its own words."""
     address = mail.check_address(to, field="to")
     with db.reading() as session:
         server: Server = mail_settings.server(session, postman.key)
     try:
         mail.hand_over(server, mail.compose(server, address, letter, message_id, clock.now()))
     except NotMailed as no:
-        raise Refusal(N_("The mail server did not take the letter. It said: %(reason)s"), reason=no.reason) from no
+        raise no.why from no

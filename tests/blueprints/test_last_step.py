@@ -11,10 +11,13 @@ import sqlalchemy as sa
 import clock
 from db import reading, writing
 from models import Document, KlarnaOp, UserPreference
-from services import reservations
+from services import mail_settings, reservations
+from services.mail import PLAIN
+from services.mail_settings import Facts
 from states import DocState, DocType
 from tests.blueprints.document_pages import a_new_order, booked, count, in_english
 from tests.builders import a_delivery, an_order, row, the_document
+from tests.conftest import CREDENTIALS_KEY
 from tests.web_client import Page, WebClient
 
 TEN_THOUSAND = [row("Cykel", 7_000_00), row("Hjälm", 1_500_00, pieces=2)]
@@ -24,6 +27,14 @@ LEFT = "Enter a percentage between 0.01 and 100.00. SEK 7,000.00 (70.00 %) of th
 @pytest.fixture
 def clerk_client(client: WebClient) -> WebClient:
     return in_english(client)
+
+
+@pytest.fixture
+def mail_server(klarna: Any, admin: Any) -> None:
+    """A mail server, so that e-mail can be asked for; nothing is sent in these tests."""
+    facts = Facts("127.0.0.1", 2525, PLAIN, "", "order@example.com", "Provbolaget AB")
+    with writing() as session:
+        mail_settings.save(session, admin, CREDENTIALS_KEY, facts, "")
 
 
 def an_open_order(sandbox: Any, klarna: Any, **more: Any) -> Any:
@@ -165,7 +176,7 @@ def test_an_invoice_that_advances_have_paid_sends_nothing_and_says_so(
 
 
 def test_the_boxes_of_a_klarna_order_are_unticked_whatever_one_prefers(
-    clerk_client: WebClient, sandbox: Any, klarna: Any
+    clerk_client: WebClient, sandbox: Any, klarna: Any, mail_server: None
 ) -> None:
     """F17, F18, F19: with the one line of why; an ordinary order follows the person's own suggestions (B22)."""
     order = an_open_order(sandbox, klarna)
@@ -182,7 +193,7 @@ def test_the_boxes_of_a_klarna_order_are_unticked_whatever_one_prefers(
 
 
 def test_what_is_ticked_is_kept_on_the_invoice_and_the_print_link_waits(
-    clerk_client: WebClient, sandbox: Any, klarna: Any
+    clerk_client: WebClient, sandbox: Any, klarna: Any, mail_server: None
 ) -> None:
     """F17, F18, B23: stored with the number; nothing opens by itself, a link stands ready."""
     order = an_open_order(sandbox, klarna)
@@ -197,7 +208,7 @@ def test_what_is_ticked_is_kept_on_the_invoice_and_the_print_link_waits(
 
 @pytest.mark.parametrize("typed", ["", "kund", "a@b.se, c@d.se", "a@b.se\r\nBcc: x@y.se", "x" * 330 + "@b.se"])
 def test_an_address_that_cannot_be_written_to_is_refused_beside_the_field(
-    clerk_client: WebClient, sandbox: Any, klarna: Any, typed: str
+    clerk_client: WebClient, sandbox: Any, klarna: Any, mail_server: None, typed: str
 ) -> None:
     """F18, catalogue 45: 422, the boxes stay as they were ticked; nothing made."""
     order = an_open_order(sandbox, klarna)
@@ -210,7 +221,27 @@ def test_an_address_that_cannot_be_written_to_is_refused_beside_the_field(
     assert not count(Document) and not sandbox.posts()
 
 
-def test_boxes_stay_ticked_while_the_percentage_is_typed(clerk_client: WebClient, sandbox: Any, klarna: Any) -> None:
+def test_an_email_is_not_offered_while_no_mail_server_has_been_set_up(
+    clerk_client: WebClient, sandbox: Any, klarna: Any
+) -> None:
+    """F18, B22: the reason stands in place of the box, whatever one prefers; who asks all the same is refused, nothing made."""
+    with writing() as session:
+        order = an_order(session)
+        session.add(UserPreference(user_id=2, name="mail_after", value="invoice"))
+    page = clerk_client.get(f"/orders/{order.id}/invoice")
+    assert page.has("#print_wanted") and not page.has("#mail_wanted") and not page.has("#mail_to")
+    assert "It cannot be e-mailed. No mail server has been set up." in page.find("#create-form").text
+    asked = {**page.form("#create-form").values, "mail_wanted": "y", "mail_to": "kund@example.com"}
+    answer = clerk_client.post(f"/orders/{order.id}/invoice", asked)
+    assert answer.status == 409 and "No mail server has been set up." in answer.text
+    assert not count(Document)
+    clerk_client.submit("#create-form", page=page)
+    assert the_document(1).mail_to is None
+
+
+def test_boxes_stay_ticked_while_the_percentage_is_typed(
+    clerk_client: WebClient, sandbox: Any, klarna: Any, mail_server: None
+) -> None:
     order = an_open_order(sandbox, klarna)
     url = f"/orders/{order.id}/invoice?type=advance&percent=30&part=preview"
     part = clerk_client.get(f"{url}&boxes=1&print_wanted=y&mail_to=annan@example.com", htmx=True)

@@ -126,6 +126,42 @@ def test_a_mail_that_was_refused_is_on_the_start_page_and_decided_on_the_documen
     assert client.post("/mails/99999/retry").status == 404
 
 
+def test_what_went_wrong_is_said_in_the_readers_language_and_a_servers_words_stay_as_they_are(
+    app: Flask, client: WebClient, set_up: PostOffice, invoice: Document, admin
+) -> None:
+    """X6: on the page, in the list and in its file; one try is told of in the singular."""
+    client.log_in("clerk", language="sv").get(f"/invoices/{invoice.id}")
+    client.submit(f"/documents/{invoice.id}/mail", to="a@example.com")
+    with writing() as session:
+        settings.change(session, admin, "mail.host", "", clock.today())
+    postman.run(app.extensions["postman"])
+    shown = client.get(f"/invoices/{invoice.id}").find("#mail").text
+    assert "Ingen e-postserver är upplagd." in shown and "No mail server" not in shown
+    assert "Försökt 1 gång, igen" in shown
+    with writing() as session:
+        settings.change(session, admin, "mail.host", "127.0.0.1", clock.today())
+        outbox.wake_all(session)
+    set_up.refuse["a@example.com"] = "550 5.1.1 no such mailbox"
+    postman.run(app.extensions["postman"])
+    said = "E-postservern tog inte emot brevet. Den sade: 550 5.1.1 no such mailbox"
+    assert said in client.get(f"/invoices/{invoice.id}").find("#mail").text
+    assert said in client.get("/mails").text
+    assert said in client.get("/mails?format=csv").text
+    with writing() as session:
+        session.get_one(Outbox, 1).last_error = mail_settings.NOT_SET_UP
+    assert "Ingen e-postserver är upplagd." in client.get("/mails").find("tbody").text, "kept by an earlier version"
+    english = WebClient(app).log_in("clerk", language="en").get(f"/invoices/{invoice.id}").find("#mail").text
+    assert "No mail server has been set up." in english and "Ingen" not in english
+
+
+def test_who_may_set_up_a_mail_server_is_led_to_the_setting(app: Flask, client: WebClient, invoice: Document) -> None:
+    """F18, B31."""
+    for role, led in (("admin", True), ("clerk", False)):
+        page = WebClient(app).log_in(role).get(f"/invoices/{invoice.id}")
+        assert page.has("#mail a[href=/settings/mail]") is led, role
+    assert client.log_in("admin").get("/mails").has("main a[href=/settings/mail]")
+
+
 # --- The settings --------------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +190,7 @@ def test_a_server_that_is_down_is_told_in_words(client: WebClient, office: PostO
     client.submit("#server", **fields(office, port="1"))
     page = client.submit("#try", **{"try-to": "admin@example.com"})
     assert page.status == 409
-    assert "E-postservern tog inte emot brevet." in page.text
+    assert "E-postservern går inte att nå: ConnectionRefusedError" in page.text
 
 
 WRONG = (

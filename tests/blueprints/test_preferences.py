@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import clock
 from db import writing
 from models import Document
-from services import credit_drafts, preferences, reservations
+from services import credit_drafts, preferences, reservations, settings
 from services.preferences import Preferences
 from states import DocKind, DocType
 from tests.builders import FINANCE, PASSWORD, a_captured_invoice, a_delivery, a_money_form, an_invoice, an_order
@@ -42,10 +43,11 @@ def test_one_lands_at_ones_own_start_page_unless_another_page_was_asked_for(clie
 
 
 def test_a_credit_note_one_has_just_made_is_suggested_for_printing_and_mail_unless_klarna_is_paid_for_it(
-    client: WebClient, klarna, sandbox
+    client: WebClient, klarna, sandbox, admin
 ) -> None:
-    """B22; F17, F18 for the one that goes through Klarna."""
+    """B22; F17, F18 for the one that goes through Klarna. No e-mail is suggested while there is no mail server."""
     with writing() as session:
+        settings.change(session, admin, "mail.host", "smtp.example.com", clock.today())
         both = frozenset({DocKind.CREDIT_NOTE})
         preferences.save(session, FINANCE, Preferences(print_after=both, mail_after=both))
         order = an_order(session)
@@ -68,6 +70,10 @@ def test_a_credit_note_one_has_just_made_is_suggested_for_printing_and_mail_unle
     assert "E-posta kreditfaktura" not in client.get(klarnas).text
     assert "Skriv ut kreditfaktura" not in client.get(klarnas).text
     assert "E-posta kreditfaktura" not in client.log_in("clerk").get(ours).text, "somebody else's"
+    with writing() as session:
+        settings.change(session, admin, "mail.host", "", clock.today())
+    page = client.log_in("finance").get(ours)
+    assert "Skriv ut kreditfaktura" in page.text and "E-posta kreditfaktura" not in page.text
 
 
 def test_what_the_keyboard_does_has_a_name_of_its_own(client: WebClient) -> None:
