@@ -69,6 +69,16 @@
     all("[data-of-file]", field.form).forEach((part) => { part.replaceChildren(); });
   });
 
+  /* ---- A note that comes alone, so that the caret stays, marks the field it speaks of ---- */
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const note = event.detail.target;
+    const field = note.id && one(`[aria-describedby~="${CSS.escape(note.id)}"]`);
+    if (!field) return;
+    if (one(".bad", note)) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  });
+
   /* ---- Forms: ask first, send once, warn before typed text is lost ---- */
 
   let unsaved = new Set();

@@ -157,9 +157,11 @@ def test_a_part_is_credited_by_keyboard_alone_and_then_the_rest(
     complaints.expect("status of 422")
     page.keyboard.type("4")
     says(page, "Högst 3 kan krediteras: så många är fakturerade.")
+    page.wait_for_selector(f"{QUANTITY}[aria-invalid=true]:focus")
     page.keyboard.press("Control+a")
     page.keyboard.type("1")
     says(page, say("credit_button", amount=2_100_00))
+    page.wait_for_selector(f"{QUANTITY}:focus:not([aria-invalid])")
     presses = press_tab_to(page, BUTTON)
     assert presses < 12, f"{presses} times Tab from the quantity to the button"
     page.keyboard.press("Enter")
