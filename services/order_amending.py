@@ -116,7 +116,9 @@ def why_not(session: Session, order: Order) -> Refusal | None:
         Document.order_id == order.id, Document.kind == DocKind.INVOICE, Document.state.in_(_LIVE_INVOICE)
     )
     if session.scalar(invoiced.limit(1)) is not None:
-        return Refusal(N_("Something on the order has been invoiced, so its rows can no longer be changed."))
+        return orders.awaited(session, order) or Refusal(
+            N_("Something on the order has been invoiced, so its rows can no longer be changed.")
+        )
     if order.captured_minor:
         return Refusal(
             N_("Something on the order has been activated outside Kvitta, so its rows can no longer be changed."),

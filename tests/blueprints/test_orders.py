@@ -218,7 +218,7 @@ def test_when_all_is_invoiced_the_button_is_off_and_says_so(order: Order, clerk_
     assert "Allt på ordern är fakturerat." in page.find("#order-menu").text
 
 
-def test_an_order_is_marked_as_invoiced_in_green_only_when_nothing_of_it_waits_for_klarna(
+def test_an_order_is_marked_as_invoiced_only_when_nothing_of_it_waits_for_klarna(
     order: Order, clerk_client: WebClient
 ) -> None:
     """F23: the rows are held by an invoice whose activation is not proved."""
@@ -228,7 +228,8 @@ def test_an_order_is_marked_as_invoiced_in_green_only_when_nothing_of_it_waits_f
         an_operation(session, found, OpState.UNKNOWN, document=invoice)
         orders.refresh(session, order.id)
     heading = clerk_client.get(f"/orders/{order.id}")
-    assert "Fakturerad" in heading.find("#order-h").text and not heading.has("#order-h .pill.ok")
+    assert "Väntar på Klarna" in heading.find("#order-h").text and not heading.has("#order-h .pill.ok")
+    assert "Fakturerad" not in heading.find("#order-h").text
     assert "Okänt svar" in heading.find("section[aria-labelledby=documents-h]").text
 
 
