@@ -30,6 +30,7 @@ from web import (
     query_whole,
     read_nonce,
 )
+from web_words import day as written_day
 from web_words import gettext as _
 
 blueprint = Blueprint("manual_vouchers", __name__)
@@ -140,16 +141,16 @@ def write() -> Response:
 
 def _booked(voucher_id: int) -> Response:
     with reading() as looked:
-        number = book_lists.voucher(looked, voucher_id).row.label
-    said = _("Voucher %(number)s has been booked.", number=number)
+        row = book_lists.voucher(looked, voucher_id).row
+    said = _("Voucher %(number)s has been booked on %(day)s.", number=row.label, day=written_day(row.day))
     return done(url_for("books.voucher", voucher_id=voucher_id), ("success", said))
 
 
 def _to_reverse(voucher_id: int, form: ReverseForm, status: int = 200) -> Response:
     with reading() as looked:
-        manual_vouchers.to_reverse(looked, voucher_id)
+        day = manual_vouchers.reversal_day(manual_vouchers.to_reverse(looked, voucher_id))
         shown = book_lists.voucher(looked, voucher_id)
-    return page("books/reverse.html", status=status, voucher=shown, form=form, today=clock.today())
+    return page("books/reverse.html", status=status, voucher=shown, form=form, day=day)
 
 
 @blueprint.get("/books/vouchers/<int:voucher_id>/reverse")

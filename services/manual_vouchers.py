@@ -204,8 +204,13 @@ def to_reverse(session: Session, voucher_id: int) -> Voucher:
     return voucher
 
 
+def reversal_day(voucher: Voucher) -> date:
+    """The day a reversal made today is dated: never before what it reverses, so that no period holds one alone."""
+    return max(clock.today(), voucher.day)
+
+
 def reverse_once(session: Session, actor: Actor, nonce: str, voucher_id: int, reason: str) -> int:
-    """Write the exact negation of a voucher written by hand, dated today (A7, E11); gives its id. Needs a writing session.
+    """Write the exact negation of a voucher written by hand (A7, E11); gives its id. Needs a writing session.
 
     Raises NotFound for any other voucher, NotAllowed, BadInput without a reason, Refusal the second time or where an account
     has been closed or is kept by documents since.
@@ -218,14 +223,15 @@ def reverse_once(session: Session, actor: Actor, nonce: str, voucher_id: int, re
     voucher = to_reverse(session, voucher_id)
     if not reason:
         raise BadInput(N_("Write a reason."), field="reason")
-    _check_day(session, actor, clock.today())
+    day = reversal_day(voucher)
+    _check_day(session, actor, day)
     for account, why in _kept_of(session, {each.account for each in voucher.postings}).items():
         raise Refusal(why, account=str(account))
     made = ledger.reverse(
         session,
         actor,
         voucher,
-        day=clock.today(),
+        day=day,
         text=f"Återför {ledger.label(voucher)}: {reason}",
         source=f"{SOURCE}_reversed:{voucher.id}",
     )

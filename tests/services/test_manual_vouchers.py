@@ -232,6 +232,18 @@ def test_it_is_reversed_once_by_its_exact_negation(books: Flask, finance: Actor)
     assert true_books()
 
 
+def test_what_is_dated_ahead_is_reversed_on_its_own_day_and_not_before_it(books: Flask, finance: Actor) -> None:
+    """A7, E11: or this year would hold a reversal of what stands in the next one."""
+    ahead = TODAY + timedelta(days=200)
+    undone = reverse(finance, write(finance, written(day=ahead)))
+    with reading() as session:
+        assert session.get_one(Voucher, undone).day == ahead
+    undone = reverse(finance, write(finance, written(day=YESTERDAY)))
+    with reading() as session:
+        assert session.get_one(Voucher, undone).day == TODAY
+    assert true_books()
+
+
 def test_personal_numbers_are_masked_in_what_is_kept(books: Flask, finance: Actor) -> None:
     """B29: texts of vouchers are kept for seven years."""
     rows = replace(debit(6570, 5_00), text="8112189876"), credit(1930, 5_00)
