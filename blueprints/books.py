@@ -65,7 +65,7 @@ SOURCES = {
     "stock_cost": N_("Change of a cost"),
     "manual": N_("Written by hand"),
     "sie": N_("Read from a SIE file"),
-    "manual_reversed": N_("Written by hand, reversed"),
+    "manual_reversed": N_("Reversal of a voucher written by hand"),
     "payment_advance_vat": N_("VAT on the advance, invoice %(number)s"),
 }
 """What a voucher's source begins with, in words."""

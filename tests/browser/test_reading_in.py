@@ -10,6 +10,7 @@ from tests.browser.keys import come_in, press_tab_to
 from tests.browser.test_journey import says
 from tests.builders import a_captured_invoice, row
 from tests.services.settlement_parts import csv_of, fetched, payout_of, rows_of
+from tests.services.test_sie_import import HEAD, RENT, sie
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -144,3 +145,25 @@ def test_a_narrow_window_shows_amounts_and_acts_without_scrolling_sideways(page:
         table = page.locator("main table.stack:has(> tbody td.num)")
         assert table.count() == 1, address
         assert not table.evaluate(SIDEWAYS), address
+
+
+def test_a_sie_file_that_was_refused_leaves_nothing_behind_when_the_next_one_is_shown(
+    page: Page, house: House, complaints: Complaints
+) -> None:
+    """B35: by keys; what was wrong with the file before goes as another is chosen, and what the file would do has the focus."""
+    field, show = "#upload input[type=file]", "#upload button[value=preview]"
+    sent = {"name": "bok.se", "mimeType": "application/octet-stream"}
+    come_in(page, "finance", "en")
+    page.goto("/books/sie/read")
+    complaints.expect("status of 422")
+    page.set_input_files(field, {**sent, "buffer": b"hej"})
+    press_tab_to(page, show)
+    page.keyboard.press("Enter")
+    says(page, "Nothing has been saved.")
+    page.set_input_files(field, {**sent, "buffer": sie(HEAD.replace("556677-8899", "559999-0008"), RENT)})
+    assert "Nothing has been saved." not in page.inner_text("main")
+    press_tab_to(page, show)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#planned h2:focus")
+    says(page, "What the file would do")
+    press_tab_to(page, "#planned button[value=read]")
