@@ -23,7 +23,7 @@ from wtforms.widgets import FileInput, HiddenInput, ListWidget, PasswordInput, R
 import money
 from errors import N_, BadInput, Malformed, Refusal
 from services.card_checks import check_text, read_email
-from web_words import amount, percent, quantity, say, spoken
+from web_words import amount_to_type, percent, quantity_to_type, say, spoken
 
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2199, 12, 31)
 """Days that can be typed at all; rules narrow them."""
@@ -172,7 +172,7 @@ class AmountField(TypedField):
         return money.parse_amount(text, field=self.name, signed=self.signed, zero=self.zero)
 
     def write(self, value: int) -> str:
-        return amount(value).replace(spoken().group, "")
+        return amount_to_type(value)
 
     def missing(self) -> str:
         return N_("Enter an amount.")
@@ -189,7 +189,7 @@ class QuantityField(TypedField):
         return money.parse_quantity(clear_quantity(text, self.name), field=self.name, zero=self.zero)
 
     def write(self, value: int) -> str:
-        return quantity(value).replace(spoken().group, "")
+        return quantity_to_type(value)
 
     def missing(self) -> str:
         return N_("Enter a quantity.")

@@ -22,7 +22,7 @@ from services import order_amending, orders, settings
 from services.order_amending import FREE_KINDS, AmendedRow
 from states import LineKind
 from web import AmountField, ChoiceField, Form, LineField, QuantityField, gettext, label
-from web_words import amount, percent, quantity, spoken
+from web_words import amount_to_type, percent, quantity_to_type
 
 MOST_LIVE = 60
 """Rows whose figures fit in an address, so that the sum can follow while somebody types."""
@@ -58,7 +58,6 @@ def typed_of(rows: Sequence[AmendedRow]) -> MultiDict[str, str]:
 
 
 def _write(typed: MultiDict[str, str], place: int, row: AmendedRow) -> None:
-    group = spoken().group
     values = {
         "line": str(row.line_id or ""),
         "article": row.article_number or "" if row.line_id is None and row.article_id is not None else "",
@@ -66,9 +65,9 @@ def _write(typed: MultiDict[str, str], place: int, row: AmendedRow) -> None:
         "kind": row.kind.value,
         "unit": row.unit,
         "rate": str(row.vat_rate),
-        "quantity": quantity(row.quantity_milli).replace(group, ""),
-        "price": amount(row.unit_price_minor).replace(group, ""),
-        "discount": amount(row.discount_minor).replace(group, "") if row.discount_minor else "",
+        "quantity": quantity_to_type(row.quantity_milli),
+        "price": amount_to_type(row.unit_price_minor),
+        "discount": amount_to_type(row.discount_minor) if row.discount_minor else "",
     }
     for name, value in values.items():
         typed[f"{name}_{place}"] = value

@@ -149,6 +149,16 @@ def quantity(milli: int | None) -> str:
     return f"{sign}{digits}{words.decimal}{part:03d}".rstrip("0")
 
 
+def amount_to_type(minor: int | None) -> str:
+    """An amount as a field takes it back: without grouping, since a comma or a point begins the decimals there."""
+    return amount(minor).replace(spoken().group, "")
+
+
+def quantity_to_type(milli: int | None) -> str:
+    """A quantity as a field takes it back: without grouping."""
+    return quantity(milli).replace(spoken().group, "")
+
+
 def percent(hundredths: int | None) -> str:
     """Print hundredths of a percent without idle zeros: ``25 %``, ``12,5 %``."""
     if hundredths is None:
@@ -270,6 +280,7 @@ def filters() -> dict[str, object]:
     """What templates may pipe a value through."""
     return {
         "amount": amount,
+        "amount_to_type": amount_to_type,
         "sek": sek,
         "day": day,
         "label": label,
@@ -278,5 +289,6 @@ def filters() -> dict[str, object]:
         "named": named,
         "percent": percent,
         "quantity": quantity,
+        "quantity_to_type": quantity_to_type,
         "since": since,
     }

@@ -25,7 +25,7 @@ from web import actor, done, needs, page, read_nonce, say, why_not
 from web_credit import Typed, read_form, typed
 from web_documents import off, read_page
 from web_fields import WHOLE_NUMBER, clear_quantity
-from web_words import amount as amount_text
+from web_words import amount_to_type
 
 blueprint = Blueprint("exchange", __name__)
 
@@ -235,7 +235,7 @@ def _offer(
 ) -> Response:
     document = read_page(document_id, DocKind.CREDIT_NOTE)
     with reading() as looked:
-        rows = _outgoing(looked, amount_text(document.gross_minor)) if rows is None else rows
+        rows = _outgoing(looked, amount_to_type(document.gross_minor)) if rows is None else rows
         note = documents.get(looked, document_id)
         refusal = replacement.why_no_replacement(actor(), note)
         places = [(each.id, each.name) for each in deliveries.warehouses(looked)]

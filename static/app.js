@@ -225,8 +225,11 @@
 
   function focusOn(element) {
     if (element.tabIndex < 0) element.tabIndex = -1; // not in the order of Tab, and can have focus
-    element.focus({ preventScroll: !element.matches("[data-errors]") });
+    element.focus({ preventScroll: !element.matches("[data-errors], [aria-invalid=true]") });
   }
+
+  // What tells of all that is wrong; where each field tells for itself, the first of those.
+  const firstWrong = (place) => one("[data-errors]", place) || one("[aria-invalid=true]", place);
 
   // A button that is off while its request is under way has lost it already.
   document.addEventListener("htmx:configRequest", (event) => { event.detail.focused = document.activeElement; });
@@ -243,7 +246,7 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!lost || document.activeElement !== document.body) return;
     const place = event.target;
-    const wrong = one("[data-errors]", place);
+    const wrong = firstWrong(place);
     const again = all("a, button, input, select, summary", place).find((element) => mark(element) === lost.mark && !element.disabled);
     const home = document.getElementById(lost.home), { sent } = lost;
     lost = null;
@@ -251,7 +254,7 @@
   });
 
   // A page that comes back with what is wrong begins there.
-  const wrong = one("main [data-errors]");
+  const wrong = firstWrong(one("main"));
   if (wrong && document.activeElement === document.body) focusOn(wrong);
 
   /* ---- Copying ---- */

@@ -124,6 +124,17 @@ def what_is_typed_before_htmx_is_told(source: str) -> Iterator[str]:
         yield 'the trigger modifier "changed" never hears of what was typed before htmx came'
 
 
+GROUPED = re.compile(
+    r'<(?:input|textarea)\b[^>]*value="\{\{[^}]*\|\s*(?:amount|quantity|money|sek)\b'
+    r'|\bcell\(row, "[a-z]+", [^,]*\|\s*(?:amount|quantity)\b'
+)
+
+
+def what_a_field_holds_can_be_sent_back(source: str) -> Iterator[str]:
+    if GROUPED.search(COMMENT.sub("", source)):
+        yield "a figure with grouped thousands in a field, which the field itself refuses: use amount_to_type, quantity_to_type"
+
+
 def polling_can_rest(source: str) -> Iterator[str]:
     for tag in tags(bare(source)):
         if re.search(r"\bevery\b|load\s+delay", tag.attributes.get("hx-trigger", "")):
@@ -173,6 +184,7 @@ RULES: tuple[Rule, ...] = (
     htmx_posts_are_guarded_forms,
     forms_say_how_and_carry_the_token,
     what_is_typed_before_htmx_is_told,
+    what_a_field_holds_can_be_sent_back,
     polling_can_rest,
     nothing_escapes_escaping,
     nothing_comes_from_outside,
@@ -203,6 +215,8 @@ CAUGHT: list[tuple[Rule, str]] = [
     (htmx_posts_are_guarded_forms, '<button hx-delete="/x">'),
     (forms_say_how_and_carry_the_token, '<form action="/x"></form>'),
     (forms_say_how_and_carry_the_token, '<form method="post" action="/x"><input name="a"></form>'),
+    (what_a_field_holds_can_be_sent_back, '<input name="a" value="{{ row.minor|amount }}">'),
+    (what_a_field_holds_can_be_sent_back, '{{ cells.cell(row, "price", row.minor|amount, _("Unit price")) }}'),
     (what_is_typed_before_htmx_is_told, '<input name="a" hx-get="/x" hx-trigger="input changed delay:1s">'),
     (what_is_typed_before_htmx_is_told, '{{ forms.field(form.a, **{"hx-trigger": "input changed delay:1s"}) }}'),
     (polling_can_rest, '<div id="a" hx-get="/x" hx-trigger="every 2s">'),

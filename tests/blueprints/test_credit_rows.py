@@ -8,7 +8,7 @@ import pytest
 
 from db import writing
 from tests.blueprints.document_pages import E1, in_english
-from tests.builders import a_captured_invoice, an_article
+from tests.builders import FREIGHT, a_captured_invoice, an_article, row
 from tests.web_client import Page, WebClient
 
 
@@ -26,6 +26,26 @@ def a_draft(client: WebClient, klarna: Any, sandbox: Any, lines: Any = 1) -> Pag
 def new_row(page: Page) -> str:
     """The id of the last new row."""
     return str(page.all("input[name^=price-]")[-1]["id"].removeprefix("price-"))
+
+
+def test_a_row_of_thousands_is_saved_again_as_it_stands_in_its_fields(
+    clerk_client: WebClient, klarna: Any, sandbox: Any
+) -> None:
+    """K21, K28: in English too, where what is shown groups thousands by a comma that no field takes."""
+    page = a_draft(
+        clerk_client,
+        klarna,
+        sandbox,
+        lines=[row("Jacka", 1_000_00), row("Frakt per kilo", 2_00, pieces=2500, kind=FREIGHT)],
+    )
+    clerk_client.get(page.url)
+    page = clerk_client.submit("/new-rows/free", name="Plåster", quantity="1", price="1250", vat_rate="2500")
+    line = new_row(page)
+    held = {f"{name}-{line}": page.find(f"#{name}-{line}")["value"] for name in ("name", "quantity", "price")}
+    assert held[f"price-{line}"] == "1250.00"
+    saved = clerk_client.post(f"{page.url}/new-rows/{line}", {**held, f"vat_rate-{line}": "2500"})
+    assert saved.status == 303
+    assert [each["value"] for each in page.all("input.quantity-to-credit")] == ["1", "2500"]
 
 
 def test_an_article_is_found_added_edited_removed_and_put_back(

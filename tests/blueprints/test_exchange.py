@@ -218,7 +218,7 @@ def test_a_replacement_invoice_is_made_from_the_notes_page(clerk_client: WebClie
     assert "Klarna's reading marks" not in paying.text
     assert "what goes out instead is not invoiced yet" in clerk_client.get("/orders/1").find("#exchanges").text
     clerk_client.get(note.url)
-    clerk_client.get(note.find("#exchange a")["href"])
+    assert clerk_client.get(note.find("#exchange a")["href"]).find("#price-0")["value"] == "998.00"
     wrong = clerk_client.submit("#replacement", **{"article-0": "BLÅ-1", "quantity-0": "2", "price-0": "498"})
     assert (
         wrong.status == 422

@@ -271,6 +271,38 @@ def test_an_even_exchange_is_carried_out_and_its_papers_lead_to_each_other(page:
     assert refunds(house, invoice) == []
 
 
+def test_an_exchange_of_two_articles_leads_the_keyboard_on(page: Page, house: House, complaints: Complaints) -> None:
+    """K43: to the new row, to the field that is wrong, and to what the exchange comes to."""
+    come_in(page, house, "en")
+    with house.writing() as session:
+        blue = an_article(session, "T-shirt blue", 499_00, stock_milli=5000)
+    open_draft(page, an_invoice_of(house, *SHIRTS))
+    page.click("a[href$='/exchange']")
+    press_tab_to(page, "input[name^=back-]")
+    page.keyboard.type("1")
+    press_tab_to(page, "#article-0")
+    page.keyboard.type(blue.number)
+    press_tab_to(page, "#price-0")
+    page.keyboard.type("250")
+    press_tab_to(page, "#exchange button[value=add]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#article-1:focus")
+    page.keyboard.type("no such article")
+    complaints.expect("status of 422")
+    press_tab_to(page, "#exchange button[value=look]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#article-1[aria-invalid=true]:focus")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(blue.number)
+    press_tab_to(page, "#price-1")
+    page.keyboard.type("249")
+    press_tab_to(page, "#exchange button[value=look]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#way-h:focus")
+    says(page, "Same price")
+    press_tab_to(page, "#exchange button[value=carry_out]")
+
+
 def test_a_cheaper_exchange_refunds_the_difference_and_leads_to_both_adjustments(page: Page, house: House) -> None:
     """K43-K46: 499,00 against 299,00; the box for the stock is off, and both articles are adjusted from the credit note."""
     say = come_in(page, house, "sv")
