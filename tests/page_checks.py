@@ -169,6 +169,17 @@ def references_meet(tree: Element) -> Iterator[str]:
                     yield f"{name} names {wanted!r}, which is not there: {_show(element)}"
 
 
+def ways_within_the_page_lead_somewhere(tree: Element) -> Iterator[str]:
+    """A link to a part of its own page names one that is there; a fragment is not asked, the rest may stand in the page."""
+    if tree.tag != "html":
+        return
+    ids = {element.get("id") for element in everything(tree)}
+    for link in elements(tree, "a"):
+        way = link.get("href") or ""
+        if way.startswith("#") and way[1:] not in ids:
+            yield f"a link leads to {way!r}, which is not there: {_show(link)}"
+
+
 def nothing_is_inline(tree: Element) -> Iterator[str]:
     """No script and no style inside the page; the content security policy would stop them."""
     for element in everything(tree):
@@ -224,6 +235,7 @@ CHECKS: tuple[Callable[[Element], Iterator[str]], ...] = (
     posts_carry_the_token,
     controls_have_names,
     references_meet,
+    ways_within_the_page_lead_somewhere,
     nothing_is_inline,
     nothing_is_left_over,
     no_translation_is_missing,

@@ -38,6 +38,7 @@ def test_a_good_page_passes() -> None:
         ('<img src="/x.png">', "no alt"),
         ('<label for="gone">x</label>', "points at"),
         ('<p aria-describedby="gone">x</p>', "not there"),
+        (GOOD.replace("<h1>", '<a href="#gone">x</a><h1>'), "leads to '#gone'"),
         ('<p style="color: red">x</p>', "inline style"),
         ('<p onclick="x()">x</p>', "inline onclick"),
         ("<script>x()</script>", "inline script"),
