@@ -18,6 +18,7 @@ from services.settlement_choice import Unseen
 from web import Form, LineField, LinesField, actor, done, needs, page, read_nonce
 from web_documents import ReasonForm, document_url, off
 from web_fields import TypedField, read_whole
+from web_query import query_text
 from web_settlements import asked_of
 from web_words import gettext as _
 
@@ -72,8 +73,8 @@ def _answer(
 @blueprint.get("/settlements/rows/<int:row_id>/move")
 @needs(Right.READ)
 def show(row_id: int) -> Response:
-    """A booked row: where it stands, where it has been, and the form that moves it."""
-    return _answer(row_id)
+    """A booked row: where it stands, where it has been, and the form that moves it; ``document`` fills in where to."""
+    return _answer(row_id, MoveForm(formdata=None, data={"document_number": query_text("document", 40)}))
 
 
 @blueprint.post("/settlements/rows/<int:row_id>/move")

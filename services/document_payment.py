@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from errors import Refusal
-from models import Document, Offset, Payout, PayoutRow, RowMatch, RowShare, Voucher
+from models import Document, KlarnaOp, Offset, Payout, PayoutRow, RowMatch, RowShare, Voucher
 from rights import Actor
-from services import offset_pairs, payment_rows, payments
+from services import offset_pairs, payment_rows, payments, settlement_places
 from states import DocKind, PayoutState
 
 MAIN_TYPES = frozenset({"SALE", "RETURN"})
@@ -46,6 +46,8 @@ class Payment:
     no_surplus: Refusal | None = None
     offsets: Sequence[offset_pairs.Made] = ()
     may_offset: bool = False
+    loose: settlement_places.Loose | None = None
+    """The row of a booked payout that is of this document and has not been given it."""
 
     @property
     def offset_minor(self) -> int:
@@ -116,6 +118,7 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
             gross,
             document.open_minor,
             payment_reference=document.paid_reference,
+            loose=_loose(session, document) if state == "none" else None,
             **shared,
         )
     fee = sum(amount for kind, detail, amount, _, _ in rows if _is_fee(kind, detail))
@@ -135,6 +138,11 @@ def of(session: Session, actor: Actor, document: Document) -> Payment:
         payment_reference=payout.payment_reference,
         **shared,
     )
+
+
+def _loose(session: Session, document: Document) -> settlement_places.Loose | None:
+    op = session.get(KlarnaOp, document.issued_by_op_id) if document.issued_by_op_id is not None else None
+    return settlement_places.loose_row_of(session, op) if op is not None and op.klarna_object_id else None
 
 
 def _is_fee(kind: str, detail: str) -> bool:

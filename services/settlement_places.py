@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import Document, PayoutRow, RowMatch, RowShare
-from states import DocKind
+from models import Document, KlarnaOp, Payout, PayoutRow, RowMatch, RowShare
+from states import DocKind, OpKind, PayoutState
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,39 @@ class Place:
     document_id: int | None = None
     number: str | None = None
     kind: DocKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A booked row that nobody has placed."""
+
+    row_id: int
+    row_no: int
+    payment_reference: str
+
+
+def loose_row_of(session: Session, op: KlarnaOp) -> Loose | None:
+    """The booked row of what was done at Klarna by this operation, where no document has been given it; None for none.
+
+    A row whose document was made after the payout was booked: no reading will match it any more, a person moves it.
+    """
+    same, kind = (PayoutRow.refund_id, "RETURN") if op.kind is OpKind.REFUND else (PayoutRow.capture_id, "SALE")
+    found = session.execute(
+        sa.select(PayoutRow.id, PayoutRow.row_no, Payout.payment_reference)
+        .join(RowMatch, RowMatch.row_id == PayoutRow.id)
+        .join(Payout, Payout.id == PayoutRow.payout_id)
+        .where(
+            PayoutRow.klarna_order_id == op.klarna_order_id,
+            same == op.klarna_object_id,
+            PayoutRow.type == kind,
+            Payout.state == PayoutState.BOOKED,
+            RowMatch.document_id.is_(None),
+            ~sa.exists().where(RowShare.row_id == PayoutRow.id),
+        )
+        .order_by(PayoutRow.id)
+        .limit(1)
+    ).first()
+    return Loose(*found) if found is not None else None
 
 
 def of(session: Session, row: PayoutRow, match: RowMatch) -> dict[int | None, int]:

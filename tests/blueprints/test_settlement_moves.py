@@ -9,6 +9,8 @@ from flask import Flask
 from db import reading
 from models import Customer, PayoutRow
 from tests.builders import the_document
+from tests.services.settlement_parts import fetched, payout_of, rows_of
+from tests.services.test_adoption import adopt, all_rows, bought, captured_elsewhere
 from tests.services.test_settlement_moves import lump, open_of
 from tests.services.test_settlement_shares import split
 from tests.web_client import WebClient
@@ -122,3 +124,43 @@ def customer_of(document_id: int) -> str:
     """The name on the card of a document's customer."""
     with reading() as session:
         return session.get_one(Customer, the_document(document_id).customer_id).name
+
+
+def test_an_invoice_made_after_its_payout_was_booked_says_that_its_row_is_to_be_moved(
+    app: Flask, client: WebClient, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """B4, B20, K47: no reading will mark it paid by itself, so that none is promised; the way leads to the row, filled in."""
+    order = bought(klarna, sandbox, deliver=True)
+    found = captured_elsewhere(klarna, sandbox, order)
+    made = sandbox.pay_out()[-1]
+    fetched(klarna)
+    payout = payout_of(made)
+    (row_id,) = [row.id for row, _ in rows_of(payout) if row.type == "SALE"]
+    client.log_in("finance", language="en")
+    page = client.get(f"/settlements/{payout.id}")
+    client.submit(f"form[action^=/settlements/rows/{row_id}/handle]", page=page, note="to be booked")
+    client.submit(f"form[action$=/{payout.id}/book]", page=client.get(f"/settlements/{payout.id}"))
+    invoice = adopt(klarna, finance, found, quantities=all_rows(order))
+    page = client.get(f"/invoices/{invoice.id}")
+    assert f"Payout {payout.payment_reference} was booked before this document was made" in page.text
+    assert "marks it as paid by itself" not in page.text
+    page = client.get(page.find("main a[href*=/move]")["href"])
+    assert page.find("#document_number")["value"] == invoice.number_text
+    client.submit("#move-form", page=page, reason="the invoice came later")
+    client.submit("#move-form")
+    page = client.get(f"/invoices/{invoice.id}")
+    assert "belongs to nobody yet" not in page.text and "Show the settlement" in page.text
+    assert open_of(invoice.id) == [0]
+
+
+def test_an_invoice_whose_reading_is_still_to_come_is_said_to_be_marked_by_it(
+    app: Flask, client: WebClient, klarna: Any, sandbox: Any, finance: Any
+) -> None:
+    """K47: of a payout that is read and not booked, and of none, nothing is to be moved."""
+    order = bought(klarna, sandbox, deliver=True)
+    found = captured_elsewhere(klarna, sandbox, order)
+    sandbox.pay_out()
+    fetched(klarna)
+    invoice = adopt(klarna, finance, found, quantities=all_rows(order))
+    page = client.log_in("finance", language="en").get(f"/invoices/{invoice.id}")
+    assert "marks it as paid by itself" in page.text and not page.has("main a[href*=/move]")
