@@ -130,7 +130,7 @@ SIDEWAYS = "each => each.parentElement.scrollWidth > each.parentElement.clientWi
 
 
 def test_a_narrow_window_shows_amounts_and_acts_without_scrolling_sideways(page: Page, house: House) -> None:
-    """A reading with faulty rows, and the trial balance: each row is a block of its own at 390 pixels."""
+    """A reading with faulty rows, the trial balance and vouchers: each row is a block of its own at 390 pixels."""
     house.sandbox.pay_out()
     with house.context():
         a_captured_invoice(house.klarna, house.sandbox, lines=[row("Jacka", 1_250_00)])
@@ -140,7 +140,13 @@ def test_a_narrow_window_shows_amounts_and_acts_without_scrolling_sideways(page:
         reading = f"/settlements/{payout_of(made).id}"
     page.set_viewport_size({"width": 390, "height": 800})
     log_in(page, "finance")
-    for address in (f"{reading}?pile=faulty", f"{reading}?pile=matched", "/books/trial-balance"):
+    for address in (
+        f"{reading}?pile=faulty",
+        f"{reading}?pile=matched",
+        "/books/trial-balance",
+        "/books",
+        "/books/vouchers/1",
+    ):
         page.goto(address)
         table = page.locator("main table.stack:has(> tbody td.num)")
         assert table.count() == 1, address
