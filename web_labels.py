@@ -236,7 +236,7 @@ VAT_CLASS_NAMES = {
 VOUCHER_SERIES_NAMES = {
     "F": N_("Invoices and credit notes"),
     "I": N_("Settlements and payments"),
-    "K": N_("Corrections"),
+    "K": N_("Corrections and vouchers by hand"),
     "L": N_("Stock"),
 }
 """What each voucher series holds."""

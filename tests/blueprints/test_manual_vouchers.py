@@ -55,6 +55,9 @@ def test_a_voucher_is_written_shown_and_reversed(bookkeeper: WebClient) -> None:
     assert page.status == 422 and page.has("#reason[aria-invalid=true]") and made() == ["K1"]
     page = bookkeeper.submit("main form[action*=reverse]", reason="Fel månad")
     assert page.find("h1").text.startswith("Verifikation K2") and "Återför K1: Fel månad" in page.text
+    series = bookkeeper.get("/books?series=K")
+    assert "K – Rättelser och egna verifikationer" in series.text and series.find("tbody").text.count("Återföring") == 1
+    assert not series.has("tbody .pill.off"), "a reversal holds, and is not struck through"
     shown = bookkeeper.get("/books/vouchers/1")
     assert "Återförd" in shown.find("h1").text and not shown.has(".menu a[href*=reverse]")
     assert bookkeeper.get("/books/vouchers/1/reverse").status == 409
