@@ -159,6 +159,7 @@ def test_who_may_set_up_a_mail_server_is_led_to_the_setting(app: Flask, client: 
     for role, led in (("admin", True), ("clerk", False)):
         page = WebClient(app).log_in(role).get(f"/invoices/{invoice.id}")
         assert page.has("#mail a[href=/settings/mail]") is led, role
+        assert "Ingen e-postserver är upplagd." in page.find("#mail").text, role
     assert client.log_in("admin").get("/mails").has("main a[href=/settings/mail]")
 
 
