@@ -28,7 +28,7 @@ import web_doors
 import web_log
 from config import Config
 from errors import BrokenRule
-from services import passwords
+from services import klarna_accounts, passwords
 from services.gateway import Gateway
 from services.postman import Postman
 from web import capped, may, nonce, why_not
@@ -253,6 +253,12 @@ def _assert_walls(app: Flask) -> None:
             raise BrokenRule(f"{name} is {app.config[name]}")
 
 
+def _hold_unreadable(app: Flask) -> None:
+    if _serves():
+        with app.app_context():
+            klarna_accounts.hold_unreadable(app.extensions["klarna"])
+
+
 def create_app(settings: Config | None = None) -> Flask:
     """Make the app from the environment, or from given settings. Raises Misconfigured with one sentence."""
     settings = settings or config.load()
@@ -268,6 +274,7 @@ def create_app(settings: Config | None = None) -> Flask:
     _setup_commands(app)
     if not settings.testing:
         _assert_walls(app)
+        _hold_unreadable(app)
         if settings.janitor_in_web and _serves():
             import_module("tasks").start_rounds(app, settings)
         gc.collect()

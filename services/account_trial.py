@@ -34,6 +34,7 @@ class Result(StrEnum):
     WRONG_PLACE = "wrong_place"
     UNCLEAR = "unclear"
     NOT_REACHED = "not_reached"
+    UNREADABLE = "unreadable"
 
 
 SAID: Mapping[Result, str] = {
@@ -49,6 +50,9 @@ SAID: Mapping[Result, str] = {
     ),
     Result.UNCLEAR: N_("Klarna answered that it cannot help just now. Try again in a while."),
     Result.NOT_REACHED: N_("Klarna could not be reached. Check the network and the address, and try again."),
+    Result.UNREADABLE: N_(
+        "The credentials cannot be read: they were kept under another installation's key. Type them anew."
+    ),
 }
 """Each result as a sentence; what it means for what was typed is said beside it."""
 
@@ -58,6 +62,8 @@ def ask(klarna: Gateway, access: Access, order_id: str | None) -> Result:
 
     Raises Busy when both lines are taken.
     """
+    if not klarna.can_read(access):
+        return Result.UNREADABLE
     with klarna.slot() as free:
         if not free:
             raise Busy

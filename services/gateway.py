@@ -139,12 +139,20 @@ class Gateway:
         """Encrypt a credential for storing."""
         return seal(self._key, secret, store_id)
 
+    def can_read(self, access: Access) -> bool:
+        """Whether an account's credentials were sealed with this installation's key."""
+        try:
+            unseal(self._key, access.sealed, access.store_id)
+        except Misconfigured:
+            return False
+        return True
+
     def push_token(self, store_id: str) -> str:
         """What stands in the address that Klarna pushes to: nobody guesses it, and it follows from the key (security 52)."""
         return hmac.new(self._key, f"push\n{store_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def client(self, access: Access) -> KlarnaClient:
-        """A client for one account."""
+        """A client for one account. Raises Misconfigured where ``can_read`` says no."""
         secret = unseal(self._key, access.sealed, access.store_id)
         return KlarnaClient(access.url, access.username, secret, guard=_refuse_inside_transaction)
 

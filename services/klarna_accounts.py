@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 import clock
@@ -23,6 +24,8 @@ from services.account_rules import Credentials, Facts
 from services.account_trial import SAID, Result, ask
 from services.asking import NotSetUp
 from services.gateway import CREDENTIALS, Access, Gateway, access_of, base_url, close_breaker, open_breaker
+
+log = structlog.get_logger()
 
 MAX_ID = 2**62
 
@@ -221,7 +224,37 @@ def try_connection(klarna: Gateway, actor: Actor, account_id: int) -> Result:
         account.tested_at, account.test_result = clock.now(), result.value
         if result is Result.ACCEPTED:
             close_breaker(session, account_id)
-        elif result is Result.REFUSED and account.secret == access.sealed:
+        elif result in (Result.REFUSED, Result.UNREADABLE) and account.secret == access.sealed:
             open_breaker(session, account_id, CREDENTIALS)
         audit.write(session, actor, "klarna_account.test", f"klarna_account:{account_id}", {"result": result.value})
     return result
+
+
+def hold_unreadable(klarna: Gateway) -> None:
+    """Hold back the calls of accounts whose credentials this installation's key does not open.
+
+    Asked at the start: a database is restored beside another credentials.key, or beside none. They go again when credentials
+    are typed, or at a start with the right key (operations 10; security 53).
+    """
+    with db.reading() as session:
+        held = [each.id for each in session.scalars(sa.select(KlarnaAccount)) if _hold(klarna, each) is not None]
+    for account_id in held:
+        with db.writing() as session:
+            account = _get(session, account_id, lock=True)
+            hold = _hold(klarna, account)
+            if hold is None:
+                continue
+            account.test_result = Result.UNREADABLE.value if hold else None
+            if hold:
+                open_breaker(session, account_id, CREDENTIALS)
+                log.error("klarna.credentials_unreadable", account=account.store_id)
+            else:
+                account.breaker = account.breaker_until = account.breaker_since = None
+
+
+def _hold(klarna: Gateway, account: KlarnaAccount) -> bool | None:
+    """Whether to hold an account's calls back or to let them go again; None to leave it as it is."""
+    readable, unreadable_before = klarna.can_read(access_of(account)), account.test_result == Result.UNREADABLE
+    if not readable and account.breaker != CREDENTIALS:
+        return True
+    return False if readable and unreadable_before else None

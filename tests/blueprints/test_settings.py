@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -9,7 +10,9 @@ import sqlalchemy as sa
 from flask import Flask
 
 import clock
-from db import reading, writing
+from app import create_app
+from config import Config
+from db import db, reading, writing
 from klarna_sandbox.control import Control
 from models import Account, KlarnaAccount, PaymentMethod
 from rights import RIGHTS, Right
@@ -315,6 +318,30 @@ def test_a_refused_account_shows_since_when_calls_are_held_back(
     assert not page.has("main .banner.bad")
     with reading() as session:
         assert session.get_one(KlarnaAccount, account.id).breaker is None
+
+
+def test_a_database_restored_beside_another_key_is_shown_and_calls_nobody(
+    config: Config, app: Flask, klarna: Gateway, sandbox: Control
+) -> None:
+    """Security 53: pages open and say why nothing is sent, and new credentials put it right."""
+    with writing() as session:
+        account = builders.an_account(session, sandbox, klarna)
+        order = builders.an_order(session, sandbox, account=account)
+    restored = create_app(replace(config, credentials_key=bytes(32), testing=False))
+    with restored.app_context():
+        clerk = in_english(WebClient(restored), "clerk")
+        assert clerk.get(f"/orders/{order.id}").status == 200
+        page = clerk.submit("form[action$=look]")
+        assert page.status == 409 and "Klarna does not accept the store's credentials" in page.text
+        admin = in_english(WebClient(restored), "admin")
+        assert "Credentials cannot be read" in admin.get("/settings/klarna").text
+        page = admin.get(f"/settings/klarna/{account.id}")
+        assert "kept under another installation's key" in page.find("main .banner.bad").text
+        page = admin.submit("form[action$=try]")
+        assert page.status == 200 and "Type them anew." in page.find("#messages").text
+        page = admin.submit(FORM, username=account.username, password=f"hemlighet-{account.store_id}")
+        assert not page.has("main .banner.bad")
+        db.engine.dispose()
 
 
 def test_the_machine_that_may_send_is_shown(admin_page: WebClient, klarna: Gateway, sandbox: Control) -> None:

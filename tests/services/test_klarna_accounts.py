@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -412,6 +413,30 @@ def test_trying_the_connection_says_what_holds_now(
     assert klarna_accounts.try_connection(klarna, admin, account_id) is Result.REFUSED
     (account,) = kept()
     assert (account.breaker, account.test_result) == (CREDENTIALS, "refused")
+
+
+def test_credentials_of_another_installation_hold_calls_back_from_the_start(
+    books: Flask, klarna: Gateway, admin: Actor, store: Facts, tmp_path: Path
+) -> None:
+    """A restored database without its credentials.key: nobody is called, and new credentials put it right (security 53)."""
+    account_id = add(klarna, admin, store)
+    klarna_accounts.hold_unreadable(klarna)
+    assert kept()[0].breaker is None, "its own are readable"
+    other = Gateway(bytes(32), tmp_path, "elsewhere")
+    assert klarna_accounts.try_connection(other, admin, account_id) is Result.UNREADABLE
+    with writing() as session:
+        session.get_one(KlarnaAccount, account_id).breaker = None
+    klarna_accounts.hold_unreadable(other)
+    (account,) = kept()
+    assert (account.breaker, account.test_result) == (CREDENTIALS, "unreadable")
+    klarna_accounts.hold_unreadable(other)
+    assert kept()[0].breaker_since == account.breaker_since, "told once"
+    klarna_accounts.hold_unreadable(klarna)
+    assert (kept()[0].breaker, kept()[0].test_result) == (None, None), "the right key was put back"
+    klarna_accounts.hold_unreadable(other)
+    klarna_accounts.save(other, admin, account_id, store, RIGHT, store.fingerprint)
+    klarna_accounts.hold_unreadable(other)
+    assert (kept()[0].breaker, kept()[0].test_result) == (None, "accepted")
 
 
 def test_two_first_accounts_at_once_agree_on_the_books(
