@@ -42,6 +42,8 @@ _UNPAID: Any = sa.text("document.open_minor <> 0")
 _NOTE: Any = sa.text("document.kind <> 'invoice'")
 """The same of the indexes on credit notes; what is not equal is looked up in no index of kinds."""
 _WITHOUT: Any = sa.text(f"document.{WITHOUT}")
+_OVERPAID = document_payment.is_overpaid(sa.cast(Document.kind, sa.Text))
+"""Cast, a kind is not looked up in its index, which holds every document there is."""
 _BROAD = frozenset({"all", "paid"})
 """Filters that most documents fit: a range of days narrows them, where it would only slow the others down."""
 _SORTINGS: Mapping[str, Sorting] = {
@@ -139,30 +141,26 @@ def default_view(kind: DocKind | None, narrowed: bool) -> str:
 def _of_view(filters: Filters) -> list[Any]:
     """What the documents of a filter have in common."""
     state, left, gross = Document.state, Document.open_minor, Document.gross_minor
-    # Cast, a kind is not looked up in its index, which holds every document there is.
-    kind = sa.cast(Document.kind, sa.Text)
-    over = document_payment.is_overpaid(kind)
-    conditions: dict[str, tuple[Any, ...]] = {
-        "open": (_UNPAID, sa.not_(over)),
-        "paid": (state == DocState.ISSUED, left == 0, gross != 0, Document.reversed_at.is_(None)),
-        "overpaid": (_UNPAID, over),
-        "waiting": (state == DocState.PENDING,),
-        "refused": (state == DocState.REFUSED,),
-        "drafts": (state == DocState.DRAFT,),
-        "approval": (state == DocState.DRAFT, Document.id.in_(sa.select(ApprovalRequest.document_id))),
-        "without": (
-            _WITHOUT,
-            *keyset.unindexed(
-                [
-                    state == DocState.ISSUED,
-                    sa.func.coalesce(Document.issued_by_op_id, "") == "",
-                    Document.reversed_at.is_(None),
-                    sa.not_(without_klarna.settled()),
-                ]
-            ),
-        ),
-    }
-    return list(conditions.get(filters.view, ()))
+    match filters.view:
+        case "open":
+            return [_UNPAID, sa.not_(_OVERPAID)]
+        case "paid":
+            return [state == DocState.ISSUED, left == 0, gross != 0, Document.reversed_at.is_(None)]
+        case "overpaid":
+            return [_UNPAID, _OVERPAID]
+        case "waiting":
+            return [state == DocState.PENDING]
+        case "refused":
+            return [state == DocState.REFUSED]
+        case "drafts":
+            return [state == DocState.DRAFT]
+        case "approval":
+            return [state == DocState.DRAFT, Document.id.in_(sa.select(ApprovalRequest.document_id))]
+        case "without":
+            issued = (state == DocState.ISSUED, sa.func.coalesce(Document.issued_by_op_id, "") == "")
+            rest = (Document.reversed_at.is_(None), sa.not_(without_klarna.settled()))
+            return [_WITHOUT, *keyset.unindexed([*issued, *rest])]
+    return []
 
 
 def _of_range(filters: Filters) -> list[Condition]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
@@ -9,6 +11,7 @@ from models import Document, KlarnaBreak, KlarnaOp, Order
 from states import BreakKind, BreakState, DocKind, DocState, OpState
 
 
+@functools.cache
 def settled() -> sa.ColumnElement[bool]:
     """Whether a row of ``document`` is settled with Klarna.
 
