@@ -1032,7 +1032,7 @@ class DocumentEvent(Base):
 
 # --- Acts at Klarna -----------------------------------------------------------------------------------------------------
 
-_OPEN = "state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')"
+OPEN_OP = "state IN ('PREPARED','SENDING','UNKNOWN','REVIEW')"
 
 
 class KlarnaOp(Base):
@@ -1044,13 +1044,13 @@ class KlarnaOp(Base):
             "uq_klarna_op_open_order",
             "klarna_order_id",
             unique=True,
-            **_of_rows(_OPEN),
+            **_of_rows(OPEN_OP),
         ),
         Index(
             "uq_klarna_op_open_document",
             "document_id",
             unique=True,
-            **_of_rows(_OPEN),
+            **_of_rows(OPEN_OP),
         ),
         Index(
             "uq_klarna_op_confirmed_document",
@@ -1058,9 +1058,10 @@ class KlarnaOp(Base):
             unique=True,
             **_of_rows("state = 'CONFIRMED'"),
         ),
-        Index("ix_klarna_op_open", "next_run_at", **_of_rows(_OPEN)),
+        Index("ix_klarna_op_open", "next_run_at", **_of_rows(OPEN_OP)),
         UniqueConstraint("document_id", "try_no"),
         UniqueConstraint("account_id", "kind", "klarna_object_id"),
+        Index(None, "created_at"),
         Index(None, "order_id"),
         Index(None, "klarna_object_id"),
         Index(None, "klarna_short_ref"),

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from errors import N_, BadInput, Refusal
 from models import Installation, KlarnaAccount, KlarnaOp, Order, Payout
 from services.gateway import base_url
-from states import OPEN_OPS, FeesFrom
+from services.op_log import IS_OPEN
+from states import FeesFrom
 
 LONGEST_NAME, LONGEST_STORE_ID, LONGEST_CREDENTIAL = 100, 40, 500
 KLARNAS_BUYER = "Klarna Bank AB (publ), 556737-0431"
@@ -96,9 +97,7 @@ def open_operations(session: Session, account_id: int) -> int:
     """How many acts of this account may still happen."""
     return (
         session.scalar(
-            sa.select(sa.func.count())
-            .select_from(KlarnaOp)
-            .where(KlarnaOp.account_id == account_id, KlarnaOp.state.in_(OPEN_OPS))
+            sa.select(sa.func.count()).select_from(KlarnaOp).where(KlarnaOp.account_id == account_id, IS_OPEN)
         )
         or 0
     )

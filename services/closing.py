@@ -23,7 +23,8 @@ from models import BankEntry, Document, KlarnaBreak, KlarnaOp, Order, Payout, Pa
 from money import Amount
 from rights import Actor
 from services import accounts, audit, bank_ties, ledger, periods, settlement_foreign
-from states import OPEN_OPS, BreakState, DocKind, DocState, PayoutState, Pile
+from services.op_log import IS_OPEN
+from states import BreakState, DocKind, DocState, PayoutState, Pile
 
 SHOWN = 5
 
@@ -108,7 +109,7 @@ def _operations(end: datetime) -> sa.Select[*tuple[Any, ...]]:
     return (
         sa.select(KlarnaOp.order_id, Order.number, KlarnaOp.created_at)
         .join(Order, Order.id == KlarnaOp.order_id)
-        .where(KlarnaOp.state.in_(sorted(OPEN_OPS)), KlarnaOp.created_at < end, KlarnaOp.document_id.is_(None))
+        .where(IS_OPEN, KlarnaOp.created_at < end, KlarnaOp.document_id.is_(None))
         .order_by(KlarnaOp.created_at, KlarnaOp.id)
     )
 

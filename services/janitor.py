@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 import clock
 import db
 from errors import N_, Busy, Refusal, Throttled
-from models import Document, JobLease, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
+from models import Document, JobLease, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
 from rights import JANITOR, Actor, Right
 from services import breaks, changes, drift, operations, orders, overdue, reservation_acts, reservations
-from services.gateway import Gateway
+from services.gateway import CREDENTIALS, Gateway
 from services.looks import OF_THE_RESERVATION, Look
+from services.op_log import IS_OPEN
 from services.reservations import FOLLOW, NotReached
 from states import OPEN_OPS, BreakState, DocState, OpKind, OpState, OrderState
 
@@ -36,6 +37,7 @@ ALARM_FROM = 3
 HOURLY = operations.LOOK_AGAIN
 FILL_FOR = timedelta(days=2)
 FILL_AGAIN = timedelta(minutes=1)
+FILLED_AT_ONCE = 20
 LOOKED_BACK = timedelta(days=30)
 
 
@@ -79,13 +81,15 @@ def run(klarna: Gateway) -> int:
     now = clock.now()
     with db.reading() as session:
         query = select(KlarnaOp).where(
-            KlarnaOp.state.in_(OPEN_OPS),
+            IS_OPEN,
             or_(
                 KlarnaOp.next_run_at <= now,
                 (KlarnaOp.state == OpState.SENDING) & (KlarnaOp.lease_until <= now),
             ),
         )
-        due = [_seen(session, op) for op in session.scalars(query.order_by(KlarnaOp.created_at))]
+        # Sorted here: the index of open operations is to lead, not the one of the days.
+        found = sorted(session.scalars(query), key=lambda op: op.created_at)
+        due = [_seen(session, op) for op in found]
         unfilled = _unfilled(session, now)
     for op in due:
         _attend_safely(klarna, op)
@@ -296,42 +300,40 @@ def _unfilled(session: Session, now: datetime) -> Sequence[int]:
 
     A capture or refund lacks Klarna's own number or time; an act on the reservation has changed what is left, or till when.
     """
-    return [*_unnumbered(session, now), *_unread(session, now)]
-
-
-def _unread(session: Session, now: datetime) -> Sequence[int]:
-    return session.scalars(
-        select(KlarnaOp.order_id)
+    unnumbered = (
+        _confirmed_of_late(now)
+        .join(Document, Document.issued_by_op_id == KlarnaOp.id)
+        .where(or_(KlarnaOp.klarna_object_id.is_(None), KlarnaOp.klarna_event_at.is_(None)))
+    )
+    unread = (
+        _confirmed_of_late(now)
         .join(KlarnaOpEvent, KlarnaOpEvent.op_id == KlarnaOp.id)
-        .join(Order, Order.id == KlarnaOp.order_id)
         .where(
             KlarnaOp.kind.in_(OF_THE_RESERVATION),
-            KlarnaOp.state == OpState.CONFIRMED,
-            KlarnaOp.created_at >= now - FILL_FOR,
             KlarnaOpEvent.to_state == OpState.CONFIRMED,
             KlarnaOpEvent.evidence_kind == "attempt",
             or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < KlarnaOpEvent.at),
-            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < now - FILL_AGAIN),
         )
-        .distinct()
-        .limit(20)
-    ).all()
+    )
+    return list(dict.fromkeys([*session.scalars(unnumbered), *session.scalars(unread)]))
 
 
-def _unnumbered(session: Session, now: datetime) -> Sequence[int]:
-    return session.scalars(
+def _confirmed_of_late(now: datetime) -> Select[int]:
+    """Orders of the latest confirmed acts, by account that can be asked, which were not looked at for a while."""
+    return (
         select(KlarnaOp.order_id)
-        .join(Document, Document.issued_by_op_id == KlarnaOp.id)
         .join(Order, Order.id == KlarnaOp.order_id)
+        .join(KlarnaAccount, KlarnaAccount.id == KlarnaOp.account_id)
         .where(
-            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < now - FILL_AGAIN),
             KlarnaOp.state == OpState.CONFIRMED,
             KlarnaOp.created_at >= now - FILL_FOR,
-            or_(KlarnaOp.klarna_object_id.is_(None), KlarnaOp.klarna_event_at.is_(None)),
+            or_(Order.klarna_read_at.is_(None), Order.klarna_read_at < now - FILL_AGAIN),
+            KlarnaAccount.active.is_(True),
+            KlarnaAccount.breaker.is_distinct_from(CREDENTIALS),
         )
-        .distinct()
-        .limit(20)
-    ).all()
+        .order_by(KlarnaOp.created_at.desc())
+        .limit(FILLED_AT_ONCE)
+    )
 
 
 def _look_quietly(klarna: Gateway, order_id: int) -> None:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 import uuid6
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 import clock
 from errors import N_, Stale
 from models import (
+    OPEN_OP,
     Installation,
     KlarnaAccount,
     KlarnaOp,
@@ -37,6 +38,8 @@ _OPEN_OF_DOCUMENT = select(KlarnaOp).where(
     KlarnaOp.document_id == bindparam("document_id"), KlarnaOp.state.in_(OPEN_OPS)
 )
 
+IS_OPEN = text(f"klarna_op.{OPEN_OP}")
+"""Word for word the condition of the partial index on open operations, so that both databases use it."""
 JUST_NOW = timedelta(seconds=20)
 """An operation this young that waits for nothing is on its way; an older one was left behind by a crash."""
 

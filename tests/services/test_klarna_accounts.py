@@ -18,9 +18,9 @@ from werkzeug.wrappers import Response
 from db import reading, writing
 from errors import BadInput, NotAllowed, Refusal, Stale
 from klarna_sandbox.control import Control
-from models import Audit, Installation, KlarnaAccount, KlarnaOp
+from models import Audit, Installation, KlarnaAccount, KlarnaOp, Order
 from rights import Actor
-from services import account_rules, asking, audit, following, klarna_accounts, operations
+from services import account_rules, asking, audit, beats, following, janitor, klarna_accounts, operations
 from services.account_rules import Credentials, Facts
 from services.account_trial import Result
 from services.gateway import CREDENTIALS, FAILURES, Gateway, base_url, open_breaker, unseal
@@ -379,6 +379,27 @@ def test_what_waits_under_a_closed_account_gets_no_permission_to_leave(
 
 
 # --- The breaker --------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_that_is_held_back_keeps_no_other_purchase_from_being_filled_in(
+    books: Flask, klarna: Gateway, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations 10: Klarna's own number and time are read, however many wait under credentials that are refused."""
+    monkeypatch.setattr(janitor, "FILLED_AT_ONCE", 1)
+    with writing() as session:
+        accounts = [builders.an_account(session, sandbox, klarna) for _ in range(2)]
+        sold = [builders.an_order(session, sandbox, account=account) for account in accounts]
+    with monkeypatch.context() as late:
+        late.setattr(beats, "_fill", lambda *_: None)
+        for order in sold:
+            builders.an_invoice(klarna, order, kind=DocType.FINAL)
+    with writing() as session:
+        session.execute(sa.update(Order).values(klarna_read_at=None))
+        open_breaker(session, accounts[1].id, CREDENTIALS)
+    janitor.run(klarna)
+    with reading() as session:
+        filled = {op.order_id for op in session.scalars(sa.select(KlarnaOp)) if op.klarna_event_at is not None}
+    assert filled == {sold[0].id}, "the latest is the one that cannot be asked about"
 
 
 def test_new_credentials_that_are_accepted_close_the_breaker(
