@@ -214,6 +214,8 @@ def fitting(session: Session, payout: Payout, row: PayoutRow, number: str, *, lo
         raise no(N_("%(number)s is an invoice; this row belongs to a credit note."))
     if document.state is not DocState.ISSUED or document.reversed_at is not None:
         raise no(N_("%(number)s is not issued, so nothing can be paid on it."))
+    if (document.gross_minor or 0) <= 0:
+        raise no(N_("There is nothing to pay on %(number)s, so no settlement row belongs to it."))
     account_id = session.scalar(sa.select(Order.account_id).where(Order.id == document.order_id))
     if account_id != payout.account_id:
         raise no(N_("%(number)s was not sold through the store id of this payout."))

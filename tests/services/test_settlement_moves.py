@@ -20,6 +20,7 @@ from services import (
     credit_drafts,
     credit_notes,
     document_page,
+    orders,
     owed_lists,
     payments,
     settlement_moves,
@@ -28,9 +29,9 @@ from services import (
 )
 from services.gateway import Gateway
 from services.settlement_choice import Unseen
-from states import PayoutState, Pile, WithoutKlarna
+from states import DocState, DocType, PayoutState, Pile, WithoutKlarna
 from tests import worlds
-from tests.builders import CLERK, FINANCE, the_document
+from tests.builders import CLERK, FINANCE, a_delivery, an_invoice, the_document
 from tests.services.settlement_parts import (
     a_sale,
     all_is_well,
@@ -335,6 +336,28 @@ def test_two_rows_of_two_payouts_given_to_one_invoice_at_once_pay_it_once(
     raised = in_threads(books, lambda n: move(row_ids[n], third.number_text, sold[n].id) and None, 2)
     assert [type(each) for each in raised] == [BadInput], raised
     assert sorted(open_of(*(each.id for each in sold))) == [0, 300_00] and open_of(third.id) == [0]
+    all_is_well()
+
+
+def test_a_document_that_claims_nothing_takes_no_row(
+    books: Any, lump: tuple[Payout, int, int, int], klarna: Gateway, sandbox: Control
+) -> None:
+    """B4: the invoice after an advance of all of it comes to 0 and has no claim that a row could pay, booked or not."""
+    payout, row_id, three, _ = lump
+    order = e3_order(sandbox, klarna)
+    an_advance(klarna, order, 10_000)
+    with writing() as session:
+        a_delivery(session, orders.get(session, order.id))
+    nothing = an_invoice(klarna, order, kind=DocType.FINAL)
+    assert (nothing.state, nothing.gross_minor) == (DocState.ISSUED, 0)
+    for typed in (nothing.number_text, f"{nothing.number_text} 300,00; {the_document(three).number_text} 500,00"):
+        with pytest.raises(BadInput, match="nothing to pay on"):
+            tie(row_id, typed or "")
+    act(settlements.mark_handled, row_id, "utreds")
+    act(settlements.book, payout.id)
+    with pytest.raises(BadInput, match="nothing to pay on") as refused:
+        move(row_id, nothing.number_text, 0)
+    assert refused.value.field == "document_number"
     all_is_well()
 
 
