@@ -7,6 +7,7 @@ Turns are drawn as those of ``back_office``. Amounts are minor units.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import combinations
 from typing import Any, cast
@@ -16,11 +17,13 @@ import sqlalchemy as sa
 import clock
 from db import reading, writing
 from errors import Refusal
-from models import Document, Offset, Payment, Payout, PayoutRow, RowMatch, RowPlacing
+from models import Customer, Document, Offset, Payment, Payout, PayoutRow, RowMatch, RowPlacing, Voucher
 from rights import Actor
 from services import (
     closing,
     credit_notes,
+    free_credits,
+    manual_vouchers,
     offsets,
     payments,
     periods,
@@ -29,12 +32,15 @@ from services import (
     settlements,
     verify,
 )
+from services.credit_rows import Typed
+from services.free_credits import Pressed
 from services.settlement_choice import Unseen
-from states import DocKind, DocState, PayoutState
+from states import DocKind, DocState, LineKind, PayoutState
 from tests import builders, worlds
 from tests.builders import FINANCE
 from tests.model.back_office import NOTHING_TO_ASK, WELL, BackOffice, Turn
 from tests.model.wide_office import WIDE, WideOffice
+from tests.services.settlement_parts import csv_of
 
 LATER = frozenset({"M6", "M8"})
 """What holds only once the janitor has come, and once what was paid too late has become a difference."""
@@ -126,6 +132,34 @@ class BooksOffice(WideOffice):
             builders.a_delivery(session, order)
         self.ordinary += 1
         builders.an_invoice(self.klarna, order)
+
+    def sell_below_zero(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
+        """K42: what was taken back came to more than what was bought."""
+        with writing() as session:
+            rows = [builders.row("Keps", 19_900), builders.row("Retur", -49_900, kind=LineKind.DISCOUNT)]
+            order = builders.an_order(session, lines=rows)
+            builders.a_delivery(session, order)
+        self.ordinary += 1
+        builders.an_invoice(self.klarna, order)
+
+    def credit_freely(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
+        """K42: a credit note for no invoice, of a customer who may have one to offset it against."""
+        price = ("19,90", "0,01", "499,00")[n % 3]
+        with reading() as session:
+            customers = list(session.scalars(sa.select(Customer.id).order_by(Customer.id)))
+        drafted: list[int] = []
+
+        def work(session: Any) -> None:
+            draft = free_credits.start(session, FINANCE, customers[at % len(customers)])
+            free_credits.add_free(session, FINANCE, draft.id, Typed("1", price, "Goodwill", "2500"))
+            drafted.append(draft.id)
+
+        self.writing(work)
+        for key in drafted:
+            with reading() as session:
+                shown = free_credits.form(session, FINANCE, key)
+            pressed = Pressed(self.nonce(), shown.gross_minor, shown.version, "goodwill")
+            self.writing(lambda session, key=key, pressed=pressed: free_credits.create(session, FINANCE, key, pressed))
 
     # --- Rows of payouts that are not booked
 
@@ -245,6 +279,33 @@ class BooksOffice(WideOffice):
         key = notes[at % len(notes)].id
         self.writing(lambda session: credit_notes.reverse(session, FINANCE, key, "fel"))
 
+    # --- Vouchers by hand, and reports that come again
+
+    def write_a_voucher(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
+        with reading() as session:
+            by_hand = sa.select(Voucher.id).where(Voucher.source.startswith("manual:"), Voucher.reverses_id.is_(None))
+            written = list(session.scalars(by_hand.order_by(Voucher.id)))
+        if written and n > 4:
+            key = written[at % len(written)]
+            self.writing(lambda session: manual_vouchers.reverse_once(session, FINANCE, self.nonce(), key, "fel"))
+            return
+        amount, day = (1, 500_00, 12_345)[n % 3], clock.today() - timedelta(days=at % 3)
+        rows = [manual_vouchers.Row(6570, amount, None), manual_vouchers.Row(BANK, None, amount)]
+        typed = manual_vouchers.Written(day, "Bankavgift", rows)
+        self.writing(lambda session: manual_vouchers.write_once(session, FINANCE, self.nonce(), typed))
+
+    def read_a_report_again(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
+        """What Klarna's report of a payout says once more, as a file of another shape; some came by no other way."""
+        made = self.sandbox.pay_out() if n > 5 else []
+        with reading() as session:
+            references = [*session.scalars(sa.select(Payout.payment_reference).order_by(Payout.id))]
+        references += [each["payment_reference"] for each in made]
+        if references:
+            reference = references[-1 - at % len(references)]
+            content = csv_of(self.sandbox, {"payment_reference": reference, "mid": STORE})
+            with suppress(Refusal):
+                settlements.read_in(self.klarna, FINANCE, settlements.Report(content, f"rapport{n}.csv"))
+
     # --- The period
 
     def lock_or_open(self, at: int, mood: dict[str, Any], who: Actor, n: int) -> None:
@@ -274,6 +335,10 @@ BOOKS: Sequence[Turn] = (
     (2, "by_hand_in_the_portal", lambda office: office.by_hand < 6),
     (2, "a_stranger_pays", lambda _: True),
     (2, "sell_without_klarna", lambda office: _books(office).ordinary < 3),
+    (1, "sell_below_zero", lambda office: _books(office).ordinary < 4),
+    (1, "credit_freely", lambda _: True),
+    (1, "write_a_voucher", lambda _: True),
+    (2, "read_a_report_again", lambda office: _books(office).payouts > 0),
     (6, "klarna_pays_out", lambda office: _books(office).paid_out < 12),
     (4, "assign_a_row", lambda office: _books(office).rows > 0),
     (6, "deal_with_a_row", lambda office: _books(office).rows > 0),
