@@ -1015,6 +1015,18 @@ def test_a_customer_that_cannot_be_found_is_seen(world: World) -> None:
     assert any("cannot be found by the name it has" in finding for finding in failed("X8")["X8"])
 
 
+@pytest.mark.only_on("sqlite")
+def test_a_customer_that_another_process_added_is_no_damage(books: Flask) -> None:
+    """X1: SQLite compares the index of names with what this connection last read of it, unless it is read just before."""
+    with reading() as session:
+        assert not list(verify.CHECKS["X1"](session)), "this connection has read the index"
+    with pysqlite3.connect(db.db.engine.url.database) as other:
+        other.execute("INSERT INTO customer_search (rowid, name) VALUES (4711, 'Björk Ekal')")
+    other.close()
+    with reading() as session:
+        assert not list(verify.CHECKS["X1"](session))
+
+
 def test_every_check_is_broken_here() -> None:
     assert {name.split()[0] for name in BREAKS} == set(verify.CHECKS)
 
