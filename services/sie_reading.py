@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any
 
 from errors import N_, BadInput
+from money import Amount
 from services import sie_text
 from services.card_checks import mask_personal_numbers
 from services.currencies import BOOKS
@@ -215,9 +216,9 @@ class _Reader:
         off = sum(row.minor for row in made.rows)
         if off:
             self._wrong(
-                N_("Voucher %(number)s does not sum to 0.00 but to %(sum)s."),
+                N_("Debit and credit of voucher %(number)s do not agree: they differ by %(amount)s."),
                 number=made.label,
-                sum=sie_text.amount(off),
+                amount=Amount(off, BOOKS),
             )
         elif sum(1 for row in made.rows if row.minor) < 2:
             self._wrong(N_("Voucher %(number)s has no rows."), number=made.label)

@@ -140,7 +140,11 @@ def test_the_same_file_twice_at_once_is_read_once(books: Flask, finance: Actor) 
 @pytest.mark.parametrize(
     ("content", "line", "words"),
     [
-        (sie(HEAD, RENT.replace("-125.5", "-125.51")), 15, "Voucher A12 does not sum to 0.00 but to -0.01."),
+        (
+            sie(HEAD, RENT.replace("-125.5", "-125.51")),
+            15,
+            "voucher A12 do not agree: they differ by SEK -0.01.",
+        ),
         (sie(HEAD, RENT.replace("6570", "6571")), 13, "Account 6571 is not declared."),
         (
             sie(HEAD, '#KONTO 4321 "x"\n', RENT.replace("6570", "4321")),
