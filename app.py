@@ -13,6 +13,7 @@ from typing import Any
 import click
 from argon2 import PasswordHasher
 from flask import Flask, has_request_context, request
+from flask.cli import ScriptInfo
 from flask.templating import Environment
 from flask_babel import Babel
 from jinja2 import pass_eval_context
@@ -26,7 +27,7 @@ import db
 import migrations
 import web_doors
 import web_log
-from config import Config
+from config import Config, Misconfigured
 from errors import BrokenRule
 from services import klarna_accounts, passwords
 from services.gateway import Gateway
@@ -134,17 +135,19 @@ def _setup_config(app: Flask, settings: Config) -> None:
 
 
 def _serves() -> bool:
-    """Whether the app is made to serve pages: a command may run on a database that has yet to be migrated."""
+    """Whether the app is made to serve pages: a command may run on a database that has yet to be migrated.
+
+    The web server has a command line of its own, which is none of Flask's and hands its context down to its workers.
+    """
     context = click.get_current_context(silent=True)
-    return context is None or context.info_name == "run"
+    return context is None or context.find_object(ScriptInfo) is None or context.info_name == "run"
 
 
 def _setup_database(app: Flask, settings: Config) -> None:
     db.set_up(app, settings.database_url)
     if not settings.testing and _serves():
         with app.app_context():
-            db.assert_safe(db.db.engine)
-            migrations.assert_current(db.db.engine)
+            migrations.assert_fit(db.db.engine)
 
 
 def _setup_services(app: Flask, settings: Config) -> None:
@@ -260,8 +263,19 @@ def _hold_unreadable(app: Flask) -> None:
 
 
 def create_app(settings: Config | None = None) -> Flask:
-    """Make the app from the environment, or from given settings. Raises Misconfigured with one sentence."""
-    settings = settings or config.load()
+    """Make the app from given settings, or from the environment. Raises Misconfigured with one sentence.
+
+    Where the environment decides, whoever makes the app is a server or a command line: it ends with that sentence alone.
+    """
+    if settings is not None:
+        return _made(settings)
+    try:
+        return _made(config.load())
+    except Misconfigured as error:
+        raise SystemExit(f"Kvitta cannot start. {error}") from None
+
+
+def _made(settings: Config) -> Flask:
     if not settings.testing:
         web_log.set_up()
     app = Flask(__name__)

@@ -28,17 +28,22 @@ from services.passwords import Passwords, check, forbidden_words
 from states import Role
 
 PROGRESS_SECONDS = 5.0
+MIGRATES = "migrate"
+"""The one command that runs on a database as it finds it."""
 OPERATOR = Actor("command line", roles=frozenset({Role.ADMIN, Role.FINANCE}))
 """Whoever may run commands on the machine holds its database anyway; the audit log names the way it was done."""
 
 
 def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A refusal is one sentence and exit status 1, never a traceback."""
+    """A refusal is one sentence and exit status 1, never a traceback; so is a database that does not fit the program."""
 
     @wraps(command)
     def told(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with migrations.in_one_sentence():
+                if command.__name__ != MIGRATES:
+                    migrations.assert_fit(db.db.engine)
+                return command(*args, **kwargs)
         except (Refusal, Misconfigured) as error:
             raise click.ClickException(str(error)) from error
 
@@ -52,7 +57,7 @@ def _klarna() -> Gateway:
     return tasks.unhurried(current_app, config.load())
 
 
-@click.command("migrate")
+@click.command(MIGRATES)
 @with_appcontext
 @_plainly
 def migrate() -> None:

@@ -23,7 +23,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -254,11 +254,15 @@ def prepare(engine: Engine) -> None:
 
 
 def set_up(app: Flask, url: str) -> None:
-    """Bind the app to its database."""
+    """Bind the app to its database. Raises Misconfigured."""
     if url.startswith("sqlite") and pysqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise Misconfigured(
             f"SQLite {pysqlite3.sqlite_version} can lose data; Kvitta needs {'.'.join(map(str, OLDEST_SQLITE))} or newer."
         )
+    try:
+        sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise Misconfigured("DATABASE_URL cannot be read: write postgresql://user:password@host/name.") from None
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
     db.init_app(app)

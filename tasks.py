@@ -27,7 +27,7 @@ import config
 import db
 from config import Config
 from job_keeper import KeepsItsJobs
-from services import batch_run, janitor, order_uploads, postman, pushes, settlement_folder, settlements
+from services import batch_run, janitor, klarna_accounts, order_uploads, postman, pushes, settlement_folder, settlements
 from services.gateway import Gateway
 from web_papers import Papers
 
@@ -263,7 +263,8 @@ def unhurried(app: Flask, settings: Config) -> Gateway:
 def work(app: Flask) -> None:
     """Be the worker until SIGTERM: take jobs, keep the timetable, let the janitor make its rounds."""
     settings = config.load()
-    unhurried(app, settings)
+    klarna = unhurried(app, settings)
+    klarna_accounts.hold_unreadable(klarna)
     made = register(app, settings)
     rounds = start_rounds(app, settings, in_worker=True)
     try:

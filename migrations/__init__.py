@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
+import db
 from config import Misconfigured
 
 _INI = Path(__file__).with_name("alembic.ini")
@@ -31,11 +35,15 @@ def head() -> str:
 def current(engine: Engine) -> str | None:
     """The revision the database has; None for an empty one."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to this code's revision, or an earlier one, all of it or nothing (fault 45)."""
+    """Bring the database to this code's revision, or an earlier one, all of it or nothing (fault 45). Raises Misconfigured."""
+    _refuse_newer(current(engine))
     config = _config()
     with engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
         config.attributes["connection"] = connection
@@ -47,7 +55,28 @@ def assert_current(engine: Engine) -> None:
     found = current(engine)
     if found == head():
         return
+    _refuse_newer(found)
+    raise Misconfigured("The database is older than the program. Run: flask migrate")
+
+
+def _refuse_newer(found: str | None) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is None or found in known:
-        raise Misconfigured("The database is older than the program. Run: flask migrate")
-    raise Misconfigured("The database is newer than the program. Install the newer program again.")
+    if found is not None and found not in known:
+        raise Misconfigured("The database is newer than the program. Install the newer program again.")
+
+
+def assert_fit(engine: Engine) -> None:
+    """Refuse a database that is not there, does not keep what it promises or has another schema. Raises Misconfigured."""
+    with in_one_sentence():
+        db.assert_safe(engine)
+        assert_current(engine)
+
+
+@contextmanager
+def in_one_sentence() -> Iterator[None]:
+    """For whoever starts the program: a database that cannot be used is one sentence. Raises Misconfigured."""
+    try:
+        yield
+    except DBAPIError as error:
+        said = str(error.orig).partition("\n")[0].strip().rstrip(".")
+        raise Misconfigured(f"The database cannot be used: {said}.") from error
