@@ -19,6 +19,7 @@ from flask_babel import Babel
 from jinja2 import pass_eval_context
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
+from sqlalchemy.exc import ArgumentError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -144,7 +145,10 @@ def _serves() -> bool:
 
 
 def _setup_database(app: Flask, settings: Config) -> None:
-    db.set_up(app, settings.database_url)
+    try:
+        db.set_up(app, settings.database_url)
+    except (ArgumentError, ValueError):
+        raise Misconfigured("DATABASE_URL cannot be read: write postgresql://user:password@host/name.") from None
     if not settings.testing and _serves():
         with app.app_context():
             migrations.assert_fit(db.db.engine)

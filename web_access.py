@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 from flask import current_app, flash, g, redirect, request, session, url_for
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -193,7 +194,8 @@ def keep_alive(access: Access) -> None:
     try:
         with writing() as noted:
             logins.seen(noted, found.id_hash)
-    except Busy:
+    except (Busy, DBAPIError):
+        # A page that only shows something is shown, too, while nothing can be written; without any database its view says so.
         log.info("session not noted as seen", reason="busy")
 
 
@@ -236,7 +238,7 @@ def _find_program() -> Response | None:
         try:
             with writing() as noted:
                 api_tokens.used(noted, found.token_id)
-        except Busy:
+        except (Busy, DBAPIError):
             log.info("key not noted as used", reason="busy")
     return None
 

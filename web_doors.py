@@ -14,6 +14,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError, UnsupportedMediaType
 from werkzeug.wrappers import Response
 
+import web_outage
 from errors import N_, Busy, NotAllowed, Refusal
 from web import refused
 from web_access import DEMANDS, PasswordAgain, demand, go_to, guard, is_htmx, this_page, visit
@@ -232,6 +233,9 @@ def _http_error(error: HTTPException) -> Response:
 
 def _bug(error: Exception) -> Response:
     """The last handler: what was open has rolled back; say so with an id, with no database and no details (62, 74)."""
+    if web_outage.is_outage(error):
+        log.error("database.away", error=" ".join(str(getattr(error, "orig", error)).split())[:300])
+        return web_outage.answer()
     log.error("bug", error=type(error).__name__, exc_info=error)
     sentence = gettext(
         "Kvitta could not finish this. Nothing more has been done than what the pages show. "

@@ -18,6 +18,7 @@ from errors import N_, Busy, Refusal
 from models import KlarnaOp, Order
 from rights import SYSTEM, Actor
 from services import drift, looks, operations, orders
+from services.answers import Outcome, Permission
 from services.asking import LOOK_SECONDS, NotReached, Silent, access_for, note_reached, read_order
 from services.following import FOLLOW
 from services.gateway import Access, Gateway
@@ -115,7 +116,21 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
     if permission is None:
         return
     outcome = operations.send(klarna, permission)
-    note_reached(klarna, permission.access.account_id, outcome.answer is not None)
+    kind = _record(klarna, permission, outcome, actor)
+    if kind is None:
+        return
+    left = PAGE_SECONDS - (clock.monotonic() - began)
+    answered = outcome.answer is not None and (outcome.answer.status == 201 or kind in looks.OF_THE_RESERVATION)
+    if answered and (klarna.in_worker or left > 0.5):
+        _fill(klarna, op_id, min(LOOK_SECONDS, left) if not klarna.in_worker else LOOK_SECONDS)
+
+
+def _record(klarna: Gateway, permission: Permission, outcome: Outcome, actor: Actor) -> OpKind | None:
+    """T3, else T3x; gives the kind of what is booked. Never raises: Klarna may have done it, whatever our side says.
+
+    Where the database takes nothing at all, the operation is on its way until its lease is over; then the janitor asks Klarna.
+    """
+    op_id = permission.op_id
 
     def record(session: Session) -> OpKind:
         operations.record(session, permission, outcome, actor, FOLLOW)
@@ -125,16 +140,16 @@ def carry_out(klarna: Gateway, op_id: str, look: Look | None, actor: Actor, bega
         return op.kind
 
     try:
-        kind = db.transact(record, by_key=True)
+        note_reached(klarna, permission.access.account_id, outcome.answer is not None)
+        return db.transact(record, by_key=True)
     except Exception as trouble:
         log.exception("klarna.record_failed", op_id=op_id)
         cause = f"{type(trouble).__name__}: {trouble}"
+    try:
         db.transact(lambda session: operations.record_failed(session, permission, outcome, actor, cause))
-        return
-    left = PAGE_SECONDS - (clock.monotonic() - began)
-    answered = outcome.answer is not None and (outcome.answer.status == 201 or kind in looks.OF_THE_RESERVATION)
-    if answered and (klarna.in_worker or left > 0.5):
-        _fill(klarna, op_id, min(LOOK_SECONDS, left) if not klarna.in_worker else LOOK_SECONDS)
+    except Exception:
+        log.exception("klarna.answer_not_kept", op_id=op_id)
+    return None
 
 
 def _fill(klarna: Gateway, op_id: str, seconds: float) -> None:
@@ -144,10 +159,9 @@ def _fill(klarna: Gateway, op_id: str, seconds: float) -> None:
         order_id = op.order_id
         access, klarna_order_id = access_for(session, session.get_one(Order, order_id))
     try:
-        look = read_order(klarna, access, klarna_order_id, seconds)
-    except NotReached:
+        keep(order_id, read_order(klarna, access, klarna_order_id, seconds))
+    except (NotReached, Busy):  # the act itself is done and booked
         return
-    keep(order_id, look)
 
 
 def _earlier(actor: Actor, form: MoneyForm, action: str, subject: int) -> int | None:

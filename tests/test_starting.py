@@ -16,7 +16,7 @@ from flask import Flask
 import db
 import migrations
 import tasks
-from config import Config, Misconfigured
+from config import Config
 from demo.stack import SETTINGS, free_port
 from klarna_sandbox.control import Control
 from models import KlarnaAccount
@@ -75,9 +75,10 @@ def test_a_database_nobody_answers_for_is_one_sentence(start: Start) -> None:
     assert "word" not in said
 
 
-def test_an_address_that_is_none_is_one_sentence() -> None:
-    with pytest.raises(Misconfigured, match="DATABASE_URL cannot be read"):
-        db.set_up(Flask("wrong"), "postgresql+psycopg://kvitta@host:port/kvitta")
+def test_an_address_that_is_none_is_one_sentence(start: Start) -> None:
+    status, said = start(*WORKER, DATABASE_URL="postgresql://kvitta@host:port/kvitta")
+    assert (status, said.count("\n")) == (1, 1)
+    assert "DATABASE_URL cannot be read" in said
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from freezegun import freeze_time
+from sqlalchemy.exc import OperationalError
 
 import clock
 from db import reading, transact, writing
-from errors import Malformed, NotAllowed, Refusal, Stale
+from errors import Busy, Malformed, NotAllowed, Refusal, Stale
 from models import (
     Account,
     Document,
@@ -281,6 +282,28 @@ def test_what_klarna_has_done_and_the_books_never_take_becomes_an_alarm(
         assert (op.state, op.record_failures) == (OpState.UNKNOWN, 4)
     assert alarms == [("klarna.record_failed", 3), ("klarna.record_failed", 4)]
     assert len(sandbox.posts(operation="create_capture")) == 1
+
+
+@pytest.mark.parametrize("trouble", [Busy(), OperationalError("UPDATE", {}, Exception("the server is gone"))])
+def test_what_klarna_has_done_is_no_refusal_when_the_database_is_gone_with_the_answer(
+    books: Any, klarna: Any, sandbox: Any, clerk: Any, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Operations 6, T3 and T3x: «Nothing has been done» would be untrue; the lease runs out and the janitor asks Klarna."""
+
+    def gone(*_: Any) -> None:
+        raise trouble
+
+    order = one_order(klarna, sandbox)
+    with monkeypatch.context() as without:
+        without.setattr(operations, "record", gone)
+        without.setattr(operations, "record_failed", gone)
+        document_id = reservations.invoice(klarna, clerk, order.id, DocType.DELIVERY, a_money_form(proposed(order)))
+    assert last_op(document_id).state is OpState.SENDING
+    for minutes in range(2, 5):
+        with freeze_time(clock.now() + timedelta(minutes=minutes)):
+            janitor.run(klarna)
+    assert (last_op(document_id).state, the_document(document_id).state) == (OpState.CONFIRMED, DocState.ISSUED)
+    assert len(sandbox.state(order.klarna_order_id)["captures"]) == 1
 
 
 @pytest.mark.parametrize(("fault", "more"), LOST)
