@@ -10,14 +10,37 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+
+from config import Misconfigured
 
 log = logging.getLogger("kvitta.tasks")
 
 UNDER_WAY = "job.under-way"
 """File in the data folder with the job the worker of this folder is doing."""
+
+
+def put_aside_if_broken(file: Path) -> None:
+    """Lay a damaged queue aside, so that the worker starts: it holds jobs, never facts. Raises Misconfigured."""
+    try:
+        with closing(sqlite3.connect(file)) as looked:
+            whole = looked.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return
+        raise Misconfigured(f"The queue {file} cannot be used: {error}.") from error
+    except sqlite3.DatabaseError:
+        whole = False
+    if not whole:
+        aside = file.with_name(f"{file.name}.broken")
+        file.replace(aside)
+        log.critical(
+            "The queue was damaged; it lies as %s, and a new one is begun. Jobs come again by the timetable.", aside
+        )
 
 
 class KeepsItsJobs:
@@ -49,21 +72,35 @@ class KeepsItsJobs:
         return done
 
     def resume(self) -> None:
-        """Ask again for the job that a worker of this folder died over: once, since it may be the job that kills it."""
+        """Ask again for the job that a worker of this folder died over: once, since it may be the job that kills it.
+
+        Never raises: a worker that does not start settles no lost answers. A note nobody can read, or of a job this program does
+        not know, is an alarm; a queue that cannot be reached just now has the note at the next start.
+        """
+        queue = cast(Any, self)
         try:
             left = json.loads(self._note.read_text(encoding="utf-8"))
+            task, again = queue.deserialize_task(left["job"].encode()), left["again"]
         except FileNotFoundError:
             return
-        queue = cast(Any, self)
-        task = queue.deserialize_task(left["job"].encode())
-        if left["again"]:
+        except Exception:
+            log.critical("The worker died over a job whose note cannot be used; it is left undone.", exc_info=True)
+            self._note.unlink(missing_ok=True)
+            return
+        if again:
             log.critical(
                 "The worker has died twice over the job %s; it is left undone until it is asked for again.", task
             )
         else:
             log.warning("The worker died over the job %s; it is done again.", task)
             self._resumed = task.id
-            queue.enqueue(task)
+            try:
+                queue.enqueue(task)
+            except Exception:
+                log.critical(
+                    "The queue cannot be written to; the job %s waits for the next start.", task, exc_info=True
+                )
+                return
         self._note.unlink()
 
     def create_consumer(self, **options: Any) -> Any:

@@ -25,7 +25,8 @@ from huey.serializer import Serializer
 import clock
 import config
 import db
-from config import Config
+import job_keeper
+from config import Config, Misconfigured
 from job_keeper import KeepsItsJobs
 from services import batch_run, janitor, klarna_accounts, order_uploads, postman, pushes, settlement_folder, settlements
 from services.gateway import Gateway
@@ -96,14 +97,21 @@ class _RedisQueue(_KnowsItsTasks, KeepsItsJobs, RedisHuey):  # type: ignore[misc
 
 
 def queue(settings: Config) -> Huey:
-    """The queue these settings say; while testing a job is done at once, in the process that asks for it."""
+    """The queue these settings say; while testing a job is done at once, in the process that asks for it.
+
+    Raises Misconfigured.
+    """
     common: dict[str, Any] = {"results": False, "serializer": PlainSerializer(), "immediate": settings.testing}
     made: _RedisQueue | _SqliteQueue
     if settings.redis_url:
-        made = _RedisQueue("kvitta", url=settings.redis_url, **common)
+        try:
+            made = _RedisQueue("kvitta", url=settings.redis_url, **common)
+        except ValueError:
+            raise Misconfigured("REDIS_URL cannot be read: write redis://:password@host:6379/0.") from None
     else:
-        file = str(settings.data_dir / "queue.db")
-        made = _SqliteQueue("kvitta", filename=file, fsync=True, journal_mode="delete", **common)
+        file = settings.data_dir / "queue.db"
+        job_keeper.put_aside_if_broken(file)
+        made = _SqliteQueue("kvitta", filename=str(file), fsync=True, journal_mode="delete", **common)
     made.folder = settings.data_dir
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from flask import Flask
 from huey.exceptions import HueyException
 
 import tasks
-from config import Config
+from config import Config, Misconfigured
+from job_keeper import UNDER_WAY
 
 
 @pytest.fixture
@@ -71,6 +73,44 @@ def test_an_unknown_job_sounds_an_alarm(settings: Config, caplog: pytest.LogCapt
 def test_the_queue_survives_its_process(settings: Config) -> None:
     tasks.queue(settings).task(name="kept")(lambda: None)()
     assert len(tasks.queue(settings).storage.enqueued_items()) == 1
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"again": false, "job": "{}"}', "of tomorrow"])
+def test_a_note_nobody_can_read_does_not_keep_the_worker_from_starting(
+    settings: Config, caplog: pytest.LogCaptureFixture, note: str
+) -> None:
+    """A worker that does not start settles no lost answers: half a note, or one of a program that knew more jobs, is an alarm."""
+    if note == "of tomorrow":
+        newer = tasks.queue(settings)
+        job = newer.task(name="of_tomorrow")(lambda: None).s()
+        note = json.dumps({"again": False, "job": newer.serialize_task(job).decode()})
+    (settings.data_dir / UNDER_WAY).write_text(note)
+    huey = tasks.queue(settings)
+    with caplog.at_level(logging.CRITICAL):
+        huey.resume()
+    assert "left undone" in caplog.text
+    assert not (settings.data_dir / UNDER_WAY).exists()
+    assert len(huey.storage.enqueued_items()) == 0
+
+
+def test_a_damaged_queue_is_laid_aside_and_a_new_one_begun(settings: Config, caplog: pytest.LogCaptureFixture) -> None:
+    """The queue holds jobs, never facts: losing it is told, and the worker starts."""
+    file = settings.data_dir / "queue.db"
+    file.write_bytes(b"not a queue, though a disk has made it of one " * 200)
+    with caplog.at_level(logging.CRITICAL):
+        tasks.queue(settings).task(name="kept")(lambda: None)()
+    assert "The queue was damaged" in caplog.text
+    assert (settings.data_dir / "queue.db.broken").exists()
+    assert len(tasks.queue(settings).storage.enqueued_items()) == 1, "and the new one stays"
+
+
+def test_a_queue_that_cannot_be_had_is_one_sentence(settings: Config) -> None:
+    for wrong in ("nonsense", "redis://host:port/0"):
+        with pytest.raises(Misconfigured, match="REDIS_URL cannot be read"):
+            tasks.queue(replace(settings, redis_url=wrong))
+    (settings.data_dir / "queue.db").mkdir()
+    with pytest.raises(Misconfigured, match=r"queue\.db cannot be used"):
+        tasks.queue(settings)
 
 
 def test_a_round_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
