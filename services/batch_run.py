@@ -22,7 +22,7 @@ import db
 from errors import N_, Busy, Refusal
 from models import Batch, BatchRow, FormUse, JobLease
 from rights import Actor, Right
-from services import batches, deliveries, documents, orders, reservations, users
+from services import batches, deliveries, documents, job_leases, orders, reservations, users
 from services.batches import BOTH, DELIVER, DONE, FAILED, REFUSED, RUNNING, WAITING
 from services.gateway import Gateway
 from services.reservations import MoneyForm
@@ -81,20 +81,9 @@ def _lease_name(batch_id: int) -> str:
 
 def _take_lease(klarna: Gateway, batch_id: int) -> bool:
     """Be the one runner of this batch for the next two minutes."""
-    now = clock.now()
-
-    def work(session: Session) -> bool:
-        name = _lease_name(batch_id)
-        lease = session.get(JobLease, name, with_for_update=True)
-        if lease is None:
-            return db.add_first(session, JobLease(name=name, holder=klarna.sender, until=now + LEASE))
-        if lease.holder != klarna.sender and lease.until > now:
-            return False
-        lease.holder, lease.until = klarna.sender, now + LEASE
-        return True
-
+    name = _lease_name(batch_id)
     try:
-        return db.transact(work)
+        return db.transact(lambda session: job_leases.take(session, name, klarna.sender, LEASE))
     except Busy:
         return False
 

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 import clock
 import db
 from errors import N_, Busy, Refusal, Throttled
-from models import Document, JobLease, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
+from models import Document, KlarnaAccount, KlarnaBreak, KlarnaOp, KlarnaOpEvent, Order
 from rights import JANITOR, Actor, Right
-from services import breaks, changes, drift, operations, orders, overdue, reservation_acts, reservations
+from services import breaks, changes, drift, job_leases, operations, orders, overdue, reservation_acts, reservations
 from services.gateway import CREDENTIALS, Gateway
 from services.looks import OF_THE_RESERVATION, Look
 from services.op_log import IS_OPEN
@@ -100,19 +100,8 @@ def run(klarna: Gateway) -> int:
 
 def _take_lease(klarna: Gateway) -> bool:
     """Be the one runner for the next two minutes."""
-    now = clock.now()
-
-    def work(session: Session) -> bool:
-        lease = session.get(JobLease, "janitor", with_for_update=True)
-        if lease is None:
-            return db.add_first(session, JobLease(name="janitor", holder=klarna.sender, until=now + LEASE))
-        if lease.holder != klarna.sender and lease.until > now:
-            return False
-        lease.holder, lease.until = klarna.sender, now + LEASE
-        return True
-
     try:
-        return db.transact(work)
+        return db.transact(lambda session: job_leases.take(session, "janitor", klarna.sender, LEASE))
     except Busy:
         return False
 
@@ -341,6 +330,8 @@ def _look_quietly(klarna: Gateway, order_id: int) -> None:
         reservations.look_at(klarna, order_id)
     except Refusal as error:
         log.info("janitor.look_failed", order_id=order_id, cause=str(error))
+    except Exception:
+        log.exception("janitor.look_failed", order_id=order_id)
 
 
 def nightly(klarna: Gateway) -> int:

@@ -24,7 +24,7 @@ import db
 from errors import N_, Refusal, Stale
 from models import JobLease, Payout, PayoutRow, ReadingFile
 from rights import Actor
-from services import bank_ties, overdue, settlement_booking, settlement_bytes, settlement_matching
+from services import bank_ties, job_leases, overdue, settlement_booking, settlement_bytes, settlement_matching
 from services.gateway import Gateway
 from services.settlement_columns import Aside, Columns
 from services.settlement_report import WIDE, Report, Survey, direction, turned
@@ -170,14 +170,7 @@ class Turn:
 
     def take(self, session: Session) -> bool:
         """Take the lease, or hold it for longer; False while somebody else has it."""
-        now = clock.now()
-        lease = session.get(JobLease, LEASE_NAME, with_for_update=True)
-        if lease is None:
-            return db.add_first(session, JobLease(name=LEASE_NAME, holder=self._holder, until=now + LEASE))
-        if lease.holder != self._holder and lease.until > now:
-            return False
-        lease.holder, lease.until = self._holder, now + LEASE
-        return True
+        return job_leases.take(session, LEASE_NAME, self._holder, LEASE)
 
     def leave(self, session: Session) -> None:
         """Let others load."""
