@@ -61,15 +61,22 @@ class KeepsItsJobs:
             return above.execute(task, timestamp)
         again = task.id == self._resumed
         content = {"again": again, "job": cast(Any, self).serialize_task(task).decode()}
-        draft = self._note.with_suffix(".draft")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._note)
+        try:
+            self._write(json.dumps(content))
+        except OSError:
+            # The job has left the queue already: without a note it is done once at the most; not done, it would be lost.
+            log.critical("No note could be made of the job %s; it is done without one.", task, exc_info=True)
         done = above.execute(task, timestamp)
         self._note.unlink(missing_ok=True)
         return done
+
+    def _write(self, content: str) -> None:
+        draft = self._note.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._note)
 
     def resume(self) -> None:
         """Ask again for the job that a worker of this folder died over: once, since it may be the job that kills it.

@@ -45,6 +45,8 @@ SWEPT_AT = time(3, 30)
 AGAIN = {"retries": 5, "retry_delay": 60}
 """How often, and seconds apart, a job is tried again that cannot be done just now; a dead worker's turn ends meanwhile."""
 BATCH_SECONDS = 2.0
+LONGEST_PAUSE = 30.0
+"""How long a round that fails again and again waits at most for its next try."""
 ALIVE = "worker.alive"
 """File in the data folder that the worker touches on every round."""
 
@@ -168,14 +170,22 @@ class Round(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
+        failures, told = 0, ""
         while not self._over.is_set():
+            pause = self._pause
             try:
                 with self._app.app_context():
                     self._work()
+                failures, told = 0, ""
             # Whatever it was, the next round is another chance, and a dead loop would leave money waiting in silence.
-            except Exception:
-                log.exception("%s failed and is tried again in %s s", self.name, self._pause)
-            self._over.wait(self._pause)
+            except Exception as error:
+                pause = max(self._pause, min(self._pause * 2**failures, LONGEST_PAUSE))
+                failures = min(failures + 1, 10)
+                # A database that is away all night must not fill the disk with what is known after the first time.
+                said = " ".join(str(error).split())[:200]
+                log.exception("%s failed and is tried again in %s s: %s", self.name, pause, said, exc_info=said != told)
+                told = said
+            self._over.wait(pause)
 
     @property
     def is_over(self) -> bool:

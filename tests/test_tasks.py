@@ -132,6 +132,43 @@ def test_a_round_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> N
     assert not rounds.is_alive()
 
 
+def test_what_fails_all_night_is_told_once_in_full_and_then_in_a_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away must not fill the disk with its log; another trouble, or the same after a success, is told anew."""
+    over = threading.Event()
+    outcomes = iter(["away"] * 4 + ["full", "", "full"])
+    monkeypatch.setattr(tasks, "LONGEST_PAUSE", 0.02)
+
+    def work() -> None:
+        trouble = next(outcomes, None)
+        if trouble is None:
+            over.set()
+        elif trouble:
+            raise RuntimeError(trouble)
+
+    rounds = tasks.Round(Flask("rounds"), work, 0.01, "janitor")
+    with caplog.at_level(logging.ERROR):
+        rounds.start()
+        assert over.wait(5)
+        rounds.stop()
+    assert [bool(each.exc_info) for each in caplog.records] == [True, False, False, False, True, True]
+    assert [each.args[1] for each in caplog.records if each.args] == [0.01, 0.02, 0.02, 0.02, 0.02, 0.01]
+    assert all("away" in each.getMessage() for each in caplog.records[:4])
+
+
+def test_a_job_of_which_no_note_can_be_made_is_done(settings: Config, caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk: the job has left the queue, and would not be done before it is asked for again."""
+    done: list[str] = []
+    huey = tasks.queue(settings)
+    huey.task(name="note")(done.append)("first")
+    (settings.data_dir / UNDER_WAY).with_suffix(".draft").mkdir()
+    with caplog.at_level(logging.CRITICAL):
+        huey.execute(huey.dequeue())
+    assert done == ["first"]
+    assert "done without one" in caplog.text
+
+
 def test_every_job_of_the_timetable_is_known(app: Flask, config: Config) -> None:
     made = tasks.register(app, config)
     known = [name.rsplit(".", 1)[1] for name in made.huey._registry._registry]
