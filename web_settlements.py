@@ -21,10 +21,12 @@ def came_and_booked(sentence: str, came: int, booked: int) -> str:
 
 def arrivals(session: Session) -> dict[str, Any]:
     """Reports that are being loaded, and for whoever may act the files of the watched folder that could not be read."""
-    watched = current_app.config["SETTLEMENT_FOLDER"] is not None
+    folder = current_app.config["SETTLEMENT_FOLDER"]
+    watched = folder is not None
     wrong = settlement_folder.wrong_files(session) if watched and may(Right.BOOKS) else ()
     return {
         "watched": watched,
+        "folder_gone": watched and not settlement_folder.is_readable(folder),
         "loading": settlements.progress(session),
         "wrong": [(each, say(settlements.told(each.because or ""))) for each in wrong],
     }

@@ -55,10 +55,13 @@ class Watch:
         self._copies = copies
         self._since: dict[Mark, float] = {}
         self._stuck: set[Mark] = set()
+        self._there = True
 
     def run(self, klarna: Gateway) -> int:
         """One round: take every file that is whole and was not taken before. Returns how many were read or refused."""
         now = clock.monotonic()
+        if not self._is_there():
+            return 0
         marks = sorted(_reports_in(self._folder))[:MOST_FILES]
         self._since = {mark: self._since.get(mark, now) for mark in marks}
         with db.reading() as session:
@@ -73,6 +76,14 @@ class Watch:
             elif state is None and now - self._since[mark] >= SETTLED_SECONDS:
                 taken += self._take(klarna, mark)
         return taken
+
+    def _is_there(self) -> bool:
+        """Whether the folder can be looked into; told when it goes and when it comes back, as a share on the net does."""
+        before, self._there = self._there, is_readable(self._folder)
+        if self._there != before:
+            tell = log.info if self._there else log.error
+            tell("settlements.folder_back" if self._there else "settlements.folder_gone")
+        return self._there
 
     def _take(self, klarna: Gateway, mark: Mark) -> bool:
         path = self._folder.joinpath(mark.name)
@@ -114,6 +125,15 @@ class Watch:
             if mark not in self._stuck:
                 log.warning("settlements.folder_file_not_moved", name=mark.name, cause=str(error))
             self._stuck.add(mark)
+
+
+def is_readable(folder: Path) -> bool:
+    """Whether the folder is there and its names can be read."""
+    try:
+        with os.scandir(folder):
+            return True
+    except OSError:
+        return False
 
 
 def _reports_in(folder: Path) -> Iterator[Mark]:

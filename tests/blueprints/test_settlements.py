@@ -335,7 +335,10 @@ def test_a_payout_that_came_back_different_is_not_booked_before_that_is_settled(
 def test_what_could_not_be_read_in_the_folder_waits_on_the_page(
     app: Flask, client: WebClient, finance_client: WebClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(app.config, "SETTLEMENT_FOLDER", tmp_path / "gone")
+    assert "Den bevakade mappen kan inte läsas just nu" in finance_client.get("/settlements").text
     monkeypatch.setitem(app.config, "SETTLEMENT_FOLDER", tmp_path)
+    assert "läses in av sig själva inom en minut" in finance_client.get("/settlements").text
     why = keep(BadInput("Row %(row)s has no type.", row=7))
     with writing() as session:
         session.add_all(

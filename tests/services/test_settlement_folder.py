@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 
 import clock
@@ -169,6 +170,23 @@ def test_a_wrong_file_says_its_row_and_waits_until_it_is_corrected(
 
 
 @pytest.mark.only_on("sqlite")
+def test_a_folder_that_has_gone_is_told_of_once_and_read_from_when_it_is_back(
+    worker: Gateway, hours: Hours, folder: Path, content: bytes, made: Doc
+) -> None:
+    """K47: a share of the network goes and comes; the worker goes on with all else it reads."""
+    watch = Watch(folder, folder.parent)
+    (folder / "a.csv").write_bytes(content)
+    away = folder.rename(folder.with_name("away"))
+    with structlog.testing.capture_logs() as log:
+        assert [look(watch, worker, hours) for _ in range(2)] == [0, 0]
+        away.rename(folder)
+        assert look(watch, worker, hours) == 1
+    assert [each["event"] for each in log if each["event"].startswith("settlements.folder")] == [
+        "settlements.folder_gone", "settlements.folder_back",
+    ]  # fmt: skip
+    assert payout_of(made).state is PayoutState.BOOKED
+
+
 def test_a_file_that_changes_while_it_is_copied_is_left_for_the_next_look(
     worker: Gateway, hours: Hours, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
