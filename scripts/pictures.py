@@ -166,7 +166,7 @@ def exchange(camera: Camera) -> None:
     _open_credit(camera, CREDITED)
     camera.page.click("a[href$='/exchange']")
     camera.page.locator("input[name^=back-]").first.fill("1")
-    camera.page.fill("#article", CHEAPER)
+    camera.page.fill("#article-0", CHEAPER)
     camera.page.click("#exchange button[value=look]")
     camera.page.wait_for_selector("#way")
 
