@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 import clock
 from db import reading, transact, writing
+from errors import Refusal
 from klarna_sandbox.control import Control
 from models import Document, Order, RowPlacing
 from services import afterwards, credit_notes, document_page, offsets, order_history, outbox, payments, settlement_moves
@@ -133,7 +134,7 @@ def test_mails_that_went_or_failed_are_told_without_an_address(klarna: Gateway) 
         if good:
             transact(lambda session, job=job: outbox.sent(session, job))
         else:
-            transact(lambda session, job=job: outbox.failed(session, job, "550", for_good=True))
+            transact(lambda session, job=job: outbox.failed(session, job, Refusal("550"), for_good=True))
     assert {each[0] for each in history(invoice)} == {What.MAIL_SENT, What.MAIL_GIVEN_UP}
     assert "example.com" not in repr(of_order(invoice))
     with writing() as session:
